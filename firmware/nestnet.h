@@ -1,0 +1,132 @@
+/* nestnet.h - the public C API of a nestnet network: 12 functions, no allocation, no stdio.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * A network is a constant nn_model (generated) plus a caller-owned nn_net and a caller-owned arena.
+ * Several networks, or several nn_net of one model, may live in one program; there are no globals.
+ * Functions are not interrupt-safe on one nn_net; different nn_net objects are independent.
+ */
+#ifndef NESTNET_H
+#define NESTNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Generated code checks this against the version it was generated for. */
+#define NN_RUNTIME_VERSION 1
+
+/* Every arena must be aligned to this many bytes. */
+#define NN_ARENA_ALIGN_BYTES 8u
+
+/* The one list of status codes and their texts; nn_status and nn_strerror are made from it. */
+#define NN_STATUS_LIST(X)                                                       \
+    X(NN_OK, "ok")                                                              \
+    X(NN_ERR_NULL, "a required pointer is null")                                \
+    X(NN_ERR_ARENA_ALIGN, "arena is not aligned to NN_ARENA_ALIGN_BYTES")       \
+    X(NN_ERR_ARENA_SIZE, "arena is smaller than the model's NN_*_ARENA_BYTES")  \
+    X(NN_ERR_LEVEL, "level is out of range")                                    \
+    X(NN_ERR_SPARSITY, "no level is that sparse")                               \
+    X(NN_ERR_BUDGET, "no level fits the cycle budget")                          \
+    X(NN_ERR_WEIGHTS, "weight image is damaged: checksum does not match")       \
+    X(NN_ERR_MODEL, "model was generated for another runtime version")
+
+#define NN_STATUS_ENUM(code, text) code,
+typedef enum { NN_STATUS_LIST(NN_STATUS_ENUM) NN_STATUS_COUNT } nn_status;
+#undef NN_STATUS_ENUM
+
+/* What one level costs and gives. Constant, generated. */
+typedef struct {
+    const char *name;
+    uint16_t sparsity_permille;   /* over all prunable weights, 0..1000 */
+    uint16_t accuracy_permyriad;  /* test top-1 of the integer network, 0..10000; 0xFFFF: not known */
+    uint32_t macs;                /* multiply-accumulates of one inference */
+    uint32_t cycles;              /* of one inference; how they were obtained stands in model.h */
+    uint32_t weight_bytes;        /* flash read by this level: weights, positions and tables */
+} nn_level_info;
+
+/* An int8 tensor at the edge of the network: real = scale * (q - zero_point); axes h, w, c. */
+typedef struct {
+    uint16_t height;
+    uint16_t width;
+    uint16_t channels;
+    int8_t zero_point;
+    float scale;
+} nn_tensor_info;
+
+struct nn_net;
+
+/* A generated network. Constant; lives in flash. */
+typedef struct {
+    uint32_t runtime_version;  /* NN_RUNTIME_VERSION of the generator */
+    const char *name;
+    nn_tensor_info input;
+    nn_tensor_info output;
+    uint32_t arena_bytes;
+    uint16_t level_count;
+    uint16_t layer_count;
+    const nn_level_info *levels;      /* level_count entries, sparsest first */
+    const char *const *layer_names;   /* layer_count entries */
+    const void *weights;              /* one contiguous image */
+    uint32_t weights_bytes;
+    uint32_t weights_crc32;           /* IEEE 802.3 CRC-32 of the image */
+    void (*run)(const struct nn_net *net, const int8_t *input, int8_t *output);
+} nn_model;
+
+/* Called after each layer if set: layer is 0 .. layer_count - 1. */
+typedef void (*nn_profile_hook)(void *context, unsigned layer);
+
+/* State of one network. Treat the members as read-only; change them through the functions below. */
+typedef struct nn_net {
+    const nn_model *model;
+    void *arena;
+    nn_profile_hook profile;
+    void *profile_context;
+    uint8_t level;
+} nn_net;
+
+/* Bind model and arena; the level becomes the densest. Verifies the weight image unless
+ * NN_CHECK_WEIGHTS is 0. On any error *net is left as it was.
+ * Errors: NN_ERR_NULL, NN_ERR_MODEL, NN_ERR_ARENA_ALIGN, NN_ERR_ARENA_SIZE, NN_ERR_WEIGHTS. */
+nn_status nn_init(nn_net *net, const nn_model *model, void *arena, size_t arena_bytes);
+
+/* Choose a level, O(1), between two calls of nn_run. Errors: NN_ERR_NULL, NN_ERR_LEVEL (level unchanged). */
+nn_status nn_set_level(nn_net *net, unsigned level);
+
+/* Choose the densest level whose sparsity is at least percent.
+ * Errors: NN_ERR_NULL, NN_ERR_SPARSITY if even the sparsest level is denser (level unchanged). */
+nn_status nn_set_sparsity(nn_net *net, unsigned percent);
+
+/* Choose the densest level whose cycles are at most budget_cycles.
+ * Errors: NN_ERR_NULL, NN_ERR_BUDGET if the sparsest level is too slow (level unchanged). */
+nn_status nn_fit_cycles(nn_net *net, uint32_t budget_cycles);
+
+/* Facts about a level, or NULL if there is no such level or net is NULL. */
+const nn_level_info *nn_level(const nn_net *net, unsigned level);
+
+/* Run one inference at the current level. input and output are int8 in h, w, c order with the shapes
+ * in model->input and model->output; they must not overlap each other or the arena.
+ * Errors: NN_ERR_NULL. */
+nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output);
+
+/* Install (or with NULL remove) the per-layer hook. Errors: NN_ERR_NULL if net is NULL. */
+nn_status nn_set_profile(nn_net *net, nn_profile_hook hook, void *context);
+
+/* Convert between real and int8 values of an edge tensor; quantizing rounds to nearest and saturates;
+ * NaN becomes the zero point. */
+int8_t nn_quantize(const nn_tensor_info *tensor, float real);
+float nn_dequantize(const nn_tensor_info *tensor, int8_t quantized);
+
+/* Index of the largest of count values, the first of equals. count must be at least 1. */
+unsigned nn_argmax(const int8_t *values, unsigned count);
+
+/* Text of a status code; never NULL. */
+const char *nn_strerror(nn_status status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
