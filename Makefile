@@ -1,0 +1,65 @@
+# make demo     install what is missing, then train, generate, build and run on both emulated cores
+# make test     install what is missing, then run every test and check
+# make setup    install only: system packages (Debian, Ubuntu) and .venv
+# make format   rewrite Python and C sources in the project's format
+# make results  repeat the measurements under docs/results/ (hours)
+# make clean    remove what the other targets made, .venv and runs/ excepted
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+# TORCH=cpu installs torch without CUDA; TORCH=cuda the build that the package index offers.
+TORCH ?= cpu
+# The first Python that is new enough.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+    $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+C_SOURCES = $(shell find firmware boards codegen tests -name '*.[ch]' -not -path '*/golden/*')
+CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
+# One thread per process: the tests already use every core.
+TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+PYTEST_FLAGS ?= -n auto
+
+.PHONY: setup system demo test lint pytest format results clean
+
+demo: setup
+	$(BIN)/python -m nestnet.demo
+
+test: setup lint pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(CLANG_FORMAT) --dry-run --Werror $(C_SOURCES)
+
+pytest: setup
+	$(TEST_ENV) $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+setup: system $(VENV)/installed
+
+system:
+	@./.ci/system-packages
+
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or newer; install one, or make setup PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH),cpu)
+	@# The unpinned wheel for x86-64 Linux brings gigabytes of CUDA; other platforms have no +cpu build.
+	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
+	    echo "Installing torch $(TORCH_VERSION)+cpu"; \
+	    $(BIN)/python -m pip install -q --no-deps "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
+	    $(BIN)/python -m pip install --no-deps --index-url $(TORCH_CPU_INDEX) "torch==$(TORCH_VERSION)+cpu"; \
+	fi
+endif
+	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build dist
