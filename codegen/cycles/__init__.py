@@ -1,0 +1,1 @@
+"""Count what the emulated core executes: the QEMU plugin, its builder and its reader."""

@@ -1,0 +1,133 @@
+"""Read what the QEMU plugin counted and attribute it to the functions of an ELF file."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile  # type: ignore[import-untyped]
+from elftools.elf.sections import SymbolTableSection  # type: ignore[import-untyped]
+
+MARK_BEGIN = "nn_mark_begin"
+MARK_END = "nn_mark_end"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function in an ELF file."""
+
+    name: str
+    address: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of straight-line code and how often it ran inside the measured windows."""
+
+    address: int
+    size_bytes: int
+    instructions: int
+    executions: tuple[int, ...]
+    """Per slot, summed over the slot's windows."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Everything the plugin recorded in one run."""
+
+    slots: int
+    windows: int
+    blocks: tuple[Block, ...]
+    """Sorted by address."""
+
+    @property
+    def windows_per_slot(self) -> int:
+        """Return the number of windows that were added up in each slot."""
+        return self.windows // self.slots
+
+    def instructions(self) -> tuple[int, ...]:
+        """Return executed instructions per slot, summed over its windows."""
+        return tuple(
+            sum(block.instructions * block.executions[slot] for block in self.blocks)
+            for slot in range(self.slots)
+        )
+
+    def by_function(self, functions: Sequence[Function]) -> dict[str, tuple[int, ...]]:
+        """Return executed instructions per function name and slot.
+
+        Code outside every function is listed under "?".
+        """
+        ordered = sorted(functions, key=lambda function: function.address)
+        starts = [function.address for function in ordered]
+        totals: dict[str, list[int]] = {}
+        for block in self.blocks:
+            index = bisect.bisect_right(starts, block.address) - 1
+            name = "?"
+            if index >= 0 and block.address < starts[index] + ordered[index].size_bytes:
+                name = ordered[index].name
+            total = totals.setdefault(name, [0] * self.slots)
+            for slot, executions in enumerate(block.executions):
+                total[slot] += block.instructions * executions
+        return {name: tuple(total) for name, total in sorted(totals.items())}
+
+
+def read(path: Path) -> Counts:
+    """Read the plugin's output file.
+
+    Raises:
+        ValueError: the file is not what the plugin writes.
+    """
+    slots = windows = 0
+    blocks: list[Block] = []
+    for line in path.read_text(encoding="ascii").splitlines():
+        kind, *texts = line.split()
+        numbers = [int(text) for text in texts]
+        if kind == "slots":
+            (slots,) = numbers
+        elif kind == "windows":
+            (windows,) = numbers
+        elif kind == "block" and len(numbers) == 3 + slots:
+            blocks.append(Block(numbers[0], numbers[1], numbers[2], tuple(numbers[3:])))
+        else:
+            raise ValueError(f"{path.name}: unexpected line {line!r}")
+    blocks.sort(key=lambda block: (block.address, block.size_bytes))
+    return Counts(slots, windows, tuple(blocks))
+
+
+def functions(elf: Path) -> tuple[Function, ...]:
+    """Return the functions of an ARM ELF file by address, Thumb bit removed.
+
+    The compiler's suffixes (``name.part.0``) are dropped, so pieces of one function add up.
+    """
+    found: dict[int, Function] = {}
+    with elf.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            if not isinstance(section, SymbolTableSection):
+                continue
+            for symbol in section.iter_symbols():
+                if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_size"] > 0:
+                    address = int(symbol["st_value"]) & ~1
+                    name = symbol.name.split(".")[0]
+                    found[address] = Function(name, address, int(symbol["st_size"]))
+    return tuple(found[address] for address in sorted(found))
+
+
+def plugin_arguments(elf: Path, slots: int, out: Path) -> dict[str, str]:
+    """Return the plugin's arguments to measure ``elf``.
+
+    Raises:
+        KeyError: the ELF file has no marker functions.
+    """
+    by_name = {function.name: function for function in functions(elf)}
+    begin, end = by_name[MARK_BEGIN], by_name[MARK_END]
+    return {
+        "begin": str(begin.address),
+        "begin_size": str(begin.size_bytes),
+        "end": str(end.address),
+        "end_size": str(end.size_bytes),
+        "slots": str(slots),
+        "out": str(out),
+    }
