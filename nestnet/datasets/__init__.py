@@ -1,0 +1,74 @@
+"""Data sets by name. Each public module of this package is one data set.
+
+A module called ``<name>.py`` adds the data set ``<name>``: its docstring's first line is what
+``nestnet datasets`` prints, and its function ``load(data, resize)`` returns a :class:`Dataset`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from codegen.errors import UserError
+from nestnet.config import unknown_name
+from nestnet.datasets._types import Dataset, Split
+
+__all__ = ["Dataset", "Split", "describe", "load", "names"]
+
+MAX_SIDE = 4096
+"""Largest height or width, in pixels, that ``resize`` accepts."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all data sets, sorted."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
+
+
+def describe(name: str) -> str:
+    """Return the one-line description of the data set called ``name``.
+
+    Raises:
+        UserError: there is no such data set.
+    """
+    return (_module(name).__doc__ or "").strip().splitlines()[0]
+
+
+def load(name: str, data: Path | None = None, resize: tuple[int, int] | None = None) -> Dataset:
+    """Load the data set called ``name``.
+
+    Args:
+        name: one of :func:`names`.
+        data: directory or archive, for the data sets that are not part of a dependency.
+        resize: height and width in pixels that every image is scaled to.
+
+    Raises:
+        UserError: unknown name, bad ``resize``, or data that cannot be used (see the module).
+    """
+    module = _module(name)
+    if resize is not None and not all(1 <= side <= MAX_SIDE for side in resize):
+        raise UserError(
+            "resize",
+            "height or width out of range",
+            got=f"{resize[0]}x{resize[1]}",
+            expected=f"two sizes of 1..{MAX_SIDE} pixels, as in 32x32",
+            action="Give --resize HEIGHTxWIDTH",
+        )
+    if data is not None:
+        data = data.expanduser()
+        if not data.exists():
+            raise UserError(
+                str(data),
+                "no such file or directory",
+                got="nothing",
+                expected=f"the data of '{name}' as a directory or an archive",
+                action="Check the path after --data",
+            )
+    dataset: Dataset = module.load(data, resize)
+    return dataset
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]  # a module's functions are found at run time
+    if name not in names():
+        raise unknown_name("--dataset", "no such data set", name, names())
+    return importlib.import_module(f"{__name__}.{name}")
