@@ -23,15 +23,15 @@ extern "C" {
 #define NN_ARENA_ALIGN_BYTES 8u
 
 /* The one list of status codes and their texts; nn_status and nn_strerror are made from it. */
-#define NN_STATUS_LIST(X)                                                       \
-    X(NN_OK, "ok")                                                              \
-    X(NN_ERR_NULL, "a required pointer is null")                                \
-    X(NN_ERR_ARENA_ALIGN, "arena is not aligned to NN_ARENA_ALIGN_BYTES")       \
-    X(NN_ERR_ARENA_SIZE, "arena is smaller than the model's NN_*_ARENA_BYTES")  \
-    X(NN_ERR_LEVEL, "level is out of range")                                    \
-    X(NN_ERR_SPARSITY, "no level is that sparse")                               \
-    X(NN_ERR_BUDGET, "no level fits the cycle budget")                          \
-    X(NN_ERR_WEIGHTS, "weight image is damaged: checksum does not match")       \
+#define NN_STATUS_LIST(X)                                                      \
+    X(NN_OK, "ok")                                                             \
+    X(NN_ERR_NULL, "a required pointer is null")                               \
+    X(NN_ERR_ARENA_ALIGN, "arena is not aligned to NN_ARENA_ALIGN_BYTES")      \
+    X(NN_ERR_ARENA_SIZE, "arena is smaller than the model's NN_*_ARENA_BYTES") \
+    X(NN_ERR_LEVEL, "level is out of range")                                   \
+    X(NN_ERR_SPARSITY, "no level is that sparse")                              \
+    X(NN_ERR_BUDGET, "no level fits the cycle budget")                         \
+    X(NN_ERR_WEIGHTS, "weight image is damaged: checksum does not match")      \
     X(NN_ERR_MODEL, "model was generated for another runtime version")
 
 #define NN_STATUS_ENUM(code, text) code,
@@ -41,11 +41,11 @@ typedef enum { NN_STATUS_LIST(NN_STATUS_ENUM) NN_STATUS_COUNT } nn_status;
 /* What one level costs and gives. Constant, generated. */
 typedef struct {
     const char *name;
-    uint16_t sparsity_permille;   /* over all prunable weights, 0..1000 */
-    uint16_t accuracy_permyriad;  /* test top-1 of the integer network, 0..10000; 0xFFFF: not known */
-    uint32_t macs;                /* multiply-accumulates of one inference */
-    uint32_t cycles;              /* of one inference; how they were obtained stands in model.h */
-    uint32_t weight_bytes;        /* flash read by this level: weights, positions and tables */
+    uint16_t sparsity_permille;  /* over all prunable weights, 0..1000 */
+    uint16_t accuracy_permyriad; /* test top-1 of the integer network, 0..10000; 0xFFFF: not known */
+    uint32_t macs;               /* multiply-accumulates of one inference */
+    uint32_t cycles;             /* of one inference; how they were obtained stands in model.h */
+    uint32_t weight_bytes;       /* flash read by this level: weights, positions and tables */
 } nn_level_info;
 
 /* An int8 tensor at the edge of the network: real = scale * (q - zero_point); axes h, w, c. */
@@ -61,18 +61,18 @@ struct nn_net;
 
 /* A generated network. Constant; lives in flash. */
 typedef struct {
-    uint32_t runtime_version;  /* NN_RUNTIME_VERSION of the generator */
+    uint32_t runtime_version; /* NN_RUNTIME_VERSION of the generator */
     const char *name;
     nn_tensor_info input;
     nn_tensor_info output;
     uint32_t arena_bytes;
     uint16_t level_count;
     uint16_t layer_count;
-    const nn_level_info *levels;      /* level_count entries, sparsest first */
-    const char *const *layer_names;   /* layer_count entries */
-    const void *weights;              /* one contiguous image */
+    const nn_level_info *levels;    /* level_count entries, sparsest first */
+    const char *const *layer_names; /* layer_count entries */
+    const void *weights;            /* one contiguous image */
     uint32_t weights_bytes;
-    uint32_t weights_crc32;           /* IEEE 802.3 CRC-32 of the image */
+    uint32_t weights_crc32; /* IEEE 802.3 CRC-32 of the image */
     void (*run)(const struct nn_net *net, const int8_t *input, int8_t *output);
 } nn_model;
 

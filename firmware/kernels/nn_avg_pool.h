@@ -1,0 +1,26 @@
+/* nn_avg_pool.h - mean over a window.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef NN_AVG_POOL_H
+#define NN_AVG_POOL_H
+
+#include "../nn_arith.h"
+
+/* out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)), n = kernel_h * kernel_w;
+ * elements outside the image count as zp.
+ * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any stride and padding; n
+ * at most 4096. in and out must not overlap. Cannot fail. */
+NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const int8_t *in, int8_t *out);
+
+/* The mean of a window's sum(x - zp). */
+NN_INLINE int8_t nn_avg_of_sum(const nn_window_shape *s, int32_t zero_point, int32_t sum)
+{
+    const int32_t n = s->kernel_h * s->kernel_w;
+    const int32_t reciprocal = ((1 << 22) + n / 2) / n;
+    return (int8_t)nn_ssat8_asr(zero_point + ((sum * reciprocal + (1 << 21)) >> 22), 0);
+}
+
+#include "nn_avg_pool_body.h"
+
+#endif

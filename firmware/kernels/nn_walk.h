@@ -1,0 +1,50 @@
+/* nn_walk.h - multiply one segment of a nested stream with the patches of adjacent output columns.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef NN_WALK_H
+#define NN_WALK_H
+
+#include "../nn_arith.h"
+
+/* The most output columns a tile may have. */
+#define NN_TILE_MAX 8
+
+/* DO(p) for each column p of the tile, p a literal: keeps accumulators in registers at every -O level. */
+#define NN_EACH_COLUMN(tile, DO) \
+    do {                         \
+        DO(0)                    \
+        if ((tile) > 1) {        \
+            DO(1)                \
+        }                        \
+        if ((tile) > 2) {        \
+            DO(2)                \
+        }                        \
+        if ((tile) > 3) {        \
+            DO(3)                \
+        }                        \
+        if ((tile) > 4) {        \
+            DO(4)                \
+        }                        \
+        if ((tile) > 5) {        \
+            DO(5)                \
+        }                        \
+        if ((tile) > 6) {        \
+            DO(6)                \
+        }                        \
+        if ((tile) > 7) {        \
+            DO(7)                \
+        }                        \
+    } while (0)
+
+/* Add the segment at *cursor to acc[0 .. tile - 1] and move *cursor to the segment behind it.
+ * acc[p] += sum of the segment's weights times patch[p * step + position * group + i].
+ * group: literal 1, 2 or 4. tile: literal 1 .. NN_TILE_MAX. step: elements between the columns' patches.
+ * cursor: a segment as docs/format.md describes it; weights 4-byte aligned for groups of 2 and 4.
+ * patch: 4-byte aligned for groups of 2 and 4, and step even. Nothing else is read or written. */
+NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, const int16_t *patch,
+                       int32_t acc[NN_TILE_MAX]);
+
+#include "nn_walk_body.h"
+
+#endif

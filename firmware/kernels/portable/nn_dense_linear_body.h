@@ -1,0 +1,30 @@
+/* nn_dense_linear_body.h - contract in nn_dense_linear.h: four rows at a time over one expanded input.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* rows outputs from oc on. x: the expanded input. */
+NN_INLINE void nn_dense_rows(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                             int32_t rows, int32_t oc, const int8_t *weights, const int16_t *x, int8_t *out)
+{
+    const int32_t row_bytes = nn_round_up(s->in_c, 4);
+    int32_t acc[NN_DOT_MAX] = {0};
+    nn_dot(rows, 1, row_bytes, 0, weights + oc * row_bytes, x, acc);
+    for (int32_t j = 0; j < rows; j++) {
+        out[oc + j] = nn_requantize(r, l, nn_channel_at(r, l, oc + j), acc[j], NULL);
+    }
+}
+
+NN_INLINE void nn_dense_linear(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                               const int8_t *weights, const int8_t *in, int8_t *out, int16_t *scratch)
+{
+    int32_t oc = 0;
+    nn_expand(in, s->in_c, r->in_zero_point, scratch);
+    nn_fill_zero(scratch + s->in_c, nn_round_up(s->in_c, 4) - s->in_c);
+    for (; oc + 4 <= s->out_c; oc += 4) {
+        nn_dense_rows(s, r, l, 4, oc, weights, scratch, out);
+    }
+    for (; oc < s->out_c; oc++) {
+        nn_dense_rows(s, r, l, 1, oc, weights, scratch, out);
+    }
+}

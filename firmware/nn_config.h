@@ -1,0 +1,27 @@
+/* nn_config.h - every compile-time option of the runtime. Override one with -DNAME=VALUE.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef NN_CONFIG_H
+#define NN_CONFIG_H
+
+/* Whether nn_init compares the CRC-32 of the weight image with the one stored in the model.
+ * Costs one pass over the weights at start-up (about 12 instructions a byte) and 64 bytes of table.
+ * Legal: 0 (no check) or 1. Default 1. */
+#ifndef NN_CHECK_WEIGHTS
+#define NN_CHECK_WEIGHTS 1
+#endif
+#if NN_CHECK_WEIGHTS != 0 && NN_CHECK_WEIGHTS != 1
+#error "nn_config.h: NN_CHECK_WEIGHTS must be 0 or 1"
+#endif
+
+/* The most levels a model may have. A nested layer keeps one cursor (8 bytes) per level on the stack.
+ * Legal: 1..255. Default 16. */
+#ifndef NN_MAX_LEVELS
+#define NN_MAX_LEVELS 16
+#endif
+#if NN_MAX_LEVELS < 1 || NN_MAX_LEVELS > 255
+#error "nn_config.h: NN_MAX_LEVELS must be 1..255"
+#endif
+
+#endif
