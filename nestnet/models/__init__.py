@@ -1,0 +1,167 @@
+"""Models by name: every module of this package with a ``factory`` is one.
+
+A new model is one new file here with ``factory(input_shape, classes) -> nn.Module``. A factory that
+also takes ``width`` accepts a width multiplier in the name, ``mobilenetv1@0.25``. The user's own
+model is ``path/to/file.py:factory``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from codegen.errors import UserError
+
+DEFAULT = "digits_cnn"
+"""The model of the embedded digits."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the shipped models."""
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__)))
+
+
+def describe(name: str) -> str:
+    """Return the first line of a shipped model's documentation."""
+    return (_shipped(name).__doc__ or "").strip().splitlines()[0]
+
+
+def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """Return an untrained model.
+
+    Args:
+        name: a shipped model (``resnet8``), one with a width multiplier (``mobilenetv1@0.25``)
+            or the user's own (``path/to/file.py:factory``).
+        input_shape: height, width, channels of the images.
+        classes: number of logits.
+
+    Raises:
+        UserError: unknown name, missing file or function, a factory that fails or returns something
+            else than a module, or a width multiplier that makes no sense.
+    """
+    if ".py" in name:
+        return _own(name, input_shape, classes)
+    base, _, width_text = name.partition("@")
+    factory: Callable[..., Any] = _shipped(base).factory
+    options: dict[str, float] = {}
+    if "@" in name:
+        options["width"] = _width(name, width_text, factory)
+    return _call(factory, f"model '{name}'", input_shape, classes, options)
+
+
+def _shipped(name: str) -> ModuleType:
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        raise UserError(
+            "model",
+            "unknown model",
+            got=f"'{name}'",
+            expected=f"one of {', '.join(names())}, or path/to/file.py:factory",
+            action=f"Did you mean '{near[0]}'?" if near else "See 'nestnet models'",
+        )
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def _width(name: str, text: str, factory: Callable[..., Any]) -> float:
+    if "width" not in inspect.signature(factory).parameters:
+        raise UserError(
+            f"model '{name}'",
+            "the model has no width multiplier",
+            got=f"'@{text}'",
+            expected=f"'{name.partition('@')[0]}'",
+            action="Leave the multiplier out",
+        )
+    try:
+        width = float(text)
+    except ValueError:
+        width = 0.0
+    if not 0.0 < width <= 4.0:
+        raise UserError(
+            f"model '{name}'",
+            "bad width multiplier",
+            got=f"'{text}'",
+            expected="a number above 0 and at most 4",
+            action="Write for example mobilenetv1@0.25",
+        )
+    return width
+
+
+def _own(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:
+    path_text, _, function = name.rpartition(":")
+    path = Path(path_text)
+    if not path_text.endswith(".py") or not function:
+        raise UserError(
+            "model",
+            "incomplete name of a model file",
+            got=f"'{name}'",
+            expected="path/to/file.py:factory",
+            action="Append a colon and the name of the function that builds the model",
+        )
+    if not path.is_file():
+        raise UserError(
+            "model",
+            "model file does not exist",
+            got=str(path),
+            expected="a Python file",
+            action="Check the path",
+        )
+    spec = importlib.util.spec_from_file_location(f"nestnet_model_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything
+        raise _failed(str(path), "the model file cannot be imported", error) from error
+    factory = getattr(module, function, None)
+    if not callable(factory):
+        found = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise UserError(
+            str(path),
+            "no such function in the model file",
+            got=f"'{function}'",
+            expected=", ".join(found) or "a function factory(input_shape, classes)",
+            action="Name a function of the file",
+        )
+    return _call(factory, f"{path}:{function}", input_shape, classes, {})
+
+
+def _call(
+    factory: Callable[..., Any],
+    where: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    options: dict[str, float],
+) -> nn.Module:
+    try:
+        model = factory(input_shape, classes, **options)
+    except Exception as error:  # the user's code may raise anything
+        raise _failed(where, "the factory failed", error) from error
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            where,
+            "the factory returned no module",
+            got=type(model).__name__,
+            expected="torch.nn.Module",
+            action="Return the model from the factory",
+        )
+    return model
+
+
+def _failed(where: str, what: str, error: Exception) -> UserError:
+    lines = str(error).strip().splitlines()
+    return UserError(
+        where,
+        what,
+        got=f"{type(error).__name__}: {lines[0] if lines else 'no message'}",
+        expected="factory(input_shape, classes) to return a torch.nn.Module",
+        action="Correct the model file",
+    )

@@ -1,0 +1,357 @@
+"""The trainable nested network: executes a traced op list at any level.
+
+net = trace(module, (32, 32, 3))     # any module that nestnet.trace accepts
+net.set_levels(4)                    # per-level batch norm and observers
+logits = net(images, level=2)        # images: n, c, h, w float32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from codegen.errors import UserError
+from nestnet import stages as st
+from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
+from nestnet.quant import Observer, round_input
+from nestnet.trace import trace_network
+
+_ROOT = "body"
+
+
+@dataclass(frozen=True, eq=False)
+class PrunableLayer:
+    """A convolution or linear layer whose weights may be nested."""
+
+    name: str
+    """The user's qualified module name."""
+    module: NestedWeight
+    weight: nn.Parameter
+    """(O, I, kh, kw) or (O, I)."""
+    positions: int
+    """Output positions per image (height x width): multiply-accumulates per kept weight."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One stage with the modules that execute it."""
+
+    stage: st.Stage
+    layer: NestedWeight | None
+    norm: LevelNorm | None
+    observer: Observer | None
+    """None where quantization passes through from the stage's input."""
+
+
+def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> NestedNet:
+    """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
+
+    It starts from the module's current weights and batch-norm statistics and computes in
+    evaluation mode what the module computes, up to a softmax at its end.
+
+    Raises:
+        UserError: the module cannot be traced (see :func:`nestnet.trace.trace_network`).
+    """
+    return NestedNet(module, trace_network(module, input_shape))
+
+
+class NestedNet(nn.Module):
+    """A network that holds ``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
+
+    def __init__(self, module: nn.Module, network: st.Network) -> None:
+        """Build the layers of ``network`` from the values in ``module``."""
+        super().__init__()
+        self.network = network
+        self.n_levels = 1
+        self.quantize = False
+        tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+        tensors.update(module.named_buffers(remove_duplicate=False))
+        tensors = {name: tensor.detach().cpu().float() for name, tensor in tensors.items()}
+        self.add_module(_ROOT, nn.Module())
+        self.observers = nn.ModuleDict()
+        self.sources = _quantization_sources(network)
+        self._steps = [self._make_step(stage, tensors) for stage in network.stages]
+
+    def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> _Step:
+        layer: NestedWeight | None = None
+        norm: LevelNorm | None = None
+        observer: Observer | None = None
+        if isinstance(stage, st.Conv | st.Linear):
+            bias = tensors[stage.bias] if stage.bias else None
+            if isinstance(stage, st.Linear):
+                layer = NestedLinear(stage, tensors[stage.weight], bias)
+            elif stage.weight is not None:
+                layer = NestedConv(stage, tensors[stage.weight], bias)
+            if layer is not None:
+                self._place(stage.name, layer)
+            if stage.norm is not None:
+                norm = LevelNorm(stage.norm, tensors)
+                self._place(stage.norm.name, norm)
+        if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
+            shared = stage.output == self.sources[self.network.logits]
+            observer = Observer(zero_point(self.network, stage.output), shared)
+            self.observers[stage.output.replace(".", "/")] = observer
+        return _Step(stage, layer, norm, observer)
+
+    def _place(self, path: str, module: nn.Module) -> None:
+        """Register ``module`` under the user's name for it."""
+        parent = self.get_submodule(_ROOT)
+        *parents, leaf = path.split(".")
+        for name in parents:
+            if name not in parent._modules:
+                parent.add_module(name, nn.Module())
+            parent = parent.get_submodule(name)
+        parent.add_module(leaf, module)
+
+    @property
+    def input_shape(self) -> st.Shape:
+        """Height, width, channels of the input."""
+        return self.network.tensor(self.network.input).shape
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.network.tensor(self.network.logits).shape[2]
+
+    def forward(self, x: Tensor, level: int | None = None) -> Tensor:
+        """Return the logits of ``level`` (default: the densest) for a batch (n, c, h, w).
+
+        Raises:
+            UserError: no such level, or the images' shape is not the network's.
+        """
+        level = self.n_levels - 1 if level is None else level
+        self._check(x, level)
+        x = x.contiguous(memory_format=torch.channels_last)
+        values = {self.network.input: round_input(x) if self.quantize else x}
+        for step in self._steps:
+            if not isinstance(step.stage, st.Softmax):
+                values[step.stage.output] = self._run(step, values, level)
+        return values[self.network.logits].flatten(1)
+
+    def _check(self, x: Tensor, level: int) -> None:
+        if not 0 <= level < self.n_levels:
+            raise UserError(
+                "level",
+                "no such level",
+                got=level,
+                expected=f"0..{self.n_levels - 1}",
+                action="Choose one of the network's levels",
+            )
+        h, w, c = self.input_shape
+        if tuple(x.shape[1:]) != (c, h, w):
+            raise UserError(
+                "images",
+                "wrong shape",
+                got=tuple(x.shape),
+                expected=f"(n, {c}, {h}, {w})",
+                action="Resize the images or trace the model for their shape",
+            )
+
+    def _run(self, step: _Step, values: dict[str, Tensor], level: int) -> Tensor:
+        """Execute one stage; in quantized mode its result lies on the int8 grid."""
+        stage = step.stage
+        x = values[st.stage_inputs(stage)[0]]
+        if isinstance(stage, st.Dropout):
+            dropout = F.dropout2d if stage.channels else F.dropout
+            return dropout(x, stage.p, self.training)
+        if isinstance(stage, st.Reshape):
+            return x.reshape(x.shape[0], *self.network.tensor(stage.output).torch_shape)
+        if isinstance(stage, st.MaxPool):
+            return _max_pool(stage, x)
+        if isinstance(stage, st.AvgPool):
+            shape = self.network.tensor(stage.output).torch_shape
+            return self._round_as_source(
+                _avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
+            )
+        y = x if step.layer is None else step.layer(x, level)
+        if step.norm is not None:
+            y = step.norm(y, level)
+        if isinstance(stage, st.Add):
+            y = x + values[stage.inputs[1]]
+        elif isinstance(stage, st.Conv) and stage.residual is not None:
+            y = y + values[stage.residual]
+        act = None if isinstance(stage, st.Norm | st.Softmax) else stage.act
+        if act is not None:
+            y = _activate(y, act)
+        if self.quantize and step.observer is not None:
+            y = step.observer(y, level)
+        return y
+
+    def _round_as_source(self, y: Tensor, name: str, level: int) -> Tensor:
+        """Round an average to the grid of the pool's input."""
+        if not self.quantize:
+            return y
+        source = self.observer(name)
+        return round_input(y) if source is None else source.round(y, level)
+
+    def observer(self, name: str) -> Observer | None:
+        """Return the observer whose grid tensor ``name`` lies on; None for the input's grid."""
+        source = self.sources[name]
+        if source == self.network.input:
+            return None
+        observer = self.observers[source.replace(".", "/")]
+        assert isinstance(observer, Observer)
+        return observer
+
+    def set_levels(self, n_levels: int) -> None:
+        """Give every level its own batch norm and observers, copies of the densest level's.
+
+        Raises:
+            UserError: fewer than 1 or more than 254 levels.
+        """
+        if not 1 <= n_levels <= 254:
+            raise UserError(
+                "levels",
+                "impossible number of levels",
+                got=n_levels,
+                expected="1..254",
+                action="Ask for fewer levels",
+            )
+        for module in self.modules():
+            if isinstance(module, LevelNorm | Observer):
+                module.set_levels(n_levels)
+        self.n_levels = n_levels
+
+    def weighted(self) -> dict[str, PrunableLayer]:
+        """Return every layer with trainable weights, also grouped ones, in execution order."""
+        found: dict[str, PrunableLayer] = {}
+        for step in self._steps:
+            if step.layer is not None:
+                h, w, _ = self.network.tensor(step.stage.output).shape
+                found[step.stage.name] = PrunableLayer(
+                    step.stage.name, step.layer, step.layer.weight, h * w
+                )
+        return found
+
+    def prunable(self, dense_layers: Iterable[str] | None = None) -> dict[str, PrunableLayer]:
+        """Return the layers to nest, in execution order; grouped convolutions never are.
+
+        Args:
+            dense_layers: names of layers to keep dense; default: the first convolution and the
+                last linear layer.
+
+        Raises:
+            UserError: a name in ``dense_layers`` is no layer.
+        """
+        layers = self.weighted()
+        keep = self.default_dense_layers() if dense_layers is None else tuple(dense_layers)
+        for name in keep:
+            if name not in layers:
+                raise UserError(
+                    "dense_layers",
+                    "no such layer",
+                    got=name,
+                    expected=", ".join(layers),
+                    action="Use the name of a layer",
+                )
+        return {
+            name: layer
+            for name, layer in layers.items()
+            if name not in keep and getattr(layer.module, "groups", 1) == 1
+        }
+
+    def default_dense_layers(self) -> tuple[str, ...]:
+        """Return the names of the first convolution and the last linear layer."""
+        steps = [step for step in self._steps if step.layer is not None]
+        convs = [step.stage.name for step in steps if isinstance(step.stage, st.Conv)]
+        linears = [step.stage.name for step in steps if isinstance(step.stage, st.Linear)]
+        return (*convs[:1], *linears[-1:])
+
+    def set_grad_routing(self, routing: GradRouting) -> None:
+        """Let a level's loss update all weights it contains ('shared') or only those it adds."""
+        for layer in self.weighted().values():
+            layer.module.grad_routing = routing
+
+    def set_quantize(self, enabled: bool, bn_frozen: bool = False) -> None:
+        """Turn fake quantization on or off; ``bn_frozen`` makes batch norm use running statistics."""
+        self.quantize = enabled
+        for layer in self.weighted().values():
+            layer.module.quantize = enabled
+        for module in self.modules():
+            if isinstance(module, LevelNorm):
+                module.frozen = bn_frozen
+
+    def freeze_observers(self, frozen: bool = True) -> None:
+        """Stop (or resume) updating activation ranges in training mode."""
+        for module in self.modules():
+            if isinstance(module, Observer):
+                module.frozen = frozen
+
+
+def zero_point(network: st.Network, name: str) -> int:
+    """Return the zero point of tensor ``name``: -128 where it cannot be negative, else 0."""
+    return -128 if _non_negative(network, name) else 0
+
+
+def _non_negative(network: st.Network, name: str) -> bool:
+    for stage in network.stages:
+        if stage.output != name:
+            continue
+        act = getattr(stage, "act", None)
+        if act is not None and act.lo >= 0:
+            return True
+        if isinstance(stage, st.Conv | st.Linear | st.Norm):
+            return False
+        return all(_non_negative(network, source) for source in st.stage_inputs(stage))
+    return False
+
+
+def _quantization_sources(network: st.Network) -> dict[str, str]:
+    """Return for every tensor the tensor whose quantization it has: pools and the like pass it on."""
+    sources = {network.input: network.input}
+    passing = st.MaxPool | st.AvgPool | st.Reshape | st.Dropout
+    for stage in network.stages:
+        passes = isinstance(stage, passing)
+        sources[stage.output] = sources[stage.input] if passes else stage.output  # type: ignore[union-attr]
+    return sources
+
+
+def _activate(y: Tensor, act: st.Clip) -> Tensor:
+    if act == st.RELU:
+        return F.relu(y)
+    return y.clamp(act.lo, act.hi)
+
+
+def _max_pool(stage: st.MaxPool, x: Tensor) -> Tensor:
+    top, left, bottom, right = stage.padding
+    if (top, left, bottom, right) != (0, 0, 0, 0):
+        x = F.pad(x, (left, right, top, bottom), value=float("-inf"))
+    return F.max_pool2d(x, stage.kernel, stage.stride)
+
+
+def _avg_pool(stage: st.AvgPool, x: Tensor) -> Tensor:
+    if x.dim() == 3:
+        return x.mean(2, keepdim=True)
+    top, left, _, _ = stage.padding
+    return F.avg_pool2d(x, stage.kernel, stage.stride, (top, left))
+
+
+def to_float_input(images: NDArray[np.uint8]) -> Tensor:
+    """Return uint8 images (n, h, w, c) as the network's input: (pixel - 128) / 64, (n, c, h, w)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+    return pixels.float().sub_(128.0).div_(64.0)
+
+
+@torch.no_grad()
+def predict(
+    net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c) in evaluation mode."""
+    training = net.training
+    device = next(iter(net.parameters())).device
+    net.eval()
+    try:
+        parts = [
+            net(to_float_input(images[start : start + batch_size]).to(device), level).float().cpu()
+            for start in range(0, len(images), batch_size)
+        ]
+    finally:
+        net.train(training)
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+    return logits
