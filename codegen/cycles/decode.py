@@ -126,19 +126,15 @@ def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
     result: list[Instruction] = []
     at = 0
     while at < len(code):
-        found = False
         for raw in _disassembler().disasm(code[at:], address + at):
             result.append(_instruction(raw))
             at += raw.size
-            found = True
-        if at < len(code) and (not found or at + 2 <= len(code)):
-            size = 4 if code[at + 1 if at + 1 < len(code) else at] >= 0xE8 else 2
+        if at < len(code):
+            size = 4 if code[min(at + 1, len(code) - 1)] >= 0xE8 else 2
             if at + size > len(code):
                 raise ValueError(f"code at {address:#x} ends inside an instruction")
             result.append(_unknown(address + at, size))
             at += size
-        elif at < len(code):
-            raise ValueError(f"code at {address:#x} ends inside an instruction")
     return tuple(result)
 
 

@@ -52,18 +52,18 @@ KINDS: dict[str, frozenset[int]] = {
     "IT": _ids("IT"),
     "FP_MAC": _ids("VMLA VMLS VNMLA VNMLS VFMA VFMS VFNMA VFNMS"),
     "FP_DIVIDE": _ids("VDIV VSQRT"),
-    "FP_MOVE": _ids("VMOV VMRS VMSR"),
+    "FP_MOVE": _ids("VMOV VMRS VMSR FMSTAT"),
     "SYSTEM": _ids("NOP HINT DMB DSB ISB MRS MSR CPS CLREX WFE WFI SEV YIELD PLD PLI BKPT SVC UDF"),
 }
 """Kind name to instruction ids; the sets are disjoint. Ids in none of them are plain ALU."""
 
-READ_FLAGS = _ids("ADC SBC RRX VSELEQ VSELGE VSELGT VSELVS VMRS")
+READ_FLAGS = _ids("ADC SBC RRX VSELEQ VSELGE VSELGT VSELVS VMRS FMSTAT")
 """Unconditional instructions that depend on the condition flags."""
 
 READ_DESTINATION = _ids("BFI BFC MOVT VMLA VMLS VNMLA VNMLS VFMA VFMS VFNMA VFNMS")
 """Read the register they write."""
 
-COMPARES = _ids("CMP CMN TST TEQ VCMP VCMPE VMRS")
+COMPARES = _ids("CMP CMN TST TEQ VCMP VCMPE VMRS FMSTAT")
 """Write the flags only (VMRS as compilers use it: to copy the float flags)."""
 
 FORWARDING = _ids("ADD ADDW SUB SUBW MOV MOVW MOVS")
