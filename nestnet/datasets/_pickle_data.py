@@ -41,10 +41,26 @@ _PUT = frozenset({"BINPUT", "LONG_BINPUT", "PUT"})
 _GET = frozenset({"BINGET", "LONG_BINGET", "GET"})
 
 
+def as_bytes(value: Any) -> bytes | None:
+    """Return a string in any of the forms that pickle protocols give it, or None for others.
+
+    Python 2's byte strings arrive as str with one character per byte; Python 3 writes bytes in
+    protocols below 3 as a call of ``_codecs.encode(text, "latin1")``.
+    """
+    if isinstance(value, Call) and value.function == "_codecs encode" and value.arguments:
+        value = value.arguments[0]
+    if isinstance(value, bytes):
+        return value
+    try:
+        return value.encode("latin-1") if isinstance(value, str) else None
+    except UnicodeEncodeError:
+        return None
+
+
 def read(content: bytes) -> Any:
     """Return what ``content`` describes, with :class:`Call` records in the place of objects.
 
-    Byte strings of Python 2 become str, one character per byte.
+    Keys of dictionaries are integers or bytes; for strings elsewhere see :func:`as_bytes`.
 
     Raises:
         UnreadablePickle: see there.
@@ -128,9 +144,10 @@ class _Reader:
     @staticmethod
     def _fill(target: dict[Any, Any], pairs: list[Any]) -> None:
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            if not isinstance(key, str | bytes | int):
+            plain = key if isinstance(key, int) else as_bytes(key)
+            if plain is None:
                 raise UnreadablePickle(f"key of type {type(key).__name__}")
-            target[key] = value
+            target[plain] = value
 
 
 def _expect(value: Any, kind: type) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
 from nestnet.datasets._images import resize_all
-from nestnet.datasets._pickle_data import Call, UnreadablePickle, read
+from nestnet.datasets._pickle_data import Call, UnreadablePickle, as_bytes, read
 from nestnet.datasets._progress import track
 from nestnet.datasets._source import Source
 from nestnet.datasets._types import Dataset, Int64Array, Split, Uint8Array
@@ -135,9 +135,9 @@ def _parse_python(where: str, content: bytes) -> Split:
         batch = read(content)
     except UnreadablePickle as error:
         raise _damaged(where, str(error), "a complete CIFAR-10 python batch") from error
-    entries = {_text(key): value for key, value in batch.items()} if isinstance(batch, dict) else {}
-    pixels = _array_bytes(entries.get("data"))
-    labels = entries.get("labels")
+    entries = batch if isinstance(batch, dict) else {}
+    pixels = _array_bytes(entries.get(b"data"))
+    labels = entries.get(b"labels")
     if pixels is None or not isinstance(labels, list):
         raise _damaged(where, "other content", "a dictionary with 'data' (uint8) and 'labels'")
     if not labels or len(pixels) != len(labels) * PIXEL_BYTES:
@@ -166,25 +166,10 @@ def _array_bytes(array: Any) -> bytes | None:
     kind = state[2]
     if not (isinstance(kind, Call) and kind.function == "numpy dtype"):
         return None
-    if not (isinstance(kind.arguments, tuple) and _text(kind.arguments[0]) == "u1"):
+    arguments = kind.arguments
+    if not (isinstance(arguments, tuple) and arguments and as_bytes(arguments[0]) == b"u1"):
         return None
-    return _raw(state[4])
-
-
-def _raw(value: Any) -> bytes | None:
-    """Return a byte string in any of the forms that pickle protocols 0 to 3 give it."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, Call) and value.function == "_codecs encode" and value.arguments:
-        value = value.arguments[0]
-    try:
-        return value.encode("latin-1") if isinstance(value, str) else None
-    except UnicodeEncodeError:
-        return None
-
-
-def _text(value: Any) -> Any:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    return as_bytes(state[4])
 
 
 def _split(where: str, rows: Uint8Array, labels: Int64Array) -> Split:
