@@ -1,0 +1,148 @@
+"""Training state on disk: one safetensors file, replaced atomically, checked when read.
+
+It holds the network, the optimizer's momentum and what the next epoch needs to know. Random
+numbers need no state of their own: every epoch seeds its generators from (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from codegen.errors import UserError
+
+SCHEMA_VERSION = 1
+_KIND = "nestnet-checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training run after ``epoch`` finished epochs."""
+
+    config_toml: str
+    epoch: int
+    """Finished epochs."""
+    input_shape: tuple[int, int, int]
+    """Height, width, channels."""
+    class_names: tuple[str, ...]
+    accuracy_float: tuple[float, ...]
+    """Per level, at the end of the float phases; empty before that."""
+    quantized: bool
+    """Whether the network has entered the quantization-aware phase."""
+    network: Mapping[str, Tensor]
+    """The network's state_dict."""
+    momentum: Mapping[str, Tensor]
+    """Optimizer momentum by parameter name."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` so that a kill leaves the old file or the new one."""
+    temporary = path.with_name(path.name + ".partial")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def save_checkpoint(state: Checkpoint, path: Path) -> None:
+    """Write ``state`` to ``path`` atomically."""
+    tensors = {f"network.{k}": _stored(v) for k, v in state.network.items()}
+    tensors |= {f"momentum.{k}": _stored(v) for k, v in state.momentum.items()}
+    about = {
+        "config_toml": state.config_toml,
+        "epoch": state.epoch,
+        "input_shape": state.input_shape,
+        "class_names": state.class_names,
+        "accuracy_float": state.accuracy_float,
+        "quantized": state.quantized,
+    }
+    text = json.dumps(about, sort_keys=True)
+    metadata = {
+        "kind": _KIND,
+        "schema_version": str(SCHEMA_VERSION),
+        "about": text,
+        "sha256": _digest(tensors, text),
+    }
+    write_atomic(path, save(tensors, metadata=metadata))
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises:
+        UserError: absent, not a checkpoint, truncated, corrupted, or of a newer version.
+    """
+    if not path.is_file():
+        raise _unreadable(path, "no such file", "train first, or give another run")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            _check_kind(path, metadata)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error, "restore the file, or train again") from error
+    text = metadata.get("about", "")
+    if metadata.get("sha256") != _digest(tensors, text):
+        raise _unreadable(path, "content that does not match its hash", "restore it or train again")
+    about = json.loads(text)
+    return Checkpoint(
+        config_toml=about["config_toml"],
+        epoch=about["epoch"],
+        input_shape=tuple(about["input_shape"]),
+        class_names=tuple(about["class_names"]),
+        accuracy_float=tuple(about["accuracy_float"]),
+        quantized=about["quantized"],
+        network=_with_prefix(tensors, "network."),
+        momentum=_with_prefix(tensors, "momentum."),
+    )
+
+
+def _check_kind(path: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("kind") != _KIND:
+        raise _unreadable(path, "another kind of file", "give a run's checkpoint.safetensors")
+    version = metadata.get("schema_version", "")
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise UserError(
+            str(path),
+            "checkpoint of a newer version",
+            got=f"schema version {version or 'none'}",
+            expected=f"at most {SCHEMA_VERSION}",
+            action="Update nestnet",
+        )
+
+
+def _unreadable(path: Path, got: object, action: str) -> UserError:
+    return UserError(
+        str(path),
+        "cannot read the checkpoint",
+        got=got,
+        expected="a complete checkpoint.safetensors",
+        action=action[0].upper() + action[1:],
+    )
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for key in sorted(tensors):
+        tensor = tensors[key]
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,339 @@
+"""Training configuration: one frozen dataclass, written to and read from TOML exactly.
+
+A :class:`TrainConfig` checks itself when it is built, so every function that receives one can rely
+on it. Anything a user can get wrong raises :class:`codegen.errors.UserError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import re
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from codegen.errors import UserError
+
+GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
+"""Group shape (output channels x consecutive input channels) to the number of weights in it."""
+
+ALLOCATIONS = ("global", "uniform")
+ROUTINGS = ("shared", "shell", "mixed")
+AUGMENTS = ("auto", "none", "crop", "flip-crop")
+DEVICES = ("auto", "cpu", "cuda")
+AMP_MODES = ("auto", "off", "bf16")
+MAX_LEVELS = 8
+
+_DEFAULT_SPARSITY: dict[int, tuple[float, ...]] = {
+    1: (0.7,),
+    2: (0.9, 0.5),
+    3: (0.9, 0.75, 0.5),
+    4: (0.9, 0.8, 0.7, 0.5),
+    5: (0.9, 0.8, 0.7, 0.6, 0.5),
+    6: (0.95, 0.9, 0.8, 0.7, 0.6, 0.5),
+    7: (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5),
+    8: (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.3),
+}
+
+
+def default_sparsity(levels: int) -> tuple[float, ...]:
+    """Return the sparsities used for ``--levels LEVELS``, sparsest first.
+
+    Raises:
+        UserError: ``levels`` is not 1..8.
+    """
+    if levels not in _DEFAULT_SPARSITY:
+        raise UserError(
+            "--levels",
+            "no such number of levels",
+            got=levels,
+            expected=f"1..{MAX_LEVELS}",
+            action="Choose fewer levels, or give the sparsities with --sparsity",
+        )
+    return _DEFAULT_SPARSITY[levels]
+
+
+def unknown_name(where: str, what: str, got: str, valid: Iterable[str]) -> UserError:
+    """Return the error for a misspelt name: it lists the valid ones and the nearest match."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(got, names, n=1)
+    action = f"Did you mean {near[0]!r}" if near else "Use one of the listed names"
+    return UserError(where, what, got=repr(got), expected=" | ".join(names), action=action)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Consecutive epochs with one purpose; ``last`` is exclusive."""
+
+    name: str
+    first: int
+    last: int
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a training run computes."""
+
+    name: str = ""
+    """Name of the run folder; empty picks MODEL-DATASET with the next free number."""
+    model: str = "auto"
+    """A shipped model, ``path/to/file.py:factory``, or ``auto``: the data set's default."""
+    dataset: str = "digits"
+    data: str = ""
+    """Directory or archive of the data set; empty for data sets that need none."""
+    resize: tuple[int, ...] = ()
+    """Height and width to resize images to; empty keeps their size."""
+    sparsity: tuple[float, ...] = (0.9, 0.8, 0.7, 0.5)
+    """Sparsity of each level over the prunable weights, strictly decreasing, 0..1. A single
+    0.0 trains an ordinary dense network; a single other value one stand-alone sparse network."""
+    group: str = "1x4"
+    allocation: str = "global"
+    routing: str = "shared"
+    dense_layers: tuple[str, ...] = ()
+    """Layers kept dense at every level, besides the first convolution and the last linear."""
+    epochs: int = 40
+    """All phases together."""
+    split: tuple[float, ...] = (0.35, 0.25, 0.25, 0.15)
+    """Shares of the epochs: dense warm-up, pruning ramp, recovery, quantization-aware."""
+    batch: int = 128
+    lr: float = 0.1
+    """Peak of the one-cycle schedule."""
+    lr_quantized: float = 0.004
+    """Peak of the quantization-aware phase."""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    distill_weight: float = 0.5
+    """Share of a sparser level's loss that follows the densest level's outputs, 0..1."""
+    distill_temperature: float = 2.0
+    augment: str = "auto"
+    seed: int = 0
+    device: str = "auto"
+    amp: str = "auto"
+    """Mixed precision of the float phases: bf16 where the device is fast at it, or off."""
+    init_from: str = ""
+    """Run folder or checkpoint whose weights the training starts from; empty starts fresh."""
+
+    def __post_init__(self) -> None:
+        """Check every field; raise UserError for the first wrong one."""
+        _check_types(self)
+        _check_choice("group", self.group, GROUPS)
+        _check_choice("allocation", self.allocation, ALLOCATIONS)
+        _check_choice("routing", self.routing, ROUTINGS)
+        _check_choice("augment", self.augment, AUGMENTS)
+        _check_choice("device", self.device, DEVICES)
+        _check_choice("amp", self.amp, AMP_MODES)
+        _check_sparsity(self.sparsity)
+        _check_split(self.split, self.epochs)
+        if self.split[0] >= 1 and not self.is_dense:
+            raise _bad("split", self.split, "a share left for the ramp after the warm-up")
+        if self.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise _bad("name", self.name, "letters, digits, '-', '_' and '.'")
+        if self.resize and (len(self.resize) != 2 or min(self.resize) < 1):
+            raise _bad("resize", self.resize, "height and width, both at least 1")
+        if self.batch < 2:
+            raise _bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
+        for key in ("lr", "lr_quantized", "distill_temperature"):
+            if getattr(self, key) <= 0:
+                raise _bad(key, getattr(self, key), "a number above 0")
+        if self.weight_decay < 0:
+            raise _bad("weight_decay", self.weight_decay, "0 or more")
+        for key in ("momentum", "distill_weight"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise _bad(key, getattr(self, key), "0..1")
+        if not 0 <= self.seed < 2**63:
+            raise _bad("seed", self.seed, "0..2**63-1")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return len(self.sparsity)
+
+    @property
+    def group_size(self) -> int:
+        """Weights in a full group: 1, 2 or 4."""
+        return GROUPS[self.group]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether this trains an ordinary dense network."""
+        return self.sparsity == (0.0,)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the run's phases in order; phases without an epoch are left out."""
+        ends = [round(self.epochs * sum(self.split[: i + 1])) for i in range(4)]
+        ends[3] = self.epochs
+        names = ("warm-up", "ramp", "recovery", "quantize")
+        starts = [0, *ends[:3]]
+        spans = zip(names, starts, ends, strict=True)
+        return tuple(Phase(name, first, last) for name, first, last in spans if last > first)
+
+
+def _bad(key: str, got: object, expected: str) -> UserError:
+    return UserError(
+        f"config key {key!r}", "not acceptable", got=got, expected=expected, action="Change it"
+    )
+
+
+def _check_choice(key: str, value: str, valid: Iterable[str]) -> None:
+    if value not in valid:
+        raise unknown_name(f"config key {key!r}", "no such choice", value, valid)
+
+
+def _check_types(config: TrainConfig) -> None:
+    hints = typing.get_type_hints(TrainConfig)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if not _is_instance(value, hints[field.name]):
+            raise _bad(field.name, repr(value), f"type {_type_text(hints[field.name])}")
+
+
+def _is_instance(value: object, hint: Any) -> bool:
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(_is_instance(v, item) for v in value)
+    if hint is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(typing.cast(float, value))
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _type_text(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return f"list of {typing.get_args(hint)[0].__name__}"
+    return str(hint.__name__)
+
+
+def _check_sparsity(sparsity: tuple[float, ...]) -> None:
+    where = "sparsity"
+    listing = ", ".join(f"{s:g}" for s in sparsity)
+    if not 1 <= len(sparsity) <= MAX_LEVELS:
+        raise UserError(
+            where,
+            "wrong number of levels",
+            got=len(sparsity),
+            expected=f"1..{MAX_LEVELS} sparsities",
+            action="Give one sparsity per level",
+        )
+    if any(not 0 <= s < 1 for s in sparsity):
+        raise UserError(
+            where,
+            "not a share of pruned weights",
+            got=listing,
+            expected="numbers from 0 (dense) to below 1",
+            action="Write 90 % as 0.9",
+        )
+    if any(a <= b for a, b in itertools.pairwise(sparsity)):
+        raise UserError(
+            where,
+            "levels are not strictly nested",
+            got=listing,
+            expected="strictly decreasing numbers, the sparsest level first",
+            action=f"Try {', '.join(f'{s:g}' for s in sorted(set(sparsity), reverse=True))}",
+        )
+
+
+def _check_split(split: tuple[float, ...], epochs: int) -> None:
+    if len(split) != 4 or min(split) < 0 or abs(sum(split) - 1) > 1e-6:
+        expected = "four shares that add up to 1: warm-up, ramp, recovery, quantize"
+        raise _bad("split", split, expected)
+    if epochs < 1:
+        raise _bad("epochs", epochs, "at least 1")
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Return ``config`` as TOML text; :func:`from_toml` gives back an equal configuration."""
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in asdict(config).items())
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return '"' + "".join(_toml_character(c) for c in value) + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
+    raise TypeError(f"no TOML form for {type(value).__name__}")
+
+
+def _toml_character(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if ord(character) < 0x20 or ord(character) == 0x7F:
+        return f"\\u{ord(character):04x}"
+    return character
+
+
+def from_toml(text: str, where: str) -> TrainConfig:
+    """Return the configuration written in ``text``.
+
+    Args:
+        text: TOML with every key of :class:`TrainConfig` and no other.
+        where: file name for messages.
+
+    Raises:
+        UserError: not TOML; an unknown, missing or ill-typed key.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(
+            where, "not a TOML file", got=error, expected="key = value lines", action="Correct it"
+        ) from error
+    return from_mapping(table, where)
+
+
+def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
+    """Return the configuration with the keys and values of ``table``; all keys must be there."""
+    names = [field.name for field in fields(TrainConfig)]
+    for key in table:
+        if key not in names:
+            raise unknown_name(where, "unknown key", key, names)
+    missing = [name for name in names if name not in table]
+    if missing:
+        raise UserError(
+            where,
+            "missing key",
+            got=f"no {', '.join(missing)}",
+            expected=", ".join(names),
+            action="Add the key; a run's config.toml shows a complete file",
+        )
+    hints = typing.get_type_hints(TrainConfig)
+    return TrainConfig(**{key: _convert(value, hints[key]) for key, value in table.items()})
+
+
+def _convert(value: object, hint: Any) -> Any:
+    """Turn TOML's lists into tuples and whole numbers into floats where floats belong."""
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        return tuple(_convert(v, typing.get_args(hint)[0]) for v in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def load(path: Path) -> TrainConfig:
+    """Read a configuration file; UserError if it is absent or wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            str(path),
+            "cannot read the configuration",
+            got=error,
+            expected="a TOML file as written into a run folder",
+            action="Give the path of a config.toml",
+        ) from error
+    return from_toml(text, str(path))

@@ -1,0 +1,82 @@
+"""What a training run shows: one progress line per phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from nestnet.config import Phase, TrainConfig
+
+_SHARE_COLUMN = TextColumn("{task.percentage:>3.0f}%")
+
+
+class PhaseLine:
+    """Progress of one phase, steps as the unit; use as a context manager."""
+
+    def __init__(self, phase: Phase, done: int, steps: int, console: Console) -> None:
+        """Start at ``done`` finished epochs of ``steps`` training steps each."""
+        self._phase = phase
+        self._steps = steps
+        self._done = done
+        self._loss = float("nan")
+        self._progress = Progress(
+            TextColumn("{task.fields[phase]:9s}"),
+            BarColumn(bar_width=20),
+            _SHARE_COLUMN,
+            TextColumn("epoch {task.fields[epoch]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[result]}"),
+            console=console,
+        )
+        self._task: TaskID = self._progress.add_task(
+            "",
+            total=phase.epochs * steps,
+            completed=done * steps,
+            phase=phase.name,
+            epoch=f"{min(done + 1, phase.epochs)}/{phase.epochs}",
+            result="",
+        )
+
+    def __enter__(self) -> PhaseLine:
+        """Show the line."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the line as it stands."""
+        self._progress.stop()
+
+    def step(self) -> None:
+        """Count one training step."""
+        self._progress.advance(self._task)
+
+    def epoch(self, loss: float, levels: Sequence[int], accuracies: Sequence[float]) -> None:
+        """Show an epoch's mean loss and the accuracy of each level that was evaluated."""
+        self._done += 1
+        shown = min(self._done + 1, self._phase.epochs)
+        self._progress.update(
+            self._task,
+            completed=self._done * self._steps,
+            epoch=f"{shown}/{self._phase.epochs}",
+            result=f"loss {loss:.3f}  {level_text(levels, accuracies)}",
+        )
+
+
+def level_text(levels: Sequence[int], accuracies: Sequence[float]) -> str:
+    """Return accuracies as ``L0 81.2 %  L1 83.0 %``."""
+    return "  ".join(f"L{k} {a:.1%}" for k, a in zip(levels, accuracies, strict=True))
+
+
+def plan_text(config: TrainConfig, model: str) -> str:
+    """Return the line printed before training: what is trained and how the epochs are split."""
+    split = ", ".join(f"{phase.name} {phase.epochs}" for phase in config.phases())
+    levels = " / ".join(f"{sparsity:.0%}" for sparsity in config.sparsity)
+    return f"{model} on {config.dataset}: sparsity {levels}, groups {config.group}; epochs: {split}"

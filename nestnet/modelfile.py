@@ -1,0 +1,65 @@
+"""Write ``model.nestnet``: the integer graph of a trained network with its levels' accuracies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nestnet.export import export
+
+from codegen import nestfile
+from codegen.ir import Level, Provenance
+from nestnet.network import NestedNet, PrunableLayer
+from nestnet.runs import CHECKPOINT, MODEL
+from nestnet.sparsity.prune import achieved_sparsity
+from nestnet.version import VERSION
+
+
+def write_model(
+    network: NestedNet,
+    layers: Mapping[str, PrunableLayer],
+    run: Path,
+    *,
+    model: str,
+    dataset: str,
+    class_names: tuple[str, ...],
+    accuracy_float: Sequence[float],
+    accuracy_quantized: Sequence[float],
+) -> Path:
+    """Export a quantized ``network`` into the run folder ``run``, replacing the file atomically.
+
+    Args:
+        network: fake quantization on, activation ranges measured.
+        layers: the pruned layers, from which the levels' achieved sparsity is counted.
+        run: folder that holds the run's final checkpoint, whose hash the file records.
+        model: the model's name.
+        dataset: the data set's title.
+        class_names: one per logit.
+        accuracy_float: per level, before quantization.
+        accuracy_quantized: per level, fake-quantized.
+
+    Returns:
+        The file's path.
+    """
+    pruned = achieved_sparsity(layers, network.n_levels)
+    levels = tuple(
+        Level(f"sparsity {share:.0%}", share, before, after)
+        for share, before, after in zip(pruned, accuracy_float, accuracy_quantized, strict=True)
+    )
+    provenance = Provenance(
+        nestnet_version=VERSION,
+        parent_sha256=nestfile.file_sha256(run / CHECKPOINT),
+        model=model,
+        dataset=dataset,
+        class_names=class_names,
+    )
+    graph = export(network, levels, provenance, c_identifier(run.name))
+    nestfile.save(graph, run / MODEL)
+    return run / MODEL
+
+
+def c_identifier(name: str) -> str:
+    """Return ``name`` as a C identifier in lower case."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return plain if plain[:1].isalpha() else f"net_{plain}"

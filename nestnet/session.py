@@ -1,0 +1,162 @@
+"""Set up what a training process works with: data, network, optimizer, device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from codegen.errors import UserError
+from nestnet import datasets, distributed, models
+from nestnet.batches import Batches
+from nestnet.checkpoint import load_checkpoint
+from nestnet.config import TrainConfig
+from nestnet.network import NestedNet, PrunableLayer, trace
+from nestnet.precision import choose_device, use_bf16
+from nestnet.runs import CHECKPOINT
+from nestnet.sparsity.prune import check_prunable
+
+SMALL_IMAGE = 20
+"""Images smaller than this, in pixels, get the digits model by default."""
+
+
+@dataclass
+class Session:
+    """What one process trains with; the last two fields change as the run goes on."""
+
+    config: TrainConfig
+    processes: distributed.Processes
+    device: torch.device
+    amp: bool
+    """Whether the float phases run in bfloat16."""
+    augment: str
+    model: str
+    data_title: str
+    class_names: tuple[str, ...]
+    train: Batches
+    test: Batches
+    network: NestedNet
+    layers: dict[str, PrunableLayer]
+    """The layers that are pruned; empty for a dense network."""
+    optimizer: torch.optim.SGD
+    console: Console
+    accuracy_float: tuple[float, ...] = field(default=())
+    quantized: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return int(height), int(width), int(channels)
+
+
+def prepare(config: TrainConfig, quiet: bool) -> Session:
+    """Load the data and build the network ``config`` asks for.
+
+    Raises:
+        UserError: any of them cannot be used.
+    """
+    processes = distributed.join(config.device)
+    device = choose_device(config.device, processes.local_rank)
+    size = (config.resize[0], config.resize[1]) if config.resize else None
+    data = datasets.load(config.dataset, Path(config.data) if config.data else None, size)
+    model = default_model(data.input_shape) if config.model == "auto" else config.model
+    network = build_network(config, model, data.input_shape, len(data.class_names))
+    network.to(device=device)
+    if config.init_from:
+        _start_from(network, Path(config.init_from))
+    layers = prunable_layers(network, config)
+    if not config.is_dense:
+        check_prunable(layers, config.sparsity, config.group_size, config.allocation)
+    return Session(
+        config=config,
+        processes=processes,
+        device=device,
+        amp=use_bf16(config.amp, device),
+        augment=data.default_augment if config.augment == "auto" else config.augment,
+        model=model,
+        data_title=data.title,
+        class_names=data.class_names,
+        train=Batches(data.train, device, config.batch, processes.rank, processes.world),
+        test=Batches(data.test, device, config.batch),
+        network=network,
+        layers=layers,
+        optimizer=_optimizer(network, config),
+        console=Console(quiet=quiet or not processes.leads),
+    )
+
+
+def default_model(input_shape: tuple[int, int, int]) -> str:
+    """Return the shipped model that ``auto`` means for images of ``input_shape`` (h, w, c)."""
+    return models.DEFAULT if max(input_shape[:2]) < SMALL_IMAGE else "resnet8"
+
+
+def build_network(
+    config: TrainConfig, model: str, input_shape: tuple[int, int, int], classes: int
+) -> NestedNet:
+    """Build ``model`` with weights drawn from the configuration's seed, ready for its levels."""
+    torch.manual_seed(config.seed)
+    network = trace(models.build(model, input_shape, classes), input_shape)
+    network.set_levels(config.levels)
+    network.set_grad_routing(config.routing)
+    return network
+
+
+def prunable_layers(network: NestedNet, config: TrainConfig) -> dict[str, PrunableLayer]:
+    """Return the layers to prune; none for a dense network.
+
+    Raises:
+        UserError: the configuration keeps a layer dense that is not there.
+    """
+    if config.is_dense:
+        return {}
+    return network.prunable((*network.default_dense_layers(), *config.dense_layers))
+
+
+def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; weight decay on weights, not on biases and batch norms."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    nesterov = config.momentum > 0
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
+
+
+def _start_from(network: NestedNet, source: Path) -> None:
+    """Load the weights of another run into ``network``; its levels start from the densest one's."""
+    path = source / CHECKPOINT if source.is_dir() else source
+    state = load_checkpoint(path).network
+    loaded = {}
+    for key, own in network.state_dict().items():
+        if key.endswith(("level_map", "group_size_value", ".range")):
+            loaded[key] = own
+            continue
+        found = state.get(_densest_key(key, state))
+        if found is not None and found.shape[1:] == own.shape[1:] and found.dim() == own.dim():
+            found = found[-1:].expand_as(own) if "running_" in key else found
+        if found is None or found.shape != own.shape:
+            raise UserError(
+                str(path),
+                f"does not fit the network at {key!r}",
+                got="no such tensor" if found is None else tuple(found.shape),
+                expected=tuple(own.shape),
+                action="Start from a run of the same model and data set",
+            )
+        loaded[key] = found
+    network.load_state_dict(loaded)
+
+
+def _densest_key(key: str, state: Mapping[str, Tensor]) -> str:
+    """Return the name ``key`` has at the densest level of ``state``: per-level lists end in .N."""
+    base, _, index = key.rpartition(".")
+    if not index.isdecimal():
+        return key
+    there = [int(k[len(base) + 1 :]) for k in state if re.fullmatch(re.escape(base) + r"\.\d+", k)]
+    return f"{base}.{max(there, default=0)}"

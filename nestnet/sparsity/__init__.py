@@ -1,0 +1,1 @@
+"""Which weights to prune (scores) and how fast (schedule)."""

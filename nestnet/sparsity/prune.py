@@ -1,0 +1,64 @@
+"""Give the layers of a network their level maps, now or along the pruning ramp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from nestnet.levels import assign_levels, check_distinct, check_nested, densities_of
+from nestnet.network import PrunableLayer
+from nestnet.sparsity.schedule import cubic_sparsity
+from nestnet.sparsity.scores import group_magnitude, group_sizes
+
+UPDATES_PER_RAMP = 32
+"""Times the masks move during the ramp; more changes accuracy little and costs time."""
+
+Layers = Mapping[str, PrunableLayer]
+
+
+def check_prunable(
+    layers: Layers, sparsity: Sequence[float], group_size: int, allocation: str
+) -> None:
+    """Check that ``layers`` can hold the levels; UserError otherwise."""
+    sizes = {name: group_sizes(layer.weight.shape, group_size) for name, layer in layers.items()}
+    check_distinct(sizes, sparsity, allocation)
+
+
+@torch.no_grad()
+def prune(
+    layers: Layers,
+    sparsity: Sequence[float],
+    progress: float,
+    group_size: int,
+    allocation: str,
+) -> None:
+    """Move the masks to where the ramp wants them at ``progress`` (0..1).
+
+    Asserts that every level's weights are weights of the next level. Pruned weights keep their
+    values and may come back while the ramp runs.
+    """
+    now = [1.0 - cubic_sparsity(s, progress) for s in sparsity]
+    scores = {name: group_magnitude(layer.weight, group_size) for name, layer in layers.items()}
+    sizes = {name: group_sizes(layer.weight.shape, group_size) for name, layer in layers.items()}
+    maps = assign_levels(scores, sizes, now, allocation)
+    for name, layer in layers.items():
+        layer.module.set_level_map(maps[name], group_size)
+        masks = [layer.module.mask(level) for level in range(len(sparsity))]
+        check_nested([mask for mask in masks if mask is not None], name)
+
+
+def moves_at(step: int, steps: int) -> bool:
+    """Return whether the masks move after ``step`` of a ramp of ``steps``; the last one does."""
+    interval = max(1, steps // UPDATES_PER_RAMP)
+    return (step + 1) % interval == 0 or step + 1 == steps
+
+
+def achieved_sparsity(layers: Layers, levels: int) -> list[float]:
+    """Return the share of pruned weights at each level, over all prunable layers."""
+    maps, sizes = {}, {}
+    for name, layer in layers.items():
+        if layer.module.level_map is not None:
+            maps[name] = layer.module.level_map
+            sizes[name] = group_sizes(layer.weight.shape, layer.module.group_size)
+    return [1.0 - density for density in densities_of(maps, sizes, levels)]

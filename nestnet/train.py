@@ -1,0 +1,292 @@
+"""Train a nested network: dense warm-up, pruning ramp, recovery, quantization-aware training.
+
+A run is a folder; after every epoch its checkpoint is replaced, so that a run killed at any moment
+continues from the last finished epoch and ends, on a CPU, in the same weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+
+import torch
+
+from codegen.errors import UserError
+from nestnet import config as configs
+from nestnet import distributed, runs
+from nestnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
+from nestnet.config import Phase, TrainConfig, to_toml
+from nestnet.console import PhaseLine, level_text, plan_text
+from nestnet.evaluate import accuracies
+from nestnet.losses import levels_of_step, training_loss
+from nestnet.modelfile import write_model
+from nestnet.norms import refresh_statistics, spread_densest, start_quantization
+from nestnet.precision import mixed_precision
+from nestnet.session import Session, prepare
+from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
+from nestnet.sparsity.schedule import one_cycle
+
+LOSS_CHECK_STEPS = 25
+"""Steps between checks that the loss is finite; a check waits for the device."""
+OBSERVING_SHARE = 0.6
+"""Share of the quantization-aware epochs in which activation ranges still move."""
+
+
+def train(config: TrainConfig, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False) -> Path:
+    """Train a new run below ``root`` and return its folder.
+
+    Everything a user can get wrong is checked before the folder is made.
+
+    Raises:
+        UserError: configuration, data or model cannot be used; the loss stops being a number.
+    """
+    session = prepare(config, quiet)
+    run = runs.create(config, root) if session.processes.leads else root
+    return _train(session, Path(distributed.agree(str(run))), first_epoch=0)
+
+
+def resume(run: Path, *, quiet: bool = False) -> Path:
+    """Continue the run in folder ``run`` after its last finished epoch; return the folder.
+
+    Raises:
+        UserError: the folder's configuration or checkpoint cannot be used.
+    """
+    session = prepare(configs.load(run / runs.CONFIG), quiet)
+    if not (run / runs.CHECKPOINT).is_file():
+        return _train(session, run, first_epoch=0)
+    state = load_checkpoint(run / runs.CHECKPOINT)
+    _restore(session, state, run)
+    return _train(session, run, state.epoch)
+
+
+def _train(session: Session, run: Path, first_epoch: int) -> Path:
+    """Run the epochs from ``first_epoch`` on, then write the model file."""
+    session.console.print(plan_text(session.config, session.model))
+    if session.processes.leads:
+        _drop_metrics(run / runs.METRICS, first_epoch)
+    try:
+        for phase in session.config.phases():
+            first = max(phase.first, first_epoch)
+            if first >= phase.last:
+                continue
+            if first == phase.first:
+                _enter(session, phase.name)
+            line = PhaseLine(phase, first - phase.first, session.train.steps, session.console)
+            with line:
+                for epoch in range(first, phase.last):
+                    started = time.perf_counter()
+                    loss = _train_epoch(session, phase, epoch, line, run)
+                    levels = _trained_levels(session, phase.name)
+                    amp = session.amp and not session.quantized
+                    found = accuracies(session.network, session.test, levels, amp)
+                    line.epoch(loss, levels, found)
+                    if session.processes.leads:
+                        seconds = time.perf_counter() - started
+                        _record(session, run, phase.name, epoch, loss, levels, found, seconds)
+                        _save(session, run, epoch + 1)
+        return _finish(session, run)
+    except KeyboardInterrupt:
+        session.console.print(f"Interrupted. To continue: nestnet train --resume {run}")
+        raise
+    finally:
+        distributed.leave()
+
+
+def _enter(session: Session, phase: str) -> None:
+    """Prepare the network for the first epoch of ``phase``."""
+    if phase == "quantize":
+        _quantize(session)
+    elif phase != "warm-up" and session.layers:
+        if all(layer.module.level_map is None for layer in session.layers.values()):
+            spread_densest(session.network)
+        if phase == "recovery":
+            _prune(session, 1.0)
+
+
+def _quantize(session: Session) -> None:
+    """End the float phases: note their accuracy, then turn fake quantization on."""
+    if session.layers:
+        _prune(session, 1.0)
+    seed = session.config.seed
+    refresh_statistics(session.network, session.train, seed)
+    levels = range(session.config.levels)
+    session.accuracy_float = tuple(accuracies(session.network, session.test, levels))
+    start_quantization(session.network, session.train, seed)
+    session.quantized = True
+
+
+def _trained_levels(session: Session, phase: str) -> list[int]:
+    """Return the levels that ``phase`` trains: the warm-up only the densest, unpruned."""
+    levels = session.config.levels
+    return [levels - 1] if phase == "warm-up" else list(range(levels))
+
+
+def _prune(session: Session, progress: float) -> None:
+    config = session.config
+    prune(session.layers, config.sparsity, progress, config.group_size, config.allocation)
+
+
+def _train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, run: Path) -> float:
+    """Train one epoch; return its mean loss.
+
+    Raises:
+        UserError: the loss is not a finite number; nothing of this epoch is kept.
+    """
+    config, network, optimizer = session.config, session.network, session.optimizer
+    amp = session.amp and not session.quantized
+    steps = session.train.steps
+    torch.manual_seed((config.seed + 1) * 7919 + epoch)  # dropout
+    network.train()
+    if session.quantized:
+        network.freeze_observers(epoch - phase.first >= OBSERVING_SHARE * phase.epochs)
+    total = torch.zeros((), device=session.device)
+    for step, (images, labels) in enumerate(
+        session.train.epoch(config.seed, epoch, session.augment)
+    ):
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(config, phase, epoch + step / steps)
+        if phase.name == "warm-up":
+            active: tuple[int, ...] = (config.levels - 1,)
+        else:
+            active = levels_of_step(config.levels, epoch * steps + step, config.seed)
+        optimizer.zero_grad(set_to_none=True)
+        with mixed_precision(session.device, amp):
+            loss = training_loss(
+                network, images, labels, active, config.distill_weight, config.distill_temperature
+            )
+        loss.backward()
+        distributed.average_gradients(network)
+        optimizer.step()
+        if phase.name == "ramp" and session.layers:
+            position, length = (epoch - phase.first) * steps + step, phase.epochs * steps
+            if moves_at(position, length):
+                _prune(session, (position + 1) / length)
+        total += loss.detach()
+        if (step + 1) % LOSS_CHECK_STEPS == 0 or step + 1 == steps:
+            _check_loss(float(total), epoch, run)
+        line.step()
+    distributed.average_statistics(network)
+    return float(total) / steps
+
+
+def _learning_rate(config: TrainConfig, phase: Phase, epochs_done: float) -> float:
+    """Return the rate: one cycle over all float phases, a second, lower one when quantized."""
+    if phase.name == "quantize":
+        return one_cycle(config.lr_quantized, (epochs_done - phase.first) / phase.epochs)
+    last = max(p.last for p in config.phases() if p.name != "quantize")
+    return one_cycle(config.lr, epochs_done / last)
+
+
+def _check_loss(loss: float, epoch: int, run: Path) -> None:
+    if not math.isfinite(loss):
+        kept = f"epoch {epoch} is kept in {run / runs.CHECKPOINT}" if epoch else "no epoch finished"
+        raise UserError(
+            "training",
+            f"the loss stopped being a number in epoch {epoch + 1}",
+            got=loss,
+            expected="a finite loss",
+            action=f"Train again with a lower --lr ({kept})",
+        )
+
+
+def _record(
+    session: Session,
+    run: Path,
+    phase: str,
+    epoch: int,
+    loss: float,
+    levels: list[int],
+    found: list[float],
+    seconds: float,
+) -> None:
+    """Append one line per level to metrics.jsonl."""
+    pruned = achieved_sparsity(session.layers, session.config.levels)
+    with open(run / runs.METRICS, "a", encoding="utf-8") as file:
+        for level, value in zip(levels, found, strict=True):
+            entry = {
+                "epoch": epoch + 1,
+                "phase": phase,
+                "level": level,
+                "sparsity": round(pruned[level], 6),
+                "loss": loss,
+                "accuracy": value,
+                "quantized": session.quantized,
+                "seconds": round(seconds, 3),
+            }
+            file.write(json.dumps(entry) + "\n")
+
+
+def _drop_metrics(path: Path, first_epoch: int) -> None:
+    """Remove the lines of epochs that will be trained again, and a line cut by a kill."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [s for s in lines if s.endswith("\n") and json.loads(s)["epoch"] <= first_epoch]
+    write_atomic(path, "".join(kept).encode())
+
+
+def _save(session: Session, run: Path, epoch: int) -> None:
+    """Replace the run's checkpoint by the state after ``epoch`` finished epochs."""
+    names = {id(p): name for name, p in session.network.named_parameters()}
+    momentum = {
+        names[id(p)]: state["momentum_buffer"]
+        for p, state in session.optimizer.state.items()
+        if state.get("momentum_buffer") is not None
+    }
+    state = Checkpoint(
+        config_toml=to_toml(session.config),
+        epoch=epoch,
+        input_shape=session.input_shape,
+        class_names=session.class_names,
+        accuracy_float=session.accuracy_float,
+        quantized=session.quantized,
+        network=session.network.state_dict(),
+        momentum=momentum,
+    )
+    save_checkpoint(state, run / runs.CHECKPOINT)
+
+
+def _restore(session: Session, state: Checkpoint, run: Path) -> None:
+    """Put a checkpoint's state into a fresh session."""
+    if state.config_toml != to_toml(session.config):
+        raise UserError(
+            str(run / runs.CONFIG),
+            "is not the configuration of the checkpoint",
+            got="a changed file",
+            expected="the file the run started with",
+            action="Undo the change, or train a new run",
+        )
+    session.network.load_state_dict(dict(state.network))
+    for name, parameter in session.network.named_parameters():
+        if name in state.momentum:
+            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
+            session.optimizer.state[parameter]["momentum_buffer"] = buffer
+    session.accuracy_float = state.accuracy_float
+    session.quantized = state.quantized
+    session.network.set_quantize(state.quantized, bn_frozen=state.quantized)
+
+
+def _finish(session: Session, run: Path) -> Path:
+    """Write the final checkpoint and model.nestnet; print every level's accuracy."""
+    if not session.quantized:
+        _quantize(session)
+    levels = list(range(session.config.levels))
+    quantized = accuracies(session.network, session.test, levels)
+    if session.processes.leads:
+        _save(session, run, session.config.epochs)
+        write_model(
+            session.network,
+            session.layers,
+            run,
+            model=session.model,
+            dataset=session.data_title,
+            class_names=session.class_names,
+            accuracy_float=session.accuracy_float,
+            accuracy_quantized=quantized,
+        )
+    session.console.print(f"float  {level_text(levels, session.accuracy_float)}")
+    session.console.print(f"int8   {level_text(levels, quantized)}")
+    session.console.print(f"wrote  {run / runs.MODEL}")
+    return run

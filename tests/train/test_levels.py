@@ -1,0 +1,123 @@
+"""Nesting, densities and floors of level maps, over random layers and odd shapes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codegen.errors import UserError
+from codegen.ir import NEVER
+from nestnet.levels import (
+    LAYER_FLOOR,
+    assign_levels,
+    check_distinct,
+    check_nested,
+    densities_of,
+)
+from nestnet.sparsity.scores import group_magnitude, group_sizes
+
+SHAPES = [(7, 5, 3, 3), (13, 11), (1, 1, 1, 1), (3, 2, 5, 1), (17, 16, 1, 1), (2, 19)]
+
+layer_lists = st.lists(st.sampled_from(SHAPES), min_size=1, max_size=4)
+density_lists = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8).map(sorted)
+
+
+def _layers(
+    shapes: list[tuple[int, ...]], group: int, seed: int
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    scores, sizes = {}, {}
+    for index, shape in enumerate(shapes):
+        weight = torch.randn(shape, generator=generator) * (index + 1)
+        scores[f"layer{index}"] = group_magnitude(weight, group)
+        sizes[f"layer{index}"] = group_sizes(weight.shape, group)
+    return scores, sizes
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    shapes=layer_lists,
+    group=st.sampled_from([1, 2, 4]),
+    densities=density_lists,
+    allocation=st.sampled_from(["global", "uniform"]),
+    seed=st.integers(0, 1000),
+)
+def test_maps_are_nested_and_hit_their_density(
+    shapes: list[tuple[int, ...]],
+    group: int,
+    densities: list[float],
+    allocation: str,
+    seed: int,
+) -> None:
+    scores, sizes = _layers(shapes, group, seed)
+    maps = assign_levels(scores, sizes, densities, allocation)
+    levels = len(densities)
+    for name, level_map in maps.items():
+        assert level_map.dtype == torch.uint8
+        assert level_map.shape == scores[name].shape
+        assert all(v < levels or v == NEVER for v in level_map.unique().tolist())
+        check_nested([(level_map <= k).float() for k in range(levels)], name)
+        assert bool((level_map == 0).any()), f"{name} is cut off at level 0"
+    pools = [list(maps)] if allocation == "global" else [[name] for name in maps]
+    for pool in pools:
+        total = sum(int(sizes[name].sum()) for name in pool)
+        achieved = densities_of({n: maps[n] for n in pool}, {n: sizes[n] for n in pool}, levels)
+        for wanted, got in zip(densities, achieved, strict=True):
+            # Half a group of rounding; at least one group per layer; half a group of each floor.
+            slack = (group / 2 + 1 + len(pool) * group) / total
+            assert wanted - (group / 2 + 1) / total <= got <= wanted + slack
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_each_level_takes_the_best_groups(group: int) -> None:
+    scores, sizes = _layers([(7, 5, 3, 3)], group, seed=1)
+    level_map = assign_levels(scores, sizes, [0.1, 0.4], "uniform")["layer0"]
+    score = scores["layer0"]
+    assert score[level_map == 0].min() >= score[level_map == 1].max()
+    assert score[level_map == 1].min() >= score[level_map == NEVER].max()
+
+
+def test_global_allocation_follows_the_scores_but_keeps_a_floor() -> None:
+    scores = {"strong": torch.full((10, 10), 2.0), "weak": torch.full((10, 10), 1.0)}
+    sizes = {name: torch.ones(10, 10, dtype=torch.int64) for name in scores}
+    maps = assign_levels(scores, sizes, [0.5], "global")
+    kept = {name: int((maps[name] == 0).sum()) for name in maps}
+    assert kept == {"strong": 90, "weak": round(100 * LAYER_FLOOR * 0.5)}
+    maps = assign_levels(scores, sizes, [0.5], "uniform")
+    assert {name: int((maps[name] == 0).sum()) for name in maps} == {"strong": 50, "weak": 50}
+
+
+def test_check_nested_finds_a_lost_weight() -> None:
+    inner = torch.tensor([1.0, 1.0, 0.0])
+    check_nested([inner, torch.tensor([1.0, 1.0, 1.0])], "ok")
+    with pytest.raises(AssertionError, match="conv1: 1 weights of level 0"):
+        check_nested([inner, torch.tensor([1.0, 0.0, 1.0])], "conv1")
+
+
+def test_group_magnitude_does_not_favour_full_groups() -> None:
+    weight = torch.full((3, 5, 1, 1), 0.5)
+    assert torch.equal(group_magnitude(weight, 4), torch.full((3, 2, 1, 1), 0.5))
+    assert group_sizes(weight.shape, 4)[0, :, 0, 0].tolist() == [4, 1]
+
+
+def test_group_magnitude_is_the_rms_of_consecutive_input_channels() -> None:
+    weight = torch.randn(3, 7, 2, 5, generator=torch.Generator().manual_seed(0))
+    scores = group_magnitude(weight, 2)
+    assert scores.shape == (3, 4, 2, 5)
+    expected = weight[1, 2:4, 1, 3].square().mean().sqrt()
+    assert scores[1, 1, 1, 3] == pytest.approx(float(expected), rel=1e-6)
+    assert scores[2, 3, 0, 4] == pytest.approx(abs(float(weight[2, 6, 0, 4])), rel=1e-6)
+
+
+def test_levels_that_cannot_differ_are_a_user_error() -> None:
+    few = {"conv": group_sizes(torch.Size((1, 4, 1, 1)), 4)}
+    with pytest.raises(UserError, match="too few groups"):
+        check_distinct(few, (0.9, 0.5), "global")
+    many = {**few, "big": group_sizes(torch.Size((16, 16, 3, 3)), 4)}
+    check_distinct(many, (0.9, 0.8, 0.7, 0.5), "global")
+    with pytest.raises(UserError, match="layer conv"):
+        check_distinct(many, (0.9, 0.8, 0.7, 0.5), "uniform")
+    with pytest.raises(UserError, match="no layer that can be pruned"):
+        check_distinct({}, (0.5,), "global")
