@@ -67,12 +67,16 @@ class Requant:
 
     def multiplier_q32(self, level: int) -> Int32Array:
         """Return M for ``level``, shape (out_channels,)."""
-        return self.multiplier[level].astype(np.int32) << np.int32(self.multiplier_shift)
+        scaled: Int32Array = self.multiplier[level].astype(np.int32) << np.int32(
+            self.multiplier_shift
+        )
+        return scaled
 
     def bias_q(self, level: int) -> Int32Array:
         """Return B for ``level``, shape (out_channels,), in 2**-fraction_bits output steps."""
         delta = self.bias_delta[level].astype(np.int32) << np.int32(self.bias_delta_shift)
-        return self.bias.astype(np.int32) + delta
+        total: Int32Array = self.bias.astype(np.int32) + delta
+        return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """What :func:`codegen.pack.lower` returns: a network with every number the generated C needs.
 
 Everything is frozen data. Members of :class:`WindowShape` and :class:`RequantConstants` carry the
-names of ``nn_window_shape`` and ``nn_requant`` in ``firmware/kernels/nn_layer.h``, so a template can
-print them one for one. Axes are h, w, c; sizes are bytes unless the name says otherwise.
+names of ``nn_window_shape`` and ``nn_requant`` in ``firmware/kernels/nn_layer.h``, so a template
+can print them one for one. Axes are h, w, c; sizes are bytes unless the name says otherwise.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Compile an integer graph into a C project and run it; knows NumPy, never torch."""

@@ -1,0 +1,1 @@
+"""How weights lie in flash: one file per format with encode, decode and exact size."""

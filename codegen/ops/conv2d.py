@@ -1,0 +1,259 @@
+"""Convolution: nested, dense, depthwise and grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen import cost
+from codegen.arith import exact_dtype, requantize
+from codegen.choose import Storage, choose_storage
+from codegen.ir import Conv2D, Graph, Int8Array, Shape, TfliteRequant
+from codegen.lowering import Draft, FieldSpec, Target
+from codegen.oprule import Broken, OpRule, register
+from codegen.packed import Kernel, LevelCost, WindowShape
+from codegen.weighted import (
+    MAX_RESIDUAL_MULTIPLIER,
+    check_weighted,
+    cmsis_constants,
+    kept_macs,
+    level_weight,
+    pixels,
+    requant_constants,
+    table_bytes,
+    table_fields,
+)
+from codegen.window import (
+    check_window,
+    out_extent,
+    pad,
+    patch_buffer_bytes,
+    taps,
+    window_shape,
+)
+
+LARGEST_TILE = {4: 4, 2: 4, 1: 8}
+"""By group size; more columns than this spill registers."""
+
+LARGEST_DENSE_TILE = 4
+
+
+class Conv2DRule(OpRule[Conv2D]):
+    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Conv2D`."""
+
+    def out_shape(self, op: Conv2D, shapes: tuple[Shape, ...]) -> Shape | None:
+        """Return the output extent with one channel per weight row."""
+        return (*out_extent(op, shapes[0]), int(op.weight.shape[0]))
+
+    def run(
+        self, op: Conv2D, graph: Graph, inputs: tuple[Int8Array, ...], level: int
+    ) -> Int8Array:
+        """Accumulate every kernel position and requantize."""
+        acc = accumulate(op, graph, inputs[0], level)
+        residual = None
+        if op.residual is not None:
+            residual = (op.residual, inputs[1], graph.value(op.residual.input))
+        zero_point = graph.value(op.output).zero_point
+        clamp = (op.act_min, op.act_max)
+        return requantize(acc, op.requant, level, zero_point, clamp, residual)
+
+    def check(self, op: Conv2D, graph: Graph) -> Iterator[Broken]:
+        """Yield broken rules about window, channels, weights, tables and residual."""
+        if op.weight.ndim != 4:
+            yield "weight has 4 dimensions", op.weight.shape
+            return
+        yield from check_window(op)
+        in_c = graph.value(op.input).shape[2]
+        out_c = int(op.weight.shape[0])
+        if op.groups < 1 or in_c % op.groups or out_c % op.groups:
+            yield f"groups divides {in_c} input and {out_c} output channels", op.groups
+            return
+        if op.weight.shape[3] != in_c // op.groups:
+            yield f"weight has {in_c // op.groups} input channels per group", op.weight.shape[3]
+            return
+        if op.groups != 1 and op.group_level is not None:
+            yield "group_level only where groups is 1", op.groups
+            return
+        yield from check_weighted(op, graph)
+        yield from _check_residual(op, graph)
+
+    def macs(self, op: Conv2D, graph: Graph, level: int) -> int:
+        """Return kept weights times output positions."""
+        return kept_macs(op, pixels(graph.value(op.output).shape), level)
+
+    def lower(self, op: Conv2D, graph: Graph, target: Target) -> Draft:
+        """Choose among the nested, dense, depthwise, grouped and CMSIS-NN kernels."""
+        out_shape = graph.value(op.output).shape
+        shape = window_shape(op, graph.value(op.input).shape, out_shape)
+        if isinstance(op.requant, TfliteRequant):
+            return _lower_cmsis(op, graph, shape)
+        if op.groups == 1:
+            return _lower_patches(op, graph, shape)
+        return _lower_plain(op, graph, shape)
+
+
+def accumulate(op: Conv2D, graph: Graph, images: Int8Array, level: int) -> NDArray[Any]:
+    """Return exact accumulators (n, out_h, out_w, out_c) of (n, h, w, c) images."""
+    weight = level_weight(op, level)
+    dtype = exact_dtype(weight)
+    zero_point = graph.value(op.input).zero_point
+    out_h, out_w, out_c = graph.value(op.output).shape
+    padded = pad(images, op, zero_point).astype(dtype)
+    padded -= zero_point
+    scaled = weight.astype(dtype)
+    n, groups, per_group = images.shape[0], op.groups, weight.shape[3]
+    acc = np.zeros((n, out_h, out_w, out_c), dtype)
+    for ky, kx, tap in taps(padded, op, out_h, out_w):
+        kernel = scaled[:, ky, kx, :]
+        if groups == 1:
+            acc += (tap.reshape(-1, per_group) @ kernel.T).reshape(acc.shape)
+        elif per_group == 1:
+            by_group = kernel.reshape(groups, -1)
+            acc += (tap[..., None] * by_group).reshape(acc.shape)
+        else:
+            split = tap.reshape(-1, groups, per_group).transpose(1, 0, 2)
+            product = split @ kernel.reshape(groups, -1, per_group).transpose(0, 2, 1)
+            acc += product.transpose(1, 0, 2).reshape(acc.shape)
+    return acc
+
+
+def _check_residual(op: Conv2D, graph: Graph) -> Iterator[Broken]:
+    if op.residual is None:
+        return
+    if isinstance(op.requant, TfliteRequant):
+        yield "a residual is fused under the nestnet rule only", "TFLite rule"
+        return
+    shape, expected = graph.value(op.residual.input).shape, graph.value(op.output).shape
+    if shape != expected:
+        yield f"residual has the output's shape {expected}", shape
+    multiplier = op.residual.multiplier
+    levels = (len(graph.levels),)
+    if multiplier.dtype != np.int32 or multiplier.shape != levels:
+        got = (multiplier.dtype.name, multiplier.shape)
+        yield f"residual multiplier is int32 of shape {levels}", got
+    elif int(np.abs(multiplier.astype(np.int64)).max()) >= MAX_RESIDUAL_MULTIPLIER:
+        yield "residual multiplier is below 2**22", int(multiplier.max())
+
+
+def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
+    """Lower an ungrouped convolution to the nested or dense kernel on the patch buffer."""
+    levels = len(graph.levels)
+    storage = choose_storage(op, levels)
+    group = op.group_size if storage.nested else 1
+    row = storage.coefficients(group)
+    largest = LARGEST_TILE[group] if storage.nested else LARGEST_DENSE_TILE
+    per_channel = storage.units[-1] / shape.out_c
+    tile = cost.best_tile(row, per_channel, shape.out_w, largest)
+    costs = tuple(
+        LevelCost(
+            macs=kept_macs(op, shape.out_h * shape.out_w, level),
+            cycles=_patch_cycles(op, storage, shape, tile, level),
+            weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
+        )
+        for level in range(levels)
+    )
+    return Draft(
+        kernel="nested_conv" if storage.nested else "dense_conv",
+        reason=storage.reason,
+        fields=storage.fields + table_fields(op, levels),
+        levels=costs,
+        scratch_bytes=patch_buffer_bytes(shape, storage.channels),
+        shape=shape,
+        requant=requant_constants(op, graph),
+        group=group,
+        tile=tile,
+    )
+
+
+def _patch_cycles(
+    op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int
+) -> int:
+    row = storage.coefficients(op.group_size)
+    per_channel = storage.units[level] / shape.out_c
+    tiles = shape.out_h * -(-shape.out_w // tile)
+    channel = cost.tile_cycles(row, per_channel, tile)
+    if storage.nested:
+        channel += cost.SEGMENT * level
+    if op.residual is not None:
+        channel += cost.RESIDUAL * tile
+    padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
+    rows = (shape.out_h - 1) * shape.stride_h + shape.kernel_h
+    expanded = rows * padded_w * storage.channels * row.expand
+    return round(tiles * shape.out_c * channel + expanded)
+
+
+def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
+    """Lower a grouped convolution: depthwise where it is one filter per channel."""
+    levels = len(graph.levels)
+    depthwise = op.groups == shape.in_c == shape.out_c and op.residual is None
+    kernel: Kernel = "depthwise_conv" if depthwise else "grouped_conv"
+    if depthwise:
+        weights = np.ascontiguousarray(op.weight[..., 0].transpose(1, 2, 0))
+        reason = "one filter per channel"
+    else:
+        weights = op.weight
+        reason = f"{op.groups} groups of {shape.in_c // op.groups} input channels"
+    align = 4 if weights.size % 4 == 0 else 1
+    macs = kept_macs(op, shape.out_h * shape.out_w, 0)
+    per_mac = cost.DEPTHWISE_MAC if depthwise else cost.GROUPED_MAC
+    outputs = shape.out_h * shape.out_w * shape.out_c
+    cycles = round(macs * per_mac + outputs * cost.DENSE.output)
+    costs = tuple(
+        LevelCost(macs, cycles, weights.size + table_bytes(op, level, levels))
+        for level in range(levels)
+    )
+    return Draft(
+        kernel=kernel,
+        reason=reason,
+        fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
+        levels=costs,
+        shape=shape,
+        requant=requant_constants(op, graph),
+        groups=op.groups,
+    )
+
+
+def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
+    """Lower a dense or depthwise convolution to a CMSIS-NN call with plain OHWI weights."""
+    levels = len(graph.levels)
+    depthwise = op.groups > 1
+    kernel: Kernel = "cmsis_depthwise_conv" if depthwise else "cmsis_conv"
+    weights = level_weight(op, levels - 1)
+    if depthwise:
+        weights = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
+    macs = kept_macs(op, shape.out_h * shape.out_w, levels - 1)
+    cost_of_level = LevelCost(
+        macs, round(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+    )
+    align = 4 if weights.size % 4 == 0 else 1
+    return Draft(
+        kernel=kernel,
+        reason="dense at every level, handed to CMSIS-NN",
+        fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
+        levels=(cost_of_level,) * levels,
+        scratch_bytes=cmsis_scratch_bytes(shape, depthwise),
+        shape=shape,
+        cmsis=cmsis_constants(op, graph),
+        groups=op.groups,
+    )
+
+
+def cmsis_scratch_bytes(shape: WindowShape, depthwise: bool) -> int:
+    """Return a bound on the context buffer ``arm_*_wrapper_s8`` asks for, Cortex-M with DSP.
+
+    Source: CMSIS-NN arm_convolve_get_buffer_sizes_s8.c and
+    arm_depthwise_conv_get_buffer_sizes_s8.c, the DSP variants: two int16 columns of
+    ``kernel_h * kernel_w * in_c`` (rounded up to 4), or as many int16 for depthwise.
+    The generated code still compares this with the library's own ``*_get_buffer_size``.
+    """
+    patch = shape.kernel_h * shape.kernel_w * shape.in_c
+    if depthwise:
+        return -(-2 * patch // 8) * 8
+    column = -(-patch // 4) * 4
+    return -(-4 * column // 8) * 8
+
+
+register(Conv2D, Conv2DRule())

@@ -1,0 +1,110 @@
+"""Fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codegen import cost
+from codegen.arith import exact_dtype, requantize
+from codegen.choose import choose_storage
+from codegen.ir import Graph, Int8Array, Linear, Shape, TfliteRequant
+from codegen.lowering import Draft, FieldSpec, Target, round_up
+from codegen.oprule import Broken, OpRule, register
+from codegen.packed import LevelCost, WindowShape
+from codegen.weighted import (
+    check_weighted,
+    cmsis_constants,
+    kept_macs,
+    level_weight,
+    requant_constants,
+    table_bytes,
+    table_fields,
+)
+
+
+class LinearRule(OpRule[Linear]):
+    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Linear`."""
+
+    def out_shape(self, op: Linear, shapes: tuple[Shape, ...]) -> Shape | None:
+        """Return (1, 1, out_c)."""
+        return (1, 1, int(op.weight.shape[0]))
+
+    def run(
+        self, op: Linear, graph: Graph, inputs: tuple[Int8Array, ...], level: int
+    ) -> Int8Array:
+        """Multiply the flattened input by the kept weights and requantize."""
+        weight = level_weight(op, level)
+        dtype = exact_dtype(weight)
+        flat = inputs[0].reshape(len(inputs[0]), -1).astype(dtype)
+        flat -= graph.value(op.input).zero_point
+        acc = (flat @ weight.astype(dtype).T)[:, None, None, :]
+        zero_point = graph.value(op.output).zero_point
+        return requantize(acc, op.requant, level, zero_point, (op.act_min, op.act_max))
+
+    def check(self, op: Linear, graph: Graph) -> Iterator[Broken]:
+        """Yield broken rules about extents, weights and tables."""
+        if op.weight.ndim != 2:
+            yield "weight has 2 dimensions", op.weight.shape
+            return
+        height, width, channels = graph.value(op.input).shape
+        if op.weight.shape[1] != height * width * channels:
+            yield f"weight has {height * width * channels} inputs", op.weight.shape[1]
+            return
+        yield from check_weighted(op, graph)
+
+    def macs(self, op: Linear, graph: Graph, level: int) -> int:
+        """Return the weights kept at ``level``."""
+        return kept_macs(op, 1, level)
+
+    def lower(self, op: Linear, graph: Graph, target: Target) -> Draft:
+        """Choose among the nested, dense and CMSIS-NN kernels."""
+        levels = len(graph.levels)
+        out_c, in_c = (int(extent) for extent in op.weight.shape)
+        shape = WindowShape(1, 1, in_c, 1, 1, out_c, 1, 1, 1, 1, 0, 0)
+        if isinstance(op.requant, TfliteRequant):
+            return _lower_cmsis(op, graph, shape)
+        storage = choose_storage(op, levels)
+        unit = cost.LINEAR_UNIT[op.group_size] if storage.nested else cost.DENSE_LINEAR_UNIT
+        row = storage.coefficients(op.group_size)
+        fixed = out_c * (row.tile + row.output) + in_c * row.expand
+        segment = out_c * cost.SEGMENT if storage.nested else 0.0
+        costs = tuple(
+            LevelCost(
+                macs=kept_macs(op, 1, level),
+                cycles=round(fixed + segment * level + storage.units[level] * unit),
+                weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
+            )
+            for level in range(levels)
+        )
+        return Draft(
+            kernel="nested_linear" if storage.nested else "dense_linear",
+            reason=storage.reason,
+            fields=storage.fields + table_fields(op, levels),
+            levels=costs,
+            scratch_bytes=round_up(2 * round_up(in_c, 4), 8),
+            shape=shape,
+            requant=requant_constants(op, graph),
+            group=op.group_size if storage.nested else 1,
+        )
+
+
+def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
+    """Lower a dense layer to ``arm_fully_connected_s8`` with plain (out_c, in_c) weights."""
+    levels = len(graph.levels)
+    weights = level_weight(op, levels - 1)
+    macs = kept_macs(op, 1, levels - 1)
+    level_cost = LevelCost(
+        macs, round(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+    )
+    align = 4 if weights.size % 4 == 0 else 1
+    return Draft(
+        kernel="cmsis_linear",
+        reason="dense at every level, handed to CMSIS-NN",
+        fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
+        levels=(level_cost,) * levels,
+        shape=shape,
+        cmsis=cmsis_constants(op, graph),
+    )
+
+
+register(Linear, LinearRule())
