@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from codegen.cycles.decode import Instruction, Kind
+from codegen.cycles.decode import Instruction
 
 
 class Step(NamedTuple):
@@ -22,14 +22,24 @@ Trace = Sequence[Step]
 class Pricer(Protocol):
     """A static pipeline model of one core."""
 
-    name: str
-    """How reports call the model, for example ``cortex-m4``."""
-    validated: str
-    """What the model was compared with, and how far off it was."""
-    error_percent: float
-    """Error to announce beside every estimate."""
-    mispredict_cycles: int
-    """Extra cycles of a conditional branch that went the less frequent way."""
+    @property
+    def name(self) -> str:
+        """How reports call the model, for example ``cortex-m4``."""
+
+    @property
+    def validated(self) -> str:
+        """What the model was compared with, and how far off it was."""
+
+    @property
+    def error_percent(self) -> float:
+        """Error to announce beside every estimate."""
+
+    @property
+    def mispredict_cycles(self) -> int:
+        """Extra cycles of a conditional branch that went the less frequent way."""
+
+    def __hash__(self) -> int:
+        """Models are immutable and compare by value, so prices can be remembered."""
 
     def cycles(self, trace: Trace) -> float:
         """Return the cycles ``trace`` takes from a quiet pipeline, entered by a jump."""
@@ -67,8 +77,3 @@ def steady_cycles(pricer: Pricer, body: Trace) -> float:
     before = pricer.cycles(tuple(body) * settled)
     after = pricer.cycles(tuple(body) * STEADY_REPEATS)
     return (after - before) / (STEADY_REPEATS - settled)
-
-
-def is_call(instruction: Instruction) -> bool:
-    """Tell whether ``instruction`` is a call: a branch that leaves a return address."""
-    return instruction.kind is Kind.BRANCH and 14 in instruction.writes
