@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from codegen.ir import NEVER
 from nestnet.quant import fake_quantize_weight
-from nestnet.stages import Conv, Linear, NormParams
+from nestnet.stages import Conv, NormParams
 
 GradRouting = Literal["shared", "shell"]
 """Which weights a level's loss updates: all it contains, or only those it adds."""
@@ -34,8 +34,8 @@ class NestedWeight(nn.Module):
     """A weight of which every level uses the part its level map says.
 
     ``level_map`` is None for a layer that is dense at every level, else uint8 of shape
-    (O, ceil(I / group_size), kh, kw) or (O, ceil(I / group_size)): the first level that contains the
-    group of ``group_size`` consecutive input channels; 255 for groups no level contains.
+    (O, ceil(I / group_size), kh, kw) or (O, ceil(I / group_size)): the first level that contains
+    the group of ``group_size`` consecutive input channels; 255 for groups no level contains.
     """
 
     level_map: Tensor | None
@@ -103,7 +103,7 @@ class NestedWeight(nn.Module):
         """Return the weight as ``level`` sees it: masked and, if on, fake-quantized."""
         weight: Tensor = self.weight
         if self.quantize:
-            weight = fake_quantize_weight(weight, self._kept())
+            weight = fake_quantize_weight(weight, self.kept())
         mask = self.mask(level)
         if mask is None:
             return weight
@@ -111,7 +111,7 @@ class NestedWeight(nn.Module):
         masked: Tensor = _Mask.apply(weight, mask, grad_mask)
         return masked
 
-    def _kept(self) -> Tensor | None:
+    def kept(self) -> Tensor | None:
         """Return the mask of all weights that some level contains."""
         return self.mask(NEVER - 1)
 
@@ -148,12 +148,10 @@ class NestedConv(NestedWeight):
 
 
 class NestedLinear(NestedWeight):
-    """Fully connected layer at one level; (n, i) -> (n, o)."""
+    """Fully connected layer at one level; (n, i) -> (n, o).
 
-    def __init__(self, stage: Linear, weight: Tensor, bias: Tensor | None) -> None:
-        """Build the layer of ``stage`` from the user's current weights."""
-        super().__init__(weight, bias)
-        self.stage_name = stage.name
+    Inputs that were a map are in h, w, c order, so that a group lies within one position.
+    """
 
     def forward(self, x: Tensor, level: int, weight: Tensor | None = None) -> Tensor:
         """Multiply; ``weight`` overrides :meth:`effective_weight`."""
@@ -177,14 +175,18 @@ class LevelNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, params: NormParams, tensors: dict[str, Tensor]) -> None:
-        """Start one level from the user's current values."""
+    def __init__(
+        self, params: NormParams, tensors: dict[str, Tensor], order: Tensor | None = None
+    ) -> None:
+        """Start one level from the user's current values, channels reordered by ``order``."""
         super().__init__()
         assert params.running_mean is not None and params.running_var is not None
         mean = tensors[params.running_mean].detach().clone().float()
         var = tensors[params.running_var].detach().clone().float()
         weight = tensors[params.weight].detach() if params.weight else torch.ones_like(mean)
         bias = tensors[params.bias].detach() if params.bias else torch.zeros_like(mean)
+        if order is not None:
+            mean, var, weight, bias = (x[order] for x in (mean, var, weight, bias))
         self.eps = params.eps
         self.momentum = params.momentum
         self.frozen = False

@@ -7,7 +7,9 @@ logits = net(images, level=2)        # images: n, c, h, w float32
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +41,7 @@ class PrunableLayer:
 
 
 @dataclass(frozen=True, eq=False)
-class _Step:
+class Step:
     """One stage with the modules that execute it."""
 
     stage: st.Stage
@@ -62,7 +64,7 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> NestedNet:
 
 
 class NestedNet(nn.Module):
-    """A network that holds ``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
+    """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
 
     def __init__(self, module: nn.Module, network: st.Network) -> None:
         """Build the layers of ``network`` from the values in ``module``."""
@@ -78,26 +80,29 @@ class NestedNet(nn.Module):
         self.sources = _quantization_sources(network)
         self._steps = [self._make_step(stage, tensors) for stage in network.stages]
 
-    def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> _Step:
+    def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> Step:
         layer: NestedWeight | None = None
         norm: LevelNorm | None = None
         observer: Observer | None = None
         if isinstance(stage, st.Conv | st.Linear):
             bias = tensors[stage.bias] if stage.bias else None
+            flat_from = self.network.tensor(stage.input).flat_from
+            order = None if flat_from is None else _flat_order(flat_from)
             if isinstance(stage, st.Linear):
-                layer = NestedLinear(stage, tensors[stage.weight], bias)
+                weight = tensors[stage.weight]
+                layer = NestedLinear(weight if order is None else weight[:, order], bias)
             elif stage.weight is not None:
                 layer = NestedConv(stage, tensors[stage.weight], bias)
             if layer is not None:
                 self._place(stage.name, layer)
             if stage.norm is not None:
-                norm = LevelNorm(stage.norm, tensors)
+                norm = LevelNorm(stage.norm, tensors, order if layer is None else None)
                 self._place(stage.norm.name, norm)
         if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
-            shared = stage.output == self.sources[self.network.logits]
+            shared = stage.output == self.sources[self.network.logits] or _has_limit(stage)
             observer = Observer(zero_point(self.network, stage.output), shared)
             self.observers[stage.output.replace(".", "/")] = observer
-        return _Step(stage, layer, norm, observer)
+        return Step(stage, layer, norm, observer)
 
     def _place(self, path: str, module: nn.Module) -> None:
         """Register ``module`` under the user's name for it."""
@@ -153,7 +158,7 @@ class NestedNet(nn.Module):
                 action="Resize the images or trace the model for their shape",
             )
 
-    def _run(self, step: _Step, values: dict[str, Tensor], level: int) -> Tensor:
+    def _run(self, step: Step, values: dict[str, Tensor], level: int) -> Tensor:
         """Execute one stage; in quantized mode its result lies on the int8 grid."""
         stage = step.stage
         x = values[st.stage_inputs(stage)[0]]
@@ -161,7 +166,7 @@ class NestedNet(nn.Module):
             dropout = F.dropout2d if stage.channels else F.dropout
             return dropout(x, stage.p, self.training)
         if isinstance(stage, st.Reshape):
-            return x.reshape(x.shape[0], *self.network.tensor(stage.output).torch_shape)
+            return _reshape(x, self.network.tensor(stage.output))
         if isinstance(stage, st.MaxPool):
             return _max_pool(stage, x)
         if isinstance(stage, st.AvgPool):
@@ -263,13 +268,18 @@ class NestedNet(nn.Module):
         linears = [step.stage.name for step in steps if isinstance(step.stage, st.Linear)]
         return (*convs[:1], *linears[-1:])
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the stages and their modules, in execution order."""
+        return tuple(self._steps)
+
     def set_grad_routing(self, routing: GradRouting) -> None:
         """Let a level's loss update all weights it contains ('shared') or only those it adds."""
         for layer in self.weighted().values():
             layer.module.grad_routing = routing
 
     def set_quantize(self, enabled: bool, bn_frozen: bool = False) -> None:
-        """Turn fake quantization on or off; ``bn_frozen`` makes batch norm use running statistics."""
+        """Turn fake quantization on or off; ``bn_frozen``: batch norm uses running statistics."""
         self.quantize = enabled
         for layer in self.weighted().values():
             layer.module.quantize = enabled
@@ -302,8 +312,17 @@ def _non_negative(network: st.Network, name: str) -> bool:
     return False
 
 
+def _has_limit(stage: st.Stage) -> bool:
+    """Return whether the activation clips at a value other than 0.
+
+    The limit is one int8 number for all levels, so they share one scale.
+    """
+    act = getattr(stage, "act", None)
+    return act is not None and any(math.isfinite(x) and x != 0 for x in (act.lo, act.hi))
+
+
 def _quantization_sources(network: st.Network) -> dict[str, str]:
-    """Return for every tensor the tensor whose quantization it has: pools and the like pass it on."""
+    """Return for every tensor the one whose quantization it has: pools and the like pass it on."""
     sources = {network.input: network.input}
     passing = st.MaxPool | st.AvgPool | st.Reshape | st.Dropout
     for stage in network.stages:
@@ -316,6 +335,24 @@ def _activate(y: Tensor, act: st.Clip) -> Tensor:
     if act == st.RELU:
         return F.relu(y)
     return y.clamp(act.lo, act.hi)
+
+
+def _reshape(x: Tensor, target: st.Tensor) -> Tensor:
+    """Relabel in h, w, c order: what the firmware's buffers have, and free in channels_last."""
+    if x.dim() > 2:
+        x = x.movedim(1, -1)
+    h, w, c = target.shape
+    rank = len(target.torch_shape)
+    if rank == 1:
+        return x.reshape(x.shape[0], c)
+    x = x.reshape(x.shape[0], h, w, c) if rank == 3 else x.reshape(x.shape[0], w, c)
+    return x.movedim(-1, 1)
+
+
+def _flat_order(shape: st.Shape) -> Tensor:
+    """Return for every h, w, c position its index in PyTorch's c, h, w order."""
+    h, w, c = shape
+    return torch.arange(c * h * w).reshape(c, h, w).permute(1, 2, 0).reshape(-1)
 
 
 def _max_pool(stage: st.MaxPool, x: Tensor) -> Tensor:
@@ -338,20 +375,42 @@ def to_float_input(images: NDArray[np.uint8]) -> Tensor:
     return pixels.float().sub_(128.0).div_(64.0)
 
 
-@torch.no_grad()
+@contextmanager
+def _evaluation(net: NestedNet) -> Iterator[torch.device]:
+    """Switch to evaluation mode for a while; yields the network's device."""
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        with torch.no_grad():
+            yield next(iter(net.parameters())).device
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
 def predict(
     net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
 ) -> NDArray[np.float32]:
-    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c) in evaluation mode."""
-    training = net.training
-    device = next(iter(net.parameters())).device
-    net.eval()
-    try:
+    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c)."""
+    with _evaluation(net) as device:
         parts = [
             net(to_float_input(images[start : start + batch_size]).to(device), level).float().cpu()
             for start in range(0, len(images), batch_size)
         ]
-    finally:
-        net.train(training)
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
+
+
+def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
+    """Turn fake quantization on and set the activation ranges of all levels from ``images``.
+
+    Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
+    """
+    net.set_quantize(True, bn_frozen=True)
+    with _evaluation(net) as device:
+        for observer in net.observers.values():
+            observer.train()
+        for start in range(0, len(images), batch_size):
+            batch = to_float_input(images[start : start + batch_size]).to(device)
+            for level in range(net.n_levels):
+                net(batch, level)

@@ -1,7 +1,7 @@
 """Translate single ATen operators into stages: the table a new operator is added to.
 
-A handler gets the :class:`Walk` and a node whose first arguments are activations, appends stages and
-binds the node to its tensor. :class:`Unsupported` becomes a :class:`UserError` with the source line.
+A handler gets the :class:`Walk` and a node whose first arguments are activations, appends stages
+and binds the node to its tensor. :class:`Unsupported` becomes a UserError with the source line.
 """
 
 from __future__ import annotations

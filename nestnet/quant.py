@@ -1,6 +1,6 @@
 """Fake quantization: the rounding of the integer contract, seen from floating point.
 
-Rules (docs/integer-contract.md): weights int8 symmetric per output channel and shared by the levels;
+Rules (docs/integer-contract.md): weights int8 symmetric per output channel, shared by the levels;
 activations int8 per tensor with a scale per level, zero point -128 where they cannot be negative
 and 0 elsewhere. Gradients pass straight through inside the representable range.
 """

@@ -1,4 +1,4 @@
-"""State of one walk over an exported graph: which node is which activation, and in-place changes."""
+"""State of one walk over an exported graph: which node is which activation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Unsupported(Exception):
         self,
         what: str,
         got: object,
-        expected: str = "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, max/avg/adaptive "
-        "pool, mean over h and w, flatten/reshape, dropout, softmax at the end",
+        expected: str = "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, "
+        "max/avg/adaptive pool, mean over h and w, flatten/reshape, dropout, softmax at the end",
         action: str = "Rewrite this line with supported operators",
     ) -> None:
         super().__init__(what)

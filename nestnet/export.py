@@ -1,0 +1,295 @@
+"""Export a trained nested network to the integer graph (docs/integer-contract.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codegen import ir
+from codegen.errors import UserError
+from nestnet import stages as st
+from nestnet.layers import NestedWeight
+from nestnet.network import NestedNet, Step
+from nestnet.quant import INPUT_SCALE, weight_scale
+from nestnet.requant import FloatArray, make_add, make_requant
+
+_UNIT_WEIGHT = 127
+"""Stored weight of a batch norm that stands alone: a depthwise 1x1 convolution by 1."""
+
+_MAX_SOFTMAX_CHANNELS = 1024
+
+
+def export(
+    net: NestedNet, levels: Sequence[ir.Level], provenance: ir.Provenance, name: str
+) -> ir.Graph:
+    """Return the integer graph of ``net``, every level included.
+
+    Args:
+        net: a network whose activation ranges are known: trained with quantization on, or
+            :func:`nestnet.network.calibrate`\\ d.
+        levels: one description per level, sparsest first.
+        provenance: where the graph comes from.
+        name: lower-case C identifier.
+
+    Raises:
+        UserError: unknown activation ranges, a wrong number of levels, or numbers that the integer
+            arithmetic cannot hold.
+    """
+    if len(levels) != net.n_levels:
+        raise UserError(
+            "export",
+            "wrong number of levels",
+            got=len(levels),
+            expected=net.n_levels,
+            action="Describe every level of the network",
+        )
+    return _Exporter(net).graph(tuple(levels), provenance, name)
+
+
+class _Exporter:
+    """State of one export: the values and operators made so far."""
+
+    def __init__(self, net: NestedNet) -> None:
+        self.net = net
+        self.network = net.network
+        self.values: dict[str, ir.Value] = {}
+        """Tensor name of the traced network -> value; several may share one."""
+        self.ops: list[ir.Op] = []
+
+    def graph(self, levels: tuple[ir.Level, ...], provenance: ir.Provenance, name: str) -> ir.Graph:
+        source = self.network.input
+        self._add_value(source, source, (INPUT_SCALE,) * self.net.n_levels, 0)
+        with torch.no_grad():
+            for step in self.net.steps:
+                self._export_step(step)
+        unique = {value.name: value for value in self.values.values()}
+        return ir.Graph(
+            name=name,
+            input=source,
+            output=self.values[self.network.output].name,
+            values=tuple(unique.values()),
+            ops=tuple(self.ops),
+            levels=levels,
+            provenance=provenance,
+        )
+
+    def _add_value(
+        self, tensor: str, name: str, scale: tuple[float, ...], zero_point: int
+    ) -> ir.Value:
+        value = ir.Value(name, self.network.tensor(tensor).shape, scale, zero_point)
+        self.values[tensor] = value
+        return value
+
+    def _export_step(self, step: Step) -> None:
+        stage = step.stage
+        if isinstance(stage, st.Conv | st.Linear):
+            self._export_weighted(step, stage)
+        elif isinstance(stage, st.Add):
+            self._export_add(stage, stage.inputs, stage.act)
+        elif isinstance(stage, st.Activation):
+            self._export_add(stage, (stage.input, stage.input), stage.act)
+        elif isinstance(stage, st.MaxPool | st.AvgPool):
+            x = self.values[stage.input]
+            y = self._add_value(stage.output, stage.name, x.scale, x.zero_point)
+            kind = ir.MaxPool if isinstance(stage, st.MaxPool) else ir.AvgPool
+            self.ops.append(
+                kind(stage.name, x.name, y.name, stage.kernel, stage.stride, stage.padding)
+            )
+        elif isinstance(stage, st.Softmax):
+            self._export_softmax(stage)
+        elif isinstance(stage, st.Reshape):
+            x = self.values[stage.input]
+            self.values[stage.output] = x
+            if self.network.tensor(stage.output).shape != x.shape:
+                y = self._add_value(stage.output, stage.name, x.scale, x.zero_point)
+                self.ops.append(ir.Reshape(stage.name, x.name, y.name))
+        elif isinstance(stage, st.Dropout):
+            self.values[stage.output] = self.values[stage.input]
+
+    def _observed(self, stage: st.Stage) -> ir.Value:
+        """Add the value a stage with its own quantization produces."""
+        observer = self.net.observer(stage.output)
+        assert observer is not None
+        if not bool((observer.span > 0).all()):
+            missing = [str(k) for k, span in enumerate(observer.span.tolist()) if not span > 0]
+            raise UserError(
+                f"layer '{stage.name}'",
+                "the range of its output is not known",
+                got=f"no data seen at level {', '.join(missing)}",
+                expected="ranges of all levels",
+                action="Quantize the network first: train it with quantization on, or calibrate it",
+            )
+        scale = tuple(float(observer.scale(level)) for level in range(self.net.n_levels))
+        return self._add_value(stage.output, stage.name, scale, observer.zero_point)
+
+    def _export_weighted(self, step: Step, stage: st.Conv | st.Linear) -> None:
+        x = self.values[stage.input]
+        y = self._observed(stage)
+        out_c = y.shape[2]
+        if step.layer is None:
+            weight = np.full((out_c, 1, 1, 1), _UNIT_WEIGHT, np.int8)
+            weight_scales = np.full(out_c, 1.0 / _UNIT_WEIGHT)
+            group_size, group_level = 1, None
+            sums = np.full((self.net.n_levels, out_c), float(_UNIT_WEIGHT))
+        else:
+            weight, weight_scales = _integer_weight(step.layer)
+            group_size, group_level = _group_levels(step.layer)
+            sums = _absolute_sums(step.layer, weight, self.net.n_levels)
+        gain, offset = _gain_and_offset(step, self.net.n_levels, out_c)
+        steps = np.array(y.scale)[:, None]
+        gain *= np.array(x.scale)[:, None] * weight_scales[None] / steps
+        gain[sums == 0] = 0.0  # nothing to scale: keeps dead channels out of the tables' range
+        offset = offset / steps + y.zero_point
+        residual = self.values[stage.residual] if _residual(stage) else None
+        ratio = None if residual is None else np.array(residual.scale) / np.array(y.scale)
+        largest_input = max(127 - x.zero_point, x.zero_point + 128)
+        requant, residual_multiplier = make_requant(
+            f"layer '{stage.name}'", gain, offset, int(sums.max()) * largest_input, ratio
+        )
+        act_min, act_max = _limits(stage.act, y)
+        if isinstance(stage, st.Linear):
+            self.ops.append(
+                ir.Linear(
+                    stage.name,
+                    x.name,
+                    y.name,
+                    weight,
+                    group_size,
+                    group_level,
+                    requant,
+                    act_min,
+                    act_max,
+                )
+            )
+            return
+        fused = None
+        if residual is not None and residual_multiplier is not None:
+            fused = ir.Residual(residual.name, residual_multiplier)
+        self.ops.append(
+            ir.Conv2D(
+                stage.name,
+                x.name,
+                y.name,
+                weight,
+                group_size,
+                group_level,
+                stage.stride,
+                stage.padding,
+                stage.groups,
+                requant,
+                act_min,
+                act_max,
+                fused,
+            )
+        )
+
+    def _export_add(
+        self, stage: st.Add | st.Activation, inputs: tuple[str, str], act: st.Clip | None
+    ) -> None:
+        """Export an addition, or a lone activation as x * m + x * 0 with limits."""
+        a, b = (self.values[name] for name in inputs)
+        y = self._observed(stage)
+        gains = np.stack([np.array(a.scale), np.array(b.scale)], axis=1)
+        gains /= np.array(y.scale)[:, None]
+        if isinstance(stage, st.Activation):
+            gains[:, 1] = 0.0
+        multiplier, offset, shift = make_add(gains, (a.zero_point, b.zero_point), y.zero_point)
+        act_min, act_max = _limits(act, y)
+        self.ops.append(
+            ir.Add(
+                stage.name, (a.name, b.name), y.name, multiplier, offset, shift, act_min, act_max
+            )
+        )
+
+    def _export_softmax(self, stage: st.Softmax) -> None:
+        """Export a softmax; the logarithm of one is left out, logits have the same order."""
+        x = self.values[stage.input]
+        if stage.log:
+            self.values[stage.output] = x
+            return
+        if x.shape[2] > _MAX_SOFTMAX_CHANNELS:
+            raise UserError(
+                f"layer '{stage.name}'",
+                "softmax over too many channels",
+                got=x.shape[2],
+                expected=f"at most {_MAX_SOFTMAX_CHANNELS}",
+                action="Remove the softmax; the arg-max of the logits is the same",
+            )
+        table = np.rint(2.0**15 * np.exp(-x.scale[0] * np.arange(256))).astype(np.uint16)
+        y = self._add_value(stage.output, stage.name, (1 / 256,) * self.net.n_levels, -128)
+        self.ops.append(ir.Softmax(stage.name, x.name, y.name, table))
+
+
+def _residual(stage: st.Conv | st.Linear) -> bool:
+    return isinstance(stage, st.Conv) and stage.residual is not None
+
+
+def _integer_weight(layer: NestedWeight) -> tuple[ir.Int8Array, FloatArray]:
+    """Return int8 weights (O, kh, kw, I) or (O, I) and their scales (O,)."""
+    kept = layer.kept()
+    scale = weight_scale(layer.weight, kept)
+    per_channel = scale.reshape(-1, *([1] * (layer.weight.dim() - 1)))
+    steps = (layer.weight / per_channel).round().clamp(-127, 127)
+    if kept is not None:
+        steps = steps * kept
+    if steps.dim() == 4:
+        steps = steps.permute(0, 2, 3, 1)
+    weight = np.ascontiguousarray(steps.cpu().numpy().astype(np.int8))
+    return weight, scale.cpu().numpy().astype(np.float64)
+
+
+def _group_levels(layer: NestedWeight) -> tuple[int, ir.Uint8Array | None]:
+    """Return the group size and the level map, channels last."""
+    if layer.level_map is None:
+        return 1, None
+    groups = layer.level_map.cpu().numpy()
+    if groups.ndim == 4:
+        groups = groups.transpose(0, 2, 3, 1)
+    return layer.group_size, np.ascontiguousarray(groups)
+
+
+def _absolute_sums(layer: NestedWeight, weight: ir.Int8Array, n_levels: int) -> FloatArray:
+    """Return the sum of the integer weights' magnitudes, (levels, O)."""
+    size = np.abs(weight.astype(np.float64))
+    rows: list[NDArray[np.float64]] = []
+    for level in range(n_levels):
+        mask = layer.mask(level)
+        if mask is None:
+            rows.append(size.reshape(len(size), -1).sum(axis=1))
+            continue
+        mask = mask.permute(0, 2, 3, 1) if mask.dim() == 4 else mask
+        masked = size * mask.cpu().numpy()
+        rows.append(masked.reshape(len(size), -1).sum(axis=1))
+    return np.stack(rows)
+
+
+def _gain_and_offset(step: Step, n_levels: int, out_c: int) -> tuple[FloatArray, FloatArray]:
+    """Return what a stage does to its sums, ``gain * sum + offset``, both (levels, out_c)."""
+    gain = np.ones((n_levels, out_c))
+    offset = np.zeros((n_levels, out_c))
+    if step.layer is not None and step.layer.bias is not None:
+        offset += step.layer.bias.detach().cpu().double().numpy()
+    if step.norm is not None:
+        for level in range(n_levels):
+            scale, shift = (part.cpu().double().numpy() for part in step.norm.affine(level))
+            gain[level] = scale
+            offset[level] = offset[level] * scale + shift
+    return gain, offset
+
+
+def _limits(act: st.Clip | None, value: ir.Value) -> tuple[int, int]:
+    """Return act_min and act_max: the activation's limits in int8 steps."""
+    if act is None:
+        return -128, 127
+    limits = []
+    for limit, open_end in ((act.lo, -128), (act.hi, 127)):
+        if math.isinf(limit):
+            limits.append(open_end)
+        else:
+            steps = round(limit / value.scale[-1]) + value.zero_point
+            limits.append(min(max(steps, -128), 127))
+    return limits[0], limits[1]
