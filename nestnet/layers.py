@@ -12,8 +12,11 @@ from codegen.ir import NEVER
 from nestnet.quant import fake_quantize_weight
 from nestnet.stages import Conv, NormParams
 
-GradRouting = Literal["shared", "shell"]
-"""Which weights a level's loss updates: all it contains, or only those it adds."""
+GradRouting = Literal["shared", "shell", "mixed"]
+"""Which weights a level's loss updates: all it contains, only those it adds, or all it contains
+but MIXED_DECAY times as strongly for each level further in."""
+
+MIXED_DECAY = 0.5
 
 
 class _Mask(torch.autograd.Function):
@@ -78,10 +81,11 @@ class NestedWeight(nn.Module):
 
     def mask(self, level: int) -> Tensor | None:
         """Return the 0/1 mask of ``level``, shaped like the weight; None for a dense layer."""
-        return self._masks("le", level)
+        return self._masks("shared", level)
 
     def _masks(self, kind: str, level: int) -> Tensor | None:
-        """Return the cached mask of groups with level <= ('le') or == ('eq') ``level``."""
+        """Return the cached mask of ``level``: what it contains ('shared'), what it adds ('shell')
+        or what it contains, inner levels damped ('mixed')."""
         level_map = self.level_map
         if level_map is None:
             return None
@@ -90,8 +94,11 @@ class NestedWeight(nn.Module):
             self._cache, self._cache_source = {}, (level_map, level_map._version)
         found = self._cache.get((kind, level))
         if found is None:
-            chosen = level_map == level if kind == "eq" else level_map <= level
+            chosen = level_map == level if kind == "shell" else level_map <= level
             chosen = chosen & (level_map != NEVER)
+            if kind == "mixed":
+                damping = MIXED_DECAY ** (level - level_map.float())
+                chosen = torch.where(chosen, damping, 0.0)
             full = chosen.repeat_interleave(self.group_size, dim=1)[:, : self.weight.shape[1]]
             found = full.to(self.weight.dtype)
             if found.dim() == 4:
@@ -107,7 +114,7 @@ class NestedWeight(nn.Module):
         mask = self.mask(level)
         if mask is None:
             return weight
-        grad_mask = mask if self.grad_routing == "shared" else self._masks("eq", level)
+        grad_mask = self._masks(self.grad_routing, level)
         masked: Tensor = _Mask.apply(weight, mask, grad_mask)
         return masked
 
