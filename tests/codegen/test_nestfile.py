@@ -1,0 +1,179 @@
+"""A .nestnet file comes back as it was saved, or is refused with a UserError."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as parse_safetensors
+from safetensors.numpy import save as format_safetensors
+
+from codegen import nestfile, reference
+from codegen.errors import UserError
+from codegen.ir import Graph
+from codegen.record import encode
+from codegen.synthetic import conv_layer_graph, random_graph, random_images
+
+SMALL = conv_layer_graph(2, 3, 2, 3, (1, 1), group=2, densities=(0.5, 1.0), residual=False)
+
+
+def same(first: Graph, second: Graph) -> bool:
+    """Return whether two graphs store the same record and arrays."""
+    (record, arrays), (other_record, other_arrays) = encode(first), encode(second)
+    return record == other_record and all(
+        np.array_equal(arrays[name], other_arrays[name]) for name in arrays
+    )
+
+
+def resealed(edit: Callable[[dict[str, Any], dict[str, Any]], object]) -> bytes:
+    """Return SMALL's file after ``edit(document, tensors)``, with a correct content hash."""
+    data = nestfile.to_bytes(SMALL)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    document = json.loads(header["__metadata__"]["nestnet"])
+    tensors = parse_safetensors(data)
+    edit(document, tensors)
+    document["content_sha256"] = "0" * 64
+    text = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    blank = format_safetensors(tensors, metadata={"nestnet": text})
+    marker = b'content_sha256\\":\\"'
+    begin = blank.index(marker) + len(marker)
+    digest = hashlib.sha256(blank).hexdigest().encode()
+    return blank[:begin] + digest + blank[begin + 64 :]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_round_trip(seed: int, tmp_path: Path) -> None:
+    graph = random_graph(seed)
+    path = tmp_path / "model.nestnet"
+    nestfile.save(graph, path)
+    back = nestfile.load(path)
+    assert same(graph, back)
+    images = random_images(graph, 2, seed)
+    for level in range(len(graph.levels)):
+        expected = reference.run(graph, images, level)
+        assert np.array_equal(expected, reference.run(back, images, level))
+    assert nestfile.to_bytes(back) == path.read_bytes() == nestfile.to_bytes(random_graph(seed))
+    assert nestfile.file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert os.listdir(tmp_path) == ["model.nestnet"]
+
+
+def test_every_truncation_is_refused() -> None:
+    data = nestfile.to_bytes(SMALL)
+    for length in range(len(data)):
+        with pytest.raises(UserError, match="damaged"):
+            nestfile.from_bytes(data[:length], "short")
+
+
+def test_every_flipped_byte_is_refused() -> None:
+    data = nestfile.to_bytes(SMALL)
+    generator = random.Random(7)
+    for index in range(len(data)):
+        damaged = bytearray(data)
+        damaged[index] ^= generator.randrange(1, 256)
+        with pytest.raises(UserError, match="damaged"):
+            nestfile.from_bytes(bytes(damaged), "flipped")
+    for extra in (b"\0", b"more"):
+        with pytest.raises(UserError, match="damaged"):
+            nestfile.from_bytes(data + extra, "longer")
+
+
+def test_random_bytes_are_refused() -> None:
+    generator = random.Random(11)
+    for _ in range(200):
+        with pytest.raises(UserError):
+            nestfile.from_bytes(generator.randbytes(generator.randrange(400)), "noise")
+
+
+EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
+    "newer .nestnet file": lambda d, t: d.update(schema_version=2),
+    "schema_version of at least 1": lambda d, t: d.update(schema_version=0),
+    "a schema_version": lambda d, t: d.pop("schema_version"),
+    "the keys": lambda d, t: d.update(extra=1),
+    "values": lambda d, t: d["graph"].pop("values"),
+    "surprise": lambda d, t: d["graph"].update(surprise=3),
+    "expected int at values.0.zero_point": lambda d, t: d["graph"]["values"][0].update(
+        zero_point=True
+    ),
+    "expected str at name": lambda d, t: d["graph"].update(name=3),
+    "expected float at levels.0.sparsity": lambda d, t: d["graph"]["levels"][0].update(
+        sparsity="high"
+    ),
+    "expected 3 at values.0.shape": lambda d, t: d["graph"]["values"][0].update(shape=[1, 2]),
+    "a list at ops": lambda d, t: d["graph"].update(ops=None),
+    "type in": lambda d, t: d["graph"]["ops"][0].update(type="Conv3D"),
+    "name of a stored tensor": lambda d, t: d["graph"]["ops"][0].update(weight={"tensor": "no"}),
+    "a tensor of its own": lambda d, t: d["graph"]["ops"][0]["requant"].update(
+        multiplier={"tensor": "ops.0.weight"}
+    ),
+    "no unused tensor": lambda d, t: t.update(spare=np.zeros(2, np.int8)),
+    "got int16, expected int8 at ops.0.weight": lambda d, t: t.update(
+        {"ops.0.weight": t["ops.0.weight"].astype(np.int16)}
+    ),
+    "weight has 4 dimensions": lambda d, t: t.update({"ops.0.weight": t["ops.0.weight"][0]}),
+    "group_level is uint8 of shape": lambda d, t: t.update(
+        {"ops.0.group_level": t["ops.0.group_level"][:1]}
+    ),
+    "stride is at least 1": lambda d, t: d["graph"]["ops"][0].update(stride=[0, 0]),
+    "scales are finite": lambda d, t: d["graph"]["values"][0].update(scale=[float("nan")] * 2),
+}
+
+
+@pytest.mark.parametrize("message", EDITS)
+def test_sealed_but_wrong_content_is_refused(message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        nestfile.from_bytes(resealed(EDITS[message]), "edited.nestnet")
+    assert message in str(caught.value) and "edited.nestnet" in str(caught.value)
+
+
+def test_resealing_without_an_edit_is_accepted() -> None:
+    assert same(nestfile.from_bytes(resealed(lambda d, t: None), "same"), SMALL)
+
+
+def test_random_edits_of_the_json_raise_only_user_errors() -> None:
+    """Replace each JSON leaf in turn by hostile values; the hash is made to match."""
+    document: dict[str, Any] = {}
+    resealed(lambda d, t: document.update(d))
+    hostile = [None, -1, 2**70, 1.5, "", [], {}, [[]], "\0", 255]
+    for path in list(leaves(document["graph"])):
+        for value in hostile:
+
+            def edit(d: dict[str, Any], t: object, path: Any = path, value: Any = value) -> None:
+                target = d["graph"]
+                for key in path[:-1]:
+                    target = target[key]
+                target[path[-1]] = value
+
+            try:
+                nestfile.from_bytes(resealed(edit), "hostile")
+            except UserError:
+                continue
+
+
+def leaves(node: Any, path: tuple[Any, ...] = ()) -> Any:
+    """Yield the path of every leaf of a JSON value."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, child in items:
+        if isinstance(child, dict | list) and child:
+            yield from leaves(child, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def test_missing_file_and_unwritable_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot read"):
+        nestfile.load(tmp_path / "none.nestnet")
+    with pytest.raises(UserError, match="cannot read"):
+        nestfile.file_sha256(tmp_path)
+    with pytest.raises(UserError, match="cannot write"):
+        nestfile.save(SMALL, tmp_path / "no" / "folder.nestnet")
+    (tmp_path / "taken.nestnet").mkdir()
+    with pytest.raises(UserError, match="cannot write"):
+        nestfile.save(SMALL, tmp_path / "taken.nestnet")
+    assert os.listdir(tmp_path) == ["taken.nestnet"]

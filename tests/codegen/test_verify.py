@@ -1,0 +1,242 @@
+"""Every structural rule is enforced, and the message names step, node, rule and value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from codegen.errors import UserError
+from codegen.graph_builder import GraphBuilder
+from codegen.ir import (
+    NEVER,
+    Add,
+    Conv2D,
+    Graph,
+    Linear,
+    MaxPool,
+    Op,
+    Requant,
+    Reshape,
+    Residual,
+    Softmax,
+    Value,
+)
+from codegen.synthetic import random_graph
+from codegen.verify import VerifyError, verify
+
+
+def every_op_graph() -> Graph:
+    """Return a valid graph that holds each operator at least once."""
+    builder = GraphBuilder((7, 5, 3), 2, seed=3, name="every_op")
+    first = builder.conv(
+        "input", 5, (3, 3), padding=(1, 1, 1, 1), group=2, densities=[0.4, 0.8], relu=True
+    )
+    second = builder.conv(
+        first, 5, (3, 3), padding=(1, 1, 1, 1), group=4, densities=[0.4, 0.8], residual=first
+    )
+    total = builder.add(first, second)
+    pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
+    flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
+    logits = builder.linear(flat, 4, group=4, densities=[0.5, 0.9])
+    builder.softmax(logits)
+    return builder.graph()
+
+
+GRAPH = every_op_graph()
+
+
+def with_op(kind: type[Op], **changes: Any) -> Graph:
+    """Return GRAPH with the last op of ``kind`` changed."""
+    ops = list(GRAPH.ops)
+    index = max(i for i, op in enumerate(ops) if isinstance(op, kind))
+    ops[index] = replace(ops[index], **changes)
+    return replace(GRAPH, ops=tuple(ops))
+
+
+def last(kind: type[Any]) -> Any:
+    """Return the last op of ``kind`` in GRAPH."""
+    return [op for op in GRAPH.ops if isinstance(op, kind)][-1]
+
+
+def with_requant(**changes: Any) -> Graph:
+    """Return GRAPH with the residual convolution's tables changed."""
+    return with_op(Conv2D, requant=replace(last(Conv2D).requant, **changes))
+
+
+def with_value(name: str, **changes: Any) -> Graph:
+    """Return GRAPH with one value changed."""
+    values = tuple(
+        replace(value, **changes) if value.name == name else value for value in GRAPH.values
+    )
+    return replace(GRAPH, values=values)
+
+
+def changed(array: np.ndarray, index: Any, value: int) -> np.ndarray:
+    """Return a copy of ``array`` with one entry replaced."""
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+CONV = last(Conv2D)
+LINEAR = last(Linear)
+NEVER_GROUPS = changed(CONV.group_level, ..., NEVER)
+
+BROKEN: dict[str, Callable[[], Graph]] = {
+    "the name is a lower-case C identifier": lambda: replace(GRAPH, name="My-Net"),
+    "1..16 levels": lambda: replace(GRAPH, levels=()),
+    "level names are unique": lambda: replace(GRAPH, levels=(GRAPH.levels[0],) * 2),
+    "level 0 is the sparsest": lambda: replace(GRAPH, levels=GRAPH.levels[::-1]),
+    "sparsity is 0..1": lambda: replace(
+        GRAPH, levels=(replace(GRAPH.levels[0], sparsity=1.5), GRAPH.levels[1])
+    ),
+    "accuracy_float is 0..1": lambda: replace(
+        GRAPH, levels=(replace(GRAPH.levels[0], accuracy_float=float("nan")), GRAPH.levels[1])
+    ),
+    "value names are unique": lambda: replace(GRAPH, values=(*GRAPH.values, GRAPH.values[0])),
+    "shape is h, w, c": lambda: with_value("value0", shape=(0, 5, 5)),
+    "one scale for each of 2 levels": lambda: with_value("value0", scale=(1.0,)),
+    "scales are finite": lambda: with_value("value0", scale=(1.0, float("inf"))),
+    "zero point is -128..127": lambda: with_value("value0", zero_point=128),
+    "one scale for all levels": lambda: with_value("input", scale=(1.0, 2.0)),
+    "input and output are values": lambda: replace(GRAPH, output="nothing"),
+    "op names are unique": lambda: with_op(Linear, name=CONV.name),
+    "inputs are values of the graph": lambda: with_op(Linear, input="nothing"),
+    "inputs are defined before": lambda: replace(GRAPH, ops=GRAPH.ops[::-1]),
+    "the output is a value of the graph": lambda: with_op(Linear, output="nothing"),
+    "every value is written once": lambda: with_op(Linear, output="value0"),
+    "every value is written": lambda: replace(
+        GRAPH, values=(*GRAPH.values, Value("orphan", (1, 1, 1), (1.0, 1.0), 0))
+    ),
+    "every value but the output is used": lambda: replace(
+        GRAPH,
+        values=(*GRAPH.values, Value("orphan", GRAPH.values[1].shape, (1.0, 1.0), 0)),
+        ops=(*GRAPH.ops, replace(GRAPH.ops[0], name="spare", output="orphan")),
+    ),
+    "weight has 4 dimensions": lambda: with_op(Conv2D, weight=CONV.weight[0]),
+    "weight has 2 dimensions": lambda: with_op(Linear, weight=LINEAR.weight[0]),
+    "weight has 5 input channels per group": lambda: with_op(
+        Conv2D, weight=CONV.weight[..., :4]
+    ),
+    "weight has 30 inputs": lambda: with_op(Linear, weight=LINEAR.weight[:, :-1]),
+    "weights are int8": lambda: with_op(Conv2D, weight=CONV.weight.astype(np.int16)),
+    "weights are symmetric": lambda: with_op(
+        Conv2D, weight=changed(CONV.weight, (0, 0, 0, 0), -128)
+    ),
+    "stride is at least 1": lambda: with_op(Conv2D, stride=(0, 1)),
+    "padding is at least 0 and smaller": lambda: with_op(Conv2D, padding=(3, 1, 1, 1)),
+    "groups divides 5 input": lambda: with_op(Conv2D, groups=3),
+    "group_level only where groups is 1": lambda: with_op(
+        Conv2D, groups=5, weight=CONV.weight[..., :1]
+    ),
+    "group_size is 1, 2 or 4": lambda: with_op(Conv2D, group_size=3),
+    "group_size is 1 without group_level": lambda: with_op(Conv2D, group_level=None),
+    "group_level is uint8 of shape": lambda: with_op(
+        Conv2D, group_level=CONV.group_level.astype(np.int8)
+    ),
+    "group_level is below 2 or 255": lambda: with_op(
+        Conv2D, group_level=changed(CONV.group_level, (0, 0, 0, 0), 2)
+    ),
+    "weights of groups no level keeps are zero": lambda: with_op(
+        Conv2D, group_level=NEVER_GROUPS
+    ),
+    "multiplier is int16 of shape (2, 5)": lambda: with_requant(
+        multiplier=CONV.requant.multiplier[:1]
+    ),
+    "bias is int16 of shape (5,)": lambda: with_requant(bias=CONV.requant.bias.astype(np.int32)),
+    "bias_delta is int8": lambda: with_requant(bias_delta=CONV.requant.bias_delta[:, :2]),
+    "bias_delta of the densest level": lambda: with_requant(
+        bias_delta=changed(CONV.requant.bias_delta, (1, 0), 3)
+    ),
+    "multiplier_shift is 0..16": lambda: with_requant(multiplier_shift=17),
+    "bias_delta_shift is 0..8": lambda: with_requant(bias_delta_shift=-1),
+    "fraction_bits is 0..8": lambda: with_requant(fraction_bits=9),
+    "pre_shift is 0..8": lambda: with_requant(pre_shift=9),
+    "act_min <= act_max": lambda: with_op(Conv2D, act_min=5, act_max=4),
+    "residual has the output's shape": lambda: with_op(
+        Conv2D, residual=replace(CONV.residual, input="input")
+    ),
+    "residual multiplier is int32": lambda: with_op(
+        Conv2D, residual=replace(CONV.residual, multiplier=np.zeros(3, np.int32))
+    ),
+    "residual multiplier is below 2**22": lambda: with_op(
+        Conv2D, residual=replace(CONV.residual, multiplier=np.array([0, -(2**22)], np.int32))
+    ),
+    "both inputs have the shape": lambda: with_op(Add, inputs=("value1", "input")),
+    "shift is 0..31": lambda: with_op(Add, shift=32),
+    "add tables are int32": lambda: with_op(Add, offset=np.zeros(2, np.int64)),
+    "multiplier is below 2**22": lambda: with_op(
+        Add, multiplier=np.full((2, 2), 2**22, np.int32)
+    ),
+    "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
+    "scale and zero point pass through": lambda: with_value("value3", zero_point=1),
+    "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
+    "table is uint16": lambda: with_op(Softmax, table=np.zeros(255, np.uint16)),
+    "table falls from 2**15": lambda: with_op(Softmax, table=np.zeros(256, np.uint16)),
+    "output scale is 1/256": lambda: with_value("value6", zero_point=0),
+    "the output has the shape (1, 1, 4)": lambda: with_value("value5", shape=(1, 4, 1)),
+    "the output has 30 elements": lambda: with_value("value4", shape=(1, 1, 31)),
+}
+
+
+def test_valid_graphs_pass() -> None:
+    assert verify(GRAPH) is GRAPH
+    for seed in range(60):
+        verify(random_graph(seed))
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_broken_rule_is_named(rule: str) -> None:
+    graph = BROKEN[rule]()
+    with pytest.raises(VerifyError) as caught:
+        verify(graph, "some_pass")
+    assert rule in caught.value.rule
+    assert caught.value.pass_name == "some_pass"
+    assert isinstance(caught.value, UserError)
+    message = str(caught.value)
+    assert "some_pass" in message and caught.value.node in message
+    assert str(caught.value.value) in message
+
+
+def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
+    in_c = 70_000
+    weight = np.full((1, in_c), 127, np.int8)
+    level = np.zeros((1, in_c), np.uint8)
+    level[0, 60_000:] = 1
+    requant = Requant(
+        multiplier=np.ones((2, 1), np.int16), multiplier_shift=0, bias=np.zeros(1, np.int16),
+        bias_delta=np.zeros((2, 1), np.int8), bias_delta_shift=0, fraction_bits=0, pre_shift=0,
+    )
+    op = Linear("fc", "input", "out", weight, 1, level, requant, -128, 127)
+    base = replace(
+        GRAPH, output="out", ops=(op,),
+        values=(
+            Value("input", (100, 700, 1), (1.0, 1.0), 0), Value("out", (1, 1, 1), (1.0, 1.0), 0)
+        ),
+    )
+    with pytest.raises(VerifyError, match="level 1, channel 0"):
+        verify(base)
+    fits = replace(base, ops=(replace(op, group_level=level + np.uint8(1) * (level == 1) * 254),))
+    with pytest.raises(VerifyError, match="no level keeps"):
+        verify(fits)
+    kept = np.where(level == 1, 0, weight).astype(np.int8)
+    verify(replace(base, ops=(replace(op, weight=kept),)))
+    shifted = replace(requant, pre_shift=1)
+    with pytest.raises(VerifyError, match="<< pre_shift"):
+        verify(replace(base, ops=(replace(op, weight=kept, requant=shifted),)))
+
+
+def test_residual_needs_the_nestnet_rule() -> None:
+    from codegen.ir import TfliteRequant
+
+    rule = TfliteRequant(
+        np.ones((2, 5), np.int32), np.zeros((2, 5), np.int8), np.zeros((2, 5), np.int32)
+    )
+    with pytest.raises(VerifyError, match="nestnet rule only"):
+        verify(with_op(Conv2D, requant=rule))
+    verify(with_op(Conv2D, requant=rule, residual=None))
+    assert isinstance(CONV.residual, Residual) and isinstance(last(Reshape), Reshape)
