@@ -114,8 +114,8 @@ class _Exporter:
         """Add the value a stage with its own quantization produces."""
         observer = self.net.observer(stage.output)
         assert observer is not None
-        if not bool((observer.span > 0).all()):
-            missing = [str(k) for k, span in enumerate(observer.span.tolist()) if not span > 0]
+        if not bool((observer.range > 0).all()):
+            missing = [str(k) for k, span in enumerate(observer.range.tolist()) if not span > 0]
             raise UserError(
                 f"layer '{stage.name}'",
                 "the range of its output is not known",

@@ -7,7 +7,6 @@ logits = net(images, level=2)        # images: n, c, h, w float32
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +19,16 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet import stages as st
+from nestnet.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.quant import Observer, round_input
+from nestnet.ranges import has_limit, quantization_sources, zero_point
 from nestnet.trace import trace_network
 
 _ROOT = "body"
+
+MAX_LEVELS = 16
+"""Most levels the integer graph may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,7 @@ class NestedNet(nn.Module):
         tensors = {name: tensor.detach().cpu().float() for name, tensor in tensors.items()}
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
-        self.sources = _quantization_sources(network)
+        self.sources = quantization_sources(network)
         self._steps = [self._make_step(stage, tensors) for stage in network.stages]
 
     def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> Step:
@@ -87,7 +91,7 @@ class NestedNet(nn.Module):
         if isinstance(stage, st.Conv | st.Linear):
             bias = tensors[stage.bias] if stage.bias else None
             flat_from = self.network.tensor(stage.input).flat_from
-            order = None if flat_from is None else _flat_order(flat_from)
+            order = None if flat_from is None else flat_order(flat_from)
             if isinstance(stage, st.Linear):
                 weight = tensors[stage.weight]
                 layer = NestedLinear(weight if order is None else weight[:, order], bias)
@@ -99,7 +103,7 @@ class NestedNet(nn.Module):
                 norm = LevelNorm(stage.norm, tensors, order if layer is None else None)
                 self._place(stage.norm.name, norm)
         if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
-            shared = stage.output == self.sources[self.network.logits] or _has_limit(stage)
+            shared = stage.output == self.sources[self.network.logits] or has_limit(stage)
             observer = Observer(zero_point(self.network, stage.output), shared)
             self.observers[stage.output.replace(".", "/")] = observer
         return Step(stage, layer, norm, observer)
@@ -166,13 +170,13 @@ class NestedNet(nn.Module):
             dropout = F.dropout2d if stage.channels else F.dropout
             return dropout(x, stage.p, self.training)
         if isinstance(stage, st.Reshape):
-            return _reshape(x, self.network.tensor(stage.output))
+            return reshape(x, self.network.tensor(stage.output))
         if isinstance(stage, st.MaxPool):
-            return _max_pool(stage, x)
+            return max_pool(stage, x)
         if isinstance(stage, st.AvgPool):
             shape = self.network.tensor(stage.output).torch_shape
             return self._round_as_source(
-                _avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
+                avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
             )
         y = x if step.layer is None else step.layer(x, level)
         if step.norm is not None:
@@ -183,7 +187,7 @@ class NestedNet(nn.Module):
             y = y + values[stage.residual]
         act = None if isinstance(stage, st.Norm | st.Softmax) else stage.act
         if act is not None:
-            y = _activate(y, act)
+            y = activate(y, act)
         if self.quantize and step.observer is not None:
             y = step.observer(y, level)
         return y
@@ -208,14 +212,14 @@ class NestedNet(nn.Module):
         """Give every level its own batch norm and observers, copies of the densest level's.
 
         Raises:
-            UserError: fewer than 1 or more than 254 levels.
+            UserError: fewer than 1 or more than 16 levels.
         """
-        if not 1 <= n_levels <= 254:
+        if not 1 <= n_levels <= MAX_LEVELS:
             raise UserError(
                 "levels",
                 "impossible number of levels",
                 got=n_levels,
-                expected="1..254",
+                expected=f"1..{MAX_LEVELS}",
                 action="Ask for fewer levels",
             )
         for module in self.modules():
@@ -292,81 +296,6 @@ class NestedNet(nn.Module):
         for module in self.modules():
             if isinstance(module, Observer):
                 module.frozen = frozen
-
-
-def zero_point(network: st.Network, name: str) -> int:
-    """Return the zero point of tensor ``name``: -128 where it cannot be negative, else 0."""
-    return -128 if _non_negative(network, name) else 0
-
-
-def _non_negative(network: st.Network, name: str) -> bool:
-    for stage in network.stages:
-        if stage.output != name:
-            continue
-        act = getattr(stage, "act", None)
-        if act is not None and act.lo >= 0:
-            return True
-        if isinstance(stage, st.Conv | st.Linear | st.Norm):
-            return False
-        return all(_non_negative(network, source) for source in st.stage_inputs(stage))
-    return False
-
-
-def _has_limit(stage: st.Stage) -> bool:
-    """Return whether the activation clips at a value other than 0.
-
-    The limit is one int8 number for all levels, so they share one scale.
-    """
-    act = getattr(stage, "act", None)
-    return act is not None and any(math.isfinite(x) and x != 0 for x in (act.lo, act.hi))
-
-
-def _quantization_sources(network: st.Network) -> dict[str, str]:
-    """Return for every tensor the one whose quantization it has: pools and the like pass it on."""
-    sources = {network.input: network.input}
-    passing = st.MaxPool | st.AvgPool | st.Reshape | st.Dropout
-    for stage in network.stages:
-        passes = isinstance(stage, passing)
-        sources[stage.output] = sources[stage.input] if passes else stage.output  # type: ignore[union-attr]
-    return sources
-
-
-def _activate(y: Tensor, act: st.Clip) -> Tensor:
-    if act == st.RELU:
-        return F.relu(y)
-    return y.clamp(act.lo, act.hi)
-
-
-def _reshape(x: Tensor, target: st.Tensor) -> Tensor:
-    """Relabel in h, w, c order: what the firmware's buffers have, and free in channels_last."""
-    if x.dim() > 2:
-        x = x.movedim(1, -1)
-    h, w, c = target.shape
-    rank = len(target.torch_shape)
-    if rank == 1:
-        return x.reshape(x.shape[0], c)
-    x = x.reshape(x.shape[0], h, w, c) if rank == 3 else x.reshape(x.shape[0], w, c)
-    return x.movedim(-1, 1)
-
-
-def _flat_order(shape: st.Shape) -> Tensor:
-    """Return for every h, w, c position its index in PyTorch's c, h, w order."""
-    h, w, c = shape
-    return torch.arange(c * h * w).reshape(c, h, w).permute(1, 2, 0).reshape(-1)
-
-
-def _max_pool(stage: st.MaxPool, x: Tensor) -> Tensor:
-    top, left, bottom, right = stage.padding
-    if (top, left, bottom, right) != (0, 0, 0, 0):
-        x = F.pad(x, (left, right, top, bottom), value=float("-inf"))
-    return F.max_pool2d(x, stage.kernel, stage.stride)
-
-
-def _avg_pool(stage: st.AvgPool, x: Tensor) -> Tensor:
-    if x.dim() == 3:
-        return x.mean(2, keepdim=True)
-    top, left, _, _ = stage.padding
-    return F.avg_pool2d(x, stage.kernel, stage.stride, (top, left))
 
 
 def to_float_input(images: NDArray[np.uint8]) -> Tensor:

@@ -27,7 +27,7 @@ class _FakeQuantize(torch.autograd.Function):
         steps = torch.round(x.float() / scale)
         lo, hi = -128 - zero_point, 127 - zero_point
         ctx.save_for_backward((steps >= lo) & (steps <= hi))
-        return steps.clamp_(lo, hi).mul_(scale)
+        return steps.clamp_(lo, hi).mul_(scale).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
@@ -72,7 +72,7 @@ class Observer(nn.Module):
     point 0 and scale max|x| / 127. ``shared`` gives all levels one range.
     """
 
-    span: Tensor
+    range: Tensor
 
     def __init__(self, zero_point: int, shared: bool = False) -> None:
         """Create an observer of one level that has seen nothing."""
@@ -81,24 +81,24 @@ class Observer(nn.Module):
         self.shared = shared
         self.frozen = False
         self.momentum = 0.05
-        self.register_buffer("span", torch.zeros(1))
+        self.register_buffer("range", torch.zeros(1))
 
     def set_levels(self, n_levels: int) -> None:
         """Give every level a copy of the densest level's range."""
-        self.span = self.span[-1:].repeat(1 if self.shared else n_levels)
+        self.range = self.range[-1:].repeat(1 if self.shared else n_levels)
 
     def observe(self, x: Tensor, level: int) -> None:
         """Update the range of ``level`` from a batch."""
         with torch.no_grad():
             high = x.detach().amax() if self.zero_point else x.detach().abs().amax()
-            slot = self.span[self._slot(level)]
+            slot = self.range[self._slot(level)]
             high = high.to(slot.dtype)
             slot.copy_(torch.where(slot > 0, torch.lerp(slot, high, self.momentum), high))
 
     def scale(self, level: int) -> Tensor:
         """Return the scale of ``level``, a scalar tensor."""
         steps = 255.0 if self.zero_point else 127.0
-        return self.span[self._slot(level)].clamp_min(_MIN_RANGE) / steps
+        return self.range[self._slot(level)].clamp_min(_MIN_RANGE) / steps
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Observe in training unless frozen, then round ``x`` to the grid of ``level``."""
