@@ -144,7 +144,8 @@ class _Exporter:
         gain *= np.array(x.scale)[:, None] * weight_scales[None] / steps
         gain[sums == 0] = 0.0  # nothing to scale: keeps dead channels out of the tables' range
         offset = offset / steps + y.zero_point
-        residual = self.values[stage.residual] if _residual(stage) else None
+        residual_name = stage.residual if isinstance(stage, st.Conv) else None
+        residual = self.values[residual_name] if residual_name else None
         ratio = None if residual is None else np.array(residual.scale) / np.array(y.scale)
         largest_input = max(127 - x.zero_point, x.zero_point + 128)
         requant, residual_multiplier = make_requant(
@@ -222,10 +223,6 @@ class _Exporter:
         table = np.rint(2.0**15 * np.exp(-x.scale[0] * np.arange(256))).astype(np.uint16)
         y = self._add_value(stage.output, stage.name, (1 / 256,) * self.net.n_levels, -128)
         self.ops.append(ir.Softmax(stage.name, x.name, y.name, table))
-
-
-def _residual(stage: st.Conv | st.Linear) -> bool:
-    return isinstance(stage, st.Conv) and stage.residual is not None
 
 
 def _integer_weight(layer: NestedWeight) -> tuple[ir.Int8Array, FloatArray]:

@@ -28,7 +28,7 @@ class _Mask(torch.autograd.Function):
         return weight * mask
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (grad_mask,) = ctx.saved_tensors
         return grad * grad_mask.to(grad.dtype), None, None
 
@@ -115,7 +115,7 @@ class NestedWeight(nn.Module):
         if mask is None:
             return weight
         grad_mask = self._masks(self.grad_routing, level)
-        masked: Tensor = _Mask.apply(weight, mask, grad_mask)
+        masked: Tensor = _Mask.apply(weight, mask, grad_mask)  # type: ignore[no-untyped-call]
         return masked
 
     def kept(self) -> Tensor | None:

@@ -30,7 +30,7 @@ class _FakeQuantize(torch.autograd.Function):
         return steps.clamp_(lo, hi).mul_(scale).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         return grad * inside, None, None
 
@@ -43,7 +43,7 @@ class _FakeQuantizeWeight(torch.autograd.Function):
         return (weight / scale).round_().clamp_(-127, 127).mul_(scale)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad, None
 
 
@@ -61,7 +61,7 @@ def weight_scale(weight: Tensor, kept: Tensor | None) -> Tensor:
 def fake_quantize_weight(weight: Tensor, kept: Tensor | None) -> Tensor:
     """Return ``weight`` on its per-channel int8 grid."""
     scale = weight_scale(weight, kept).reshape(-1, *([1] * (weight.dim() - 1)))
-    result: Tensor = _FakeQuantizeWeight.apply(weight, scale)
+    result: Tensor = _FakeQuantizeWeight.apply(weight, scale)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -108,7 +108,9 @@ class Observer(nn.Module):
 
     def round(self, x: Tensor, level: int) -> Tensor:
         """Round ``x`` to the grid of ``level``."""
-        result: Tensor = _FakeQuantize.apply(x, self.scale(level), self.zero_point)
+        result: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
+            x, self.scale(level), self.zero_point
+        )
         return result
 
     def _slot(self, level: int) -> int:
@@ -118,5 +120,5 @@ class Observer(nn.Module):
 def round_input(x: Tensor) -> Tensor:
     """Round the network's input to its fixed grid."""
     scale = torch.tensor(INPUT_SCALE, device=x.device)
-    result: Tensor = _FakeQuantize.apply(x, scale, 0)
+    result: Tensor = _FakeQuantize.apply(x, scale, 0)  # type: ignore[no-untyped-call]
     return result

@@ -19,7 +19,7 @@ from torch import fx, nn
 from codegen.errors import UserError
 from nestnet.fuse import fuse
 from nestnet.operators import HANDLERS, IDENTITIES
-from nestnet.stages import Conv, Linear, Network, Norm, Softmax
+from nestnet.stages import Conv, Linear, Network, Norm, Softmax, Stage
 from nestnet.walk import Unsupported, Walk
 
 _EXAMPLE_BATCH = 5
@@ -192,24 +192,27 @@ def _check_sharing(network: Network, module: nn.Module) -> None:
     }
     owner: dict[int, str] = {}
     for stage in network.stages:
-        if isinstance(stage, Norm):
-            name = stage.params.weight or stage.params.running_mean
-        elif isinstance(stage, Conv | Linear):
-            name = stage.weight
-        else:
-            name = None
-        if name is None:
-            continue
-        identity = id(state[name])
-        if identity in owner:
-            raise UserError(
-                f"parameter '{name}'",
-                "weights are shared by two operations",
-                got=f"uses in '{owner[identity]}' and '{stage.name}'",
-                expected="one use of every weight and batch norm",
-                action="Give each use its own layer",
-            )
-        owner[identity] = stage.name
+        for name in _parameters_of(stage):
+            identity = id(state[name])
+            if identity in owner:
+                raise UserError(
+                    f"parameter '{name}'",
+                    "weights are shared by two operations",
+                    got=f"uses in '{owner[identity]}' and '{stage.name}'",
+                    expected="one use of every weight, bias and batch norm",
+                    action="Give each use its own layer",
+                )
+            owner[identity] = stage.name
+
+
+def _parameters_of(stage: Stage) -> list[str]:
+    if isinstance(stage, Norm):
+        names = [stage.params.weight, stage.params.bias, stage.params.running_mean]
+    elif isinstance(stage, Conv | Linear):
+        names = [stage.weight, stage.bias]
+    else:
+        names = []
+    return [name for name in names if name is not None]
 
 
 def _check_end(network: Network) -> Network:

@@ -148,7 +148,7 @@ def _operator_shares_storage(node: fx.Node) -> bool:
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Return the node's shape without its batch, of 1 to 3 plain integers."""
     value = node.meta.get("val")
-    shape = tuple(value.shape) if hasattr(value, "shape") else ()
+    shape = tuple(getattr(value, "shape", ()))
     rest = shape[1:]
     if not 1 <= len(rest) <= 3 or not all(isinstance(extent, int) for extent in rest):
         raise Unsupported(
