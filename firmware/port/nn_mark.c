@@ -4,6 +4,12 @@
  */
 #include "nn_port.h"
 
-void nn_mark_begin(void) { __asm__ volatile("" ::: "memory"); }
+void nn_mark_begin(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
 
-void nn_mark_end(void) { __asm__ volatile("" ::: "memory"); }
+void nn_mark_end(void)
+{
+    __asm__ volatile("" ::: "memory");
+}

@@ -12,17 +12,17 @@
 #define NN_CORE_CACHES 0 /* 0 or 1 */
 #endif
 
-#define SCB_CCR (*(volatile uint32_t *)0xE000ED14u)
-#define SCB_CCR_DATA_CACHE (1u << 16)
+#define SCB_CCR                   (*(volatile uint32_t *)0xE000ED14u)
+#define SCB_CCR_DATA_CACHE        (1u << 16)
 #define SCB_CCR_INSTRUCTION_CACHE (1u << 17)
-#define SCB_HFSR (*(volatile uint32_t *)0xE000ED2Cu)
-#define SCB_HFSR_DEBUGEVT (1u << 31)
-#define SCB_CCSIDR (*(volatile uint32_t *)0xE000ED80u)
-#define SCB_CSSELR (*(volatile uint32_t *)0xE000ED84u)
-#define SCB_CPACR (*(volatile uint32_t *)0xE000ED88u)
-#define SCB_CPACR_FPU_FULL (0xFu << 20)
-#define SCB_ICIALLU (*(volatile uint32_t *)0xE000EF50u)
-#define SCB_DCISW (*(volatile uint32_t *)0xE000EF60u)
+#define SCB_HFSR                  (*(volatile uint32_t *)0xE000ED2Cu)
+#define SCB_HFSR_DEBUGEVT         (1u << 31)
+#define SCB_CCSIDR                (*(volatile uint32_t *)0xE000ED80u)
+#define SCB_CSSELR                (*(volatile uint32_t *)0xE000ED84u)
+#define SCB_CPACR                 (*(volatile uint32_t *)0xE000ED88u)
+#define SCB_CPACR_FPU_FULL        (0xFu << 20)
+#define SCB_ICIALLU               (*(volatile uint32_t *)0xE000EF50u)
+#define SCB_DCISW                 (*(volatile uint32_t *)0xE000EF60u)
 
 #define STACKED_R0 0
 #define STACKED_PC 6
@@ -40,10 +40,14 @@ void nn_reset(void);
 void nn_fault(void);
 void nn_fault_with_frame(uint32_t *frame);
 
-static void synchronize(void) { __asm__ volatile("dsb\n\tisb" ::: "memory"); }
+static void synchronize(void)
+{
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+}
 
 #if NN_CORE_CACHES
-static void enable_caches(void) {
+static void enable_caches(void)
+{
     synchronize();
     SCB_ICIALLU = 0;
     synchronize();
@@ -65,7 +69,8 @@ static void enable_caches(void) {
 }
 #endif
 
-void nn_reset(void) {
+void nn_reset(void)
+{
     SCB_CPACR |= SCB_CPACR_FPU_FULL; /* before any instruction that might touch the FPU */
     synchronize();
 #if NN_CORE_CACHES
@@ -83,7 +88,8 @@ void nn_reset(void) {
 
 /* A semihosting call with no debugger attached raises a debug event: step over it and answer -1, so
  * that the example also runs on a board that stands alone. Every other fault ends the program. */
-__attribute__((used)) void nn_fault_with_frame(uint32_t *frame) {
+__attribute__((used)) void nn_fault_with_frame(uint32_t *frame)
+{
     if ((SCB_HFSR & SCB_HFSR_DEBUGEVT) != 0u) {
         SCB_HFSR = SCB_HFSR_DEBUGEVT;
         frame[STACKED_PC] += 2u;
@@ -93,7 +99,8 @@ __attribute__((used)) void nn_fault_with_frame(uint32_t *frame) {
     nn_port_exit(99);
 }
 
-__attribute__((naked)) void nn_fault(void) {
+__attribute__((naked)) void nn_fault(void)
+{
     __asm__ volatile("mrs r0, msp\n\tb nn_fault_with_frame");
 }
 
@@ -105,6 +112,6 @@ __attribute__((section(".vectors"), used)) static const struct {
     vector handlers[15];
 } vectors = {
     .stack_top = nn_stack_top,
-    .handlers = {nn_reset, nn_fault, nn_fault, nn_fault, nn_fault, nn_fault, 0, 0, 0, 0, nn_fault,
-                 nn_fault, 0, nn_fault, nn_fault},
+    .handlers = {nn_reset, nn_fault, nn_fault, nn_fault, nn_fault, nn_fault, 0, 0, 0, 0, nn_fault, nn_fault,
+                 0, nn_fault, nn_fault},
 };

@@ -1,0 +1,260 @@
+"""Write a complete C project into a folder, all of it or nothing, and read it back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from codegen import board as boards
+from codegen import nestfile, pack, paths, render
+from codegen.board import Board
+from codegen.errors import UserError
+from codegen.ir import Graph
+from codegen.packed import Packed, PackedLayer
+
+MARKER = "nestnet-project.json"
+"""The file that says a folder is ours, and what is in it."""
+
+MARKER_VERSION = 1
+KERNELS = ("nestnet", "cmsis-nn")
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What later commands need to know of a layer."""
+
+    index: int
+    name: str
+    c_name: str
+    kernel: str
+    reason: str
+    flash_bytes: int
+    macs: tuple[int, ...]
+    """Per level."""
+    cycles: tuple[int, ...]
+    """Per level, modelled."""
+
+
+@dataclass(frozen=True)
+class LevelFacts:
+    """What later commands need to know of a level."""
+
+    name: str
+    sparsity: float
+    macs: int
+    cycles: int
+    """Modelled."""
+    weight_bytes: int
+    own_bytes: int
+    """Flash that dropping this level would free, if it is the densest of those left."""
+
+
+@dataclass(frozen=True)
+class ProjectInfo:
+    """Content of the marker file."""
+
+    network: str
+    board: str
+    kernels: str
+    graph_sha256: str
+    generator_version: str
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+    arena_bytes: int
+    weights_bytes: int
+    levels: tuple[LevelFacts, ...]
+    layers: tuple[LayerFacts, ...]
+
+
+def generate(nestfile_path: Path, board_id: str, out_dir: Path, kernels: str = "nestnet") -> Path:
+    """Write the C project of a ``.nestnet`` file for a board; return its folder.
+
+    Args:
+        nestfile_path: the network.
+        board_id: name of a file in boards/.
+        out_dir: created, or replaced if an earlier call made it.
+        kernels: "nestnet" or "cmsis-nn" for dense layers.
+
+    Raises:
+        UserError: unknown board or kernels, a damaged file, a folder that is not ours.
+    """
+    board = boards.load(board_id)
+    if kernels not in KERNELS:
+        raise UserError(
+            "kernels",
+            "unknown kernel library",
+            got=kernels,
+            expected="one of " + ", ".join(KERNELS),
+            action="Choose one with --kernels",
+        )
+    graph = nestfile.load(nestfile_path)
+    return write(graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels)
+
+
+def write(
+    graph: Graph, graph_sha256: str, board: Board, out_dir: Path, kernels: str = "nestnet"
+) -> Path:
+    """Write the project of a graph in memory; see :func:`generate`."""
+    _check_ours(out_dir)
+    packed = pack.lower(graph, kernels=kernels)
+    copied = _firmware_files(board)
+    texts = render.project_files(packed, board, graph_sha256, _sources(copied))
+    info = _info(packed, board, graph_sha256)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    try:
+        for path, text in texts.items():
+            (new / path).write_text(text, encoding="utf-8", newline="\n")
+        for path in copied:
+            target = new / "firmware" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(paths.firmware() / path, target)
+        marker = {"nestnet_project": MARKER_VERSION, **asdict(info)}
+        (new / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        new.chmod(0o755)
+        _swap(new, out_dir)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return out_dir
+
+
+def read_info(project: Path) -> ProjectInfo:
+    """Return what a generated project says of itself.
+
+    Raises:
+        UserError: the folder is not a project of this version.
+    """
+    try:
+        data = json.loads((project / MARKER).read_text(encoding="utf-8"))
+        if data.pop("nestnet_project") != MARKER_VERSION:
+            raise ValueError("another version")
+        return _info_from(data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            str(project),
+            "not a project this version of nestnet generated",
+            got=f"no usable {MARKER} ({type(error).__name__})",
+            expected="a folder written by `nestnet codegen`",
+            action="Run `nestnet codegen` again",
+        ) from error
+
+
+def _info_from(data: dict[str, Any]) -> ProjectInfo:
+    levels = tuple(LevelFacts(**item) for item in data.pop("levels"))
+    layers = tuple(
+        LayerFacts(**{**item, "macs": tuple(item["macs"]), "cycles": tuple(item["cycles"])})
+        for item in data.pop("layers")
+    )
+    data["input_shape"] = tuple(data["input_shape"])
+    data["output_shape"] = tuple(data["output_shape"])
+    return ProjectInfo(levels=levels, layers=layers, **data)
+
+
+def _check_ours(out_dir: Path) -> None:
+    if out_dir.is_symlink() or not out_dir.exists():
+        wrong = out_dir.is_symlink()
+    else:
+        empty = out_dir.is_dir() and not any(out_dir.iterdir())
+        wrong = not empty and not (out_dir / MARKER).is_file()
+    if wrong:
+        raise UserError(
+            str(out_dir),
+            "the output folder is not ours",
+            got=f"something without {MARKER}",
+            expected="a new or empty folder, or one that nestnet generated",
+            action="Choose another folder with --out, or remove this one yourself",
+        )
+
+
+def _swap(new: Path, out_dir: Path) -> None:
+    """Put ``new`` in the place of ``out_dir`` by renaming."""
+    if not out_dir.exists():
+        new.rename(out_dir)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    out_dir.rename(old / "old")
+    new.rename(out_dir)
+    shutil.rmtree(old)
+
+
+def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:
+    """Return the runtime files a project for ``board`` needs, relative to firmware/, sorted."""
+    root = paths.firmware()
+    patterns = ["*.[ch]", "kernels/*.h", "kernels/portable/*.h"]
+    if board.core.has_dsp:
+        patterns.append("kernels/dsp/*.h")
+    patterns += ["port/nn_port.h", "port/nn_mark.c"]
+    if board.is_host:
+        patterns.append("port/nn_port_host.c")
+    else:
+        patterns += ["port/nn_port_semihosting.c", "startup/nn_startup.c"]
+    found = {
+        PurePosixPath(path.relative_to(root).as_posix())
+        for pattern in patterns
+        for path in root.glob(pattern)
+    }
+    return tuple(sorted(found))
+
+
+def _sources(copied: tuple[PurePosixPath, ...]) -> render.RuntimeFiles:
+    sources = [f"firmware/{path}" for path in copied if path.suffix == ".c"]
+    port = tuple(path for path in sources if path.startswith(("firmware/port", "firmware/startup")))
+    return render.RuntimeFiles(tuple(path for path in sources if path not in port), port)
+
+
+def _own_bytes(layer: PackedLayer, level: int) -> int:
+    """Return the image bytes only ``level`` and denser ones need."""
+    fields = layer.fields
+    own = 0
+    for stream in fields.streams:
+        if stream.level == level:
+            own += stream.positions.size_bytes + stream.weights.size_bytes
+    for table in (fields.multiplier, fields.bias_delta, fields.shift, fields.add_multiplier):
+        if table is not None:
+            own += table.size_bytes // table.dims[0]
+    return own
+
+
+def _info(packed: Packed, board: Board, graph_sha256: str) -> ProjectInfo:
+    graph = packed.graph
+    levels = tuple(
+        LevelFacts(
+            name=level.name,
+            sparsity=level.sparsity,
+            macs=level.cost.macs,
+            cycles=level.cost.cycles,
+            weight_bytes=level.cost.weight_bytes,
+            own_bytes=sum(_own_bytes(layer, index) for layer in packed.layers),
+        )
+        for index, level in enumerate(packed.levels)
+    )
+    layers = tuple(
+        LayerFacts(
+            index=layer.index,
+            name=layer.name,
+            c_name=layer.c_name,
+            kernel=layer.kernel,
+            reason=layer.reason,
+            flash_bytes=layer.flash_bytes,
+            macs=tuple(cost.macs for cost in layer.levels),
+            cycles=tuple(cost.cycles for cost in layer.levels),
+        )
+        for layer in packed.layers
+    )
+    return ProjectInfo(
+        network=graph.name,
+        board=board.id,
+        kernels=packed.kernels,
+        graph_sha256=graph_sha256,
+        generator_version=render.GENERATOR_VERSION,
+        input_shape=graph.value(graph.input).shape,
+        output_shape=graph.value(graph.output).shape,
+        arena_bytes=packed.arena_bytes,
+        weights_bytes=len(packed.image_bytes),
+        levels=levels,
+        layers=layers,
+    )

@@ -1,0 +1,79 @@
+"""Boards: every shipped file loads; the schema is closed; mistakes name what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codegen import board, paths
+from codegen.errors import UserError
+
+VALID = (paths.boards() / "stm32f7.toml").read_text(encoding="utf-8")
+
+
+def load_text(tmp_path: Path, text: str, name: str = "stm32f7") -> board.Board:
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return board.load_file(path)
+
+
+@pytest.mark.parametrize("name", board.names())
+def test_every_shipped_board_loads(name: str) -> None:
+    loaded = board.load(name)
+    assert loaded.id == name
+    if not loaded.is_host:
+        assert loaded.linked("flash").size_bytes >= 2**20
+        assert loaded.linked("ram").size_bytes >= 2**18
+        assert "-mthumb" in loaded.core.cpu_flags
+
+
+def test_names_are_the_documented_six() -> None:
+    assert board.names() == ("host", "qemu_m4", "qemu_m7", "stm32f4", "stm32f7", "stm32l4")
+
+
+def test_real_boards_say_that_they_were_not_run() -> None:
+    for name in ("stm32f4", "stm32f7", "stm32l4"):
+        assert "not yet run on hardware" in board.load(name).status
+
+
+def test_contiguous_ram_is_one_region() -> None:
+    ram = board.load("stm32f7").linked("ram")
+    assert (ram.address, ram.size_bytes) == (0x2000_0000, 512 * 1024)
+
+
+def test_unknown_board_lists_the_valid_ones() -> None:
+    with pytest.raises(UserError) as caught:
+        board.load("stm32f9")
+    assert all(name in str(caught.value) for name in board.names())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fragment"),
+    [
+        ('title = "ST', 'colour = "red"\ntitle = "ST', "unknown key; got colour"),
+        ('runner = "pyocd"', 'runner = "openocd"', "one of host, qemu, pyocd"),
+        ('runner = "pyocd"', "", "no runner"),
+        ('runner = "pyocd"', 'runner = "qemu"', "qemu_machine"),
+        ("clock_hz = 216_000_000", "clock_hz = -1", "0 or more"),
+        ("clock_hz = 216_000_000", "clock_hz = true", "0 or more"),
+        ("has_dsp = true", 'has_dsp = "yes"', "true or false"),
+        ('use = "flash"', 'use = "rom"', "one of flash, ram, spare"),
+        ('use = "flash"', 'use = "spare"', "no flash"),
+        ("address = 0x2007_C000", "address = 0x2009_0000", "not contiguous"),
+        ('id = "stm32f7"', 'id = "stm32f8"', "differs from the file name"),
+        ('kind = "l1"', 'kind = "l1', "not valid TOML"),
+    ],
+)
+def test_a_broken_board_file_is_refused(tmp_path: Path, old: str, new: str, fragment: str) -> None:
+    assert old in VALID
+    with pytest.raises(UserError) as caught:
+        load_text(tmp_path, VALID.replace(old, new, 1))
+    assert fragment in str(caught.value)
+
+
+def test_a_host_board_has_no_memory_regions(tmp_path: Path) -> None:
+    host = (paths.boards() / "host.toml").read_text(encoding="utf-8")
+    region = '[[memory]]\nname = "X"\nuse = "ram"\naddress = 0\nsize_bytes = 1\nwait_states = 0\n'
+    with pytest.raises(UserError, match="memory regions on the host"):
+        load_text(tmp_path, host + region, "host")
