@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from elftools.elf.elffile import ELFFile  # type: ignore[import-untyped]
-from elftools.elf.sections import SymbolTableSection  # type: ignore[import-untyped]
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from codegen.cycles.events import Events
 
 MARK_BEGIN = "nn_mark_begin"
 MARK_END = "nn_mark_end"
@@ -32,6 +34,10 @@ class Block:
     instructions: int
     executions: tuple[int, ...]
     """Per slot, summed over the slot's windows."""
+    fall_throughs: tuple[int, ...]
+    """Executions after which the code at the block's end ran next, per slot."""
+    events: tuple[Events, ...]
+    """What the simulated memory system saw, per slot; all zero if none was asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,17 @@ class Counts:
         return {name: tuple(total) for name, total in sorted(totals.items())}
 
 
+_COUNTERS = 2 + len(fields(Events))
+"""Executions, fall-throughs and the events: enum counter of count_blocks.c."""
+
+
+def _block(numbers: list[int], slots: int) -> Block:
+    table = [tuple(numbers[at : at + slots]) for at in range(3, len(numbers), slots)]
+    executions, fall_throughs, *events = table
+    by_slot = tuple(Events(*values) for values in zip(*events, strict=True))
+    return Block(numbers[0], numbers[1], numbers[2], executions, fall_throughs, by_slot)
+
+
 def read(path: Path) -> Counts:
     """Read the plugin's output file.
 
@@ -89,8 +106,8 @@ def read(path: Path) -> Counts:
             (slots,) = numbers
         elif kind == "windows":
             (windows,) = numbers
-        elif kind == "block" and len(numbers) == 3 + slots:
-            blocks.append(Block(numbers[0], numbers[1], numbers[2], tuple(numbers[3:])))
+        elif kind == "block" and len(numbers) == 3 + _COUNTERS * slots:
+            blocks.append(_block(numbers, slots))
         else:
             raise ValueError(f"{path.name}: unexpected line {line!r}")
     blocks.sort(key=lambda block: (block.address, block.size_bytes))
@@ -115,8 +132,17 @@ def functions(elf: Path) -> tuple[Function, ...]:
     return tuple(found[address] for address in sorted(found))
 
 
-def plugin_arguments(elf: Path, slots: int, out: Path) -> dict[str, str]:
+def plugin_arguments(
+    elf: Path, slots: int, out: Path, memory: Mapping[str, int] | None = None
+) -> dict[str, str]:
     """Return the plugin's arguments to measure ``elf``.
+
+    Args:
+        elf: the program, with the marker functions.
+        slots: windows are added up round robin in this many slots.
+        out: the file the plugin writes.
+        memory: the memory system to simulate (:func:`codegen.cycles.memory.plugin_arguments`);
+            None counts executions only.
 
     Raises:
         KeyError: the ELF file has no marker functions.
@@ -130,4 +156,5 @@ def plugin_arguments(elf: Path, slots: int, out: Path) -> dict[str, str]:
         "end_size": str(end.size_bytes),
         "slots": str(slots),
         "out": str(out),
+        **{key: str(value) for key, value in (memory or {}).items()},
     }

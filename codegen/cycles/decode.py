@@ -13,7 +13,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import Any
 
-import capstone  # type: ignore[import-untyped]
+import capstone
 from capstone import arm as cs_arm
 
 from codegen.cycles import instruction_sets as sets

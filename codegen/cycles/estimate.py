@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from codegen.cycles.counts import Function
+from codegen.cycles.counts import Counts, Function
 from codegen.cycles.decode import Instruction, decode
-from codegen.cycles.memory import ZERO_WAIT_STATES, Events, Memory, Span
+from codegen.cycles.elf import Image
+from codegen.cycles.events import Events
+from codegen.cycles.memory import ZERO_WAIT_STATES, Memory, Span
 from codegen.cycles.pricer_m4 import CortexM4
 from codegen.cycles.pricer_m7 import CortexM7
 from codegen.cycles.trace import (
@@ -51,6 +53,27 @@ class Block:
         return self.address + len(self.code)
 
 
+def executed(counts: Counts, program: Image, slot: int) -> tuple[Block, ...]:
+    """Return what ran in one slot of the emulator's counts, with its machine code.
+
+    Args:
+        counts: what the plugin recorded.
+        program: contents of the ELF file that ran (:func:`codegen.cycles.elf.image`).
+        slot: which of the counts' slots.
+    """
+    return tuple(
+        Block(
+            block.address,
+            program.read(block.address, block.size_bytes),
+            block.executions[slot],
+            block.fall_throughs[slot],
+            block.events[slot],
+        )
+        for block in counts.blocks
+        if block.executions[slot] > 0
+    )
+
+
 @dataclass(frozen=True)
 class Cost:
     """Instructions (exact) and cycles (estimated) of some code."""
@@ -72,7 +95,7 @@ class Estimate:
     """What to print beside the figures."""
 
     @property
-    def cycles(self) -> float | None:
+    def cycles(self) -> int | None:
         """Return the estimate if it is one number, None if it is a range."""
         span = self.total.cycles
         return span.low if span.low == span.high else None
@@ -158,10 +181,13 @@ def estimate(
         low[name] += model.mispredict_cycles * wrong
         high[name] += model.mispredict_cycles * wrong
     by_function = {
-        name: Cost(instructions[name], Span(low[name], high[name]))
+        name: Cost(instructions[name], Span(round(low[name]), round(high[name])))
         for name in sorted(low, key=lambda name: (-low[name], name))
     }
-    total = Cost(sum(instructions.values()), Span(sum(low.values()), sum(high.values())))
+    spans = [cost.cycles for cost in by_function.values()]
+    total = Cost(
+        sum(instructions.values()), Span(sum(s.low for s in spans), sum(s.high for s in spans))
+    )
     return Estimate(total, by_function, f"{core}, {memory.name}", note(core, memory))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capstone import arm as cs_arm  # type: ignore[import-untyped]
+from capstone import arm as cs_arm
 
 
 def _ids(names: str) -> frozenset[int]:

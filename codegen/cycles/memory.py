@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.board import Board
+from codegen.cycles.events import Events
 
 
 @dataclass(frozen=True)
@@ -22,24 +23,11 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Events:
-    """What the memory system saw while a block ran, summed over its executions."""
-
-    instruction_misses: int = 0
-    load_misses: int = 0
-    store_misses: int = 0
-    flash_loads: int = 0
-    """Loads from flash, hit or miss."""
-    cached_ram_accesses: int = 0
-    """Loads and stores in RAM behind the data cache (none on a Cortex-M4)."""
-
-
-@dataclass(frozen=True)
 class Span:
     """A fewest-to-most pair of cycle counts; equal ends mean one number."""
 
-    low: float
-    high: float
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -142,3 +130,24 @@ def of_board(board: Board) -> Memory:
         miss_cycles=wait_states,
         fetch_bytes=max(cache.line_bytes, 4),
     )
+
+
+def plugin_arguments(memory: Memory, emulator: Board) -> dict[str, int]:
+    """Return what the emulator plugin needs to know to count this memory system's events.
+
+    The emulated board's flash and RAM stand for the chip's: same contents, other addresses.
+    Nothing at all for a model without events.
+    """
+    if memory.miss_cycles == 0:
+        return {}
+    flash, ram = emulator.linked("flash"), emulator.linked("ram")
+    arguments = {"flash": flash.address, "flash_bytes": flash.size_bytes}
+    if memory.caches_ram:
+        arguments["ram"] = ram.address + memory.tcm_bytes
+        arguments["ram_bytes"] = max(0, ram.size_bytes - memory.tcm_bytes)
+    for name, cache in (("icache", memory.instruction_cache), ("dcache", memory.data_cache)):
+        if cache is not None:
+            arguments[f"{name}_sets"] = cache.sets
+            arguments[f"{name}_ways"] = cache.ways
+            arguments[f"{name}_line"] = cache.line_bytes
+    return arguments
