@@ -273,6 +273,8 @@ class Packed:
     """IEEE 802.3 CRC-32 of ``image_bytes``."""
     arena_bytes: int
     """A multiple of 8."""
+    peak_bytes: tuple[int, ...]
+    """Per layer, arena bytes alive while it runs; their maximum bounds any plan from below."""
     levels: tuple[PackedLevel, ...]
 
     @property

@@ -1,0 +1,1 @@
+"""Graph-to-graph passes: one pure function per file, listed in codegen/pipeline.py."""

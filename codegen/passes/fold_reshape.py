@@ -1,0 +1,38 @@
+"""Remove reshapes that nobody needs."""
+
+from __future__ import annotations
+
+from codegen.ir import Graph, Linear, Op, Reshape
+from codegen.passes.rewrite import rename_inputs, with_ops
+
+
+def fold_reshape(graph: Graph) -> Graph:
+    """Return ``graph`` with fewer reshapes.
+
+    A linear layer reads its input flat in h, w, c order, so it takes the reshape's input instead.
+    A reshape of a reshape reads the first one's input, and one to the same shape disappears. What
+    remains moves no data either: memory planning gives both values one buffer.
+    """
+    source: dict[str, str] = {}
+    """Output of each reshape to the value it views, followed through chains."""
+    same: dict[str, str] = {}
+    """Output of a reshape that changes nothing to the value it equals."""
+    by_shape: dict[tuple[str, tuple[int, int, int]], str] = {}
+    """A view of a value in a shape, if one exists already."""
+    ops: list[Op] = []
+    for op in graph.ops:
+        op = rename_inputs(op, same)
+        if isinstance(op, Reshape):
+            origin = source.get(op.input, op.input)
+            shape = graph.value(op.output).shape
+            view = origin if graph.value(origin).shape == shape else by_shape.get((origin, shape))
+            if view is not None and op.output != graph.output:
+                same[op.output] = view
+                continue
+            source[op.output] = origin
+            by_shape[origin, shape] = op.output
+            op = rename_inputs(op, {op.input: origin})
+        elif isinstance(op, Linear):
+            op = rename_inputs(op, source)
+        ops.append(op)
+    return with_ops(graph, ops, graph.values)

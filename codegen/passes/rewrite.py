@@ -1,0 +1,43 @@
+"""Helpers passes share: rename inputs, drop what nothing reads, find fresh names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codegen.ir import Add, Conv2D, Graph, Op, Value, op_inputs
+
+
+def rename_inputs(op: Op, names: dict[str, str]) -> Op:
+    """Return ``op`` reading ``names[x]`` wherever it read x."""
+    if isinstance(op, Add):
+        first, second = op.inputs
+        return replace(op, inputs=(names.get(first, first), names.get(second, second)))
+    source = names.get(op.input, op.input)
+    if isinstance(op, Conv2D) and op.residual is not None:
+        residual = names.get(op.residual.input, op.residual.input)
+        return replace(op, input=source, residual=replace(op.residual, input=residual))
+    return replace(op, input=source)
+
+
+def with_ops(graph: Graph, ops: Sequence[Op], values: Sequence[Value]) -> Graph:
+    """Return ``graph`` with ``ops``, without ops nothing reads, and only the values in use."""
+    alive = {graph.output}
+    kept: list[Op] = []
+    for op in reversed(ops):
+        if op.output in alive:
+            kept.append(op)
+            alive.update(op_inputs(op))
+    alive.add(graph.input)
+    used = tuple(value for value in values if value.name in alive)
+    return replace(graph, ops=tuple(reversed(kept)), values=used)
+
+
+def fresh_name(taken: set[str], stem: str) -> str:
+    """Return ``stem``, or ``stem_2``, ``stem_3`` ..., whichever is free, and take it."""
+    name, count = stem, 1
+    while name in taken:
+        count += 1
+        name = f"{stem}_{count}"
+    taken.add(name)
+    return name

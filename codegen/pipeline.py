@@ -1,0 +1,37 @@
+"""The passes a graph goes through before it is packed, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from codegen.ir import Graph
+from codegen.lowering import Target
+from codegen.passes.flatten_pointwise import flatten_pointwise
+from codegen.passes.fold_reshape import fold_reshape
+from codegen.verify import verify
+
+Pass = Callable[[Graph], Graph]
+
+NESTNET: tuple[Pass, ...] = (
+    fold_reshape,
+    flatten_pointwise,
+    fold_reshape,
+)
+"""Our own kernels."""
+
+CMSIS_NN: tuple[Pass, ...] = NESTNET
+"""Dense operators through CMSIS-NN."""
+
+PIPELINES: dict[Target, tuple[Pass, ...]] = {"nestnet": NESTNET, "cmsis-nn": CMSIS_NN}
+
+
+def run_passes(graph: Graph, target: Target) -> Graph:
+    """Return ``graph`` after every pass of ``target``, verified before the first and after each.
+
+    Raises:
+        VerifyError: a rule is broken; names the pass.
+    """
+    verify(graph, "export")
+    for step in PIPELINES[target]:
+        graph = verify(step(graph), step.__name__)
+    return graph
