@@ -135,7 +135,7 @@ def _start_from(network: NestedNet, source: Path) -> None:
     state = load_checkpoint(path).network
     loaded = {}
     for key, own in network.state_dict().items():
-        if key.endswith(("level_map", "group_size_value", ".span")):
+        if key.startswith("observers.") or key.endswith(("level_map", "group_size_value")):
             loaded[key] = own
             continue
         found = state.get(_densest_key(key, state))

@@ -1,0 +1,201 @@
+"""Compare gradient routings: nested resnet8 against the dense and the stand-alone sparse models.
+
+    python docs/results/routing.py --data cifar10.tar.xz --date 2026-01-31 --machine "2 cores of ..."
+
+Every model starts from the same dense pre-training, then trains equally many epochs with the same
+seed, batch order and learning rate. Finished runs are kept and an interrupted one continues, so the
+script can be stopped and started again. It writes routing.md and routing.json beside itself, after
+every run that ends, with the runs finished so far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from codegen import nestfile
+from codegen.ir import Graph
+from nestnet import config, runs
+from nestnet.config import ROUTINGS, TrainConfig
+from nestnet.train import resume, train
+
+HERE = Path(__file__).resolve().parent
+SPARSITY = (0.9, 0.8, 0.7, 0.5)
+SPLIT = (0.0, 0.35, 0.5, 0.15)
+"""Shares of warm-up (done by the pre-training), ramp, recovery, quantization-aware epochs."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One trained model of the table."""
+
+    title: str
+    config: TrainConfig
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one finished run reached; tuples have one entry per level."""
+
+    title: str
+    name: str
+    seed: int
+    sparsity: tuple[float, ...]
+    accuracy_float: tuple[float, ...]
+    accuracy_int8: tuple[float, ...]
+    seconds_per_epoch: float
+    """Median of the epochs trained in float, with evaluation."""
+
+
+def pretraining(options: argparse.Namespace, seed: int) -> TrainConfig:
+    """Return the dense training all variants of ``seed`` start from."""
+    return TrainConfig(
+        name=f"pretrain-seed{seed}",
+        model="resnet8",
+        dataset=options.dataset,
+        data=str(options.data),
+        sparsity=(0.0,),
+        epochs=options.pretrain_epochs,
+        split=(1.0, 0.0, 0.0, 0.0),
+        seed=seed,
+    )
+
+
+def variants(options: argparse.Namespace, seed: int) -> list[Variant]:
+    """Return the models to compare, the most informative first."""
+    base = replace(
+        pretraining(options, seed),
+        epochs=options.epochs,
+        split=SPLIT,
+        lr=0.08,
+        init_from=str(options.runs / f"pretrain-seed{seed}"),
+    )
+    nested = [
+        Variant(
+            f"nested, {routing} routing",
+            replace(base, name=f"{routing}-seed{seed}", sparsity=SPARSITY, routing=routing),
+        )
+        for routing in ROUTINGS
+    ]
+    dense = Variant("dense", replace(base, name=f"dense-seed{seed}"))
+    alone = [
+        Variant(
+            f"stand-alone {sparsity:.0%} sparse",
+            replace(base, name=f"alone{sparsity * 100:.0f}-seed{seed}", sparsity=(sparsity,)),
+        )
+        for sparsity in SPARSITY
+    ]
+    return [*nested, dense, *alone]
+
+
+def run(wanted: TrainConfig, root: Path) -> Path:
+    """Train ``wanted``, continue it, or do nothing if it is finished; return its folder."""
+    folder = root / wanted.name
+    if not folder.exists():
+        return train(wanted, root)
+    if config.load(folder / runs.CONFIG) != wanted:
+        raise SystemExit(f"{folder} holds a run with other settings; remove it or use --runs")
+    return folder if (folder / runs.MODEL).is_file() else resume(folder)
+
+
+def result(variant: Variant, folder: Path) -> Result:
+    """Read what the finished run in ``folder`` reached."""
+    graph: Graph = nestfile.load(folder / runs.MODEL)
+    lines = [json.loads(line) for line in (folder / runs.METRICS).read_text().splitlines()]
+    seconds = [line["seconds"] for line in lines if not line["quantized"]]
+    return Result(
+        variant.title,
+        variant.config.name,
+        variant.config.seed,
+        tuple(round(level.sparsity, 4) for level in graph.levels),
+        tuple(float(level.accuracy_float or 0) for level in graph.levels),
+        tuple(float(level.accuracy_quantized or 0) for level in graph.levels),
+        round(statistics.median(seconds), 1),
+    )
+
+
+def columns(result: Result) -> dict[str, int]:
+    """Return which level of ``result`` belongs under which column of the table."""
+    if result.sparsity == (0.0,):
+        return {"dense": 0}
+    return {f"{round(share * 100):d}": level for level, share in enumerate(result.sparsity)}
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return a Markdown table: one row per model and seed, float / int8 accuracy per sparsity."""
+    heads = [*(f"{s * 100:.0f}" for s in SPARSITY), "dense"]
+    names = [f"{head} % sparse" if head != "dense" else head for head in heads]
+    rows = [f"| model | seed | {' | '.join(names)} | s/epoch |", f"|---|---|{'---|' * 6}"]
+    for entry in results:
+        where = columns(entry)
+        cells = [
+            f"{entry.accuracy_float[where[h]]:.2%} / {entry.accuracy_int8[where[h]]:.2%}"
+            if h in where
+            else ""
+            for h in heads
+        ]
+        rows.append(
+            f"| {entry.title} | {entry.seed} | {' | '.join(cells)} | {entry.seconds_per_epoch:.0f} |"
+        )
+    return "\n".join(rows)
+
+
+def write(results: Sequence[Result], options: argparse.Namespace, title: str) -> None:
+    """Write routing.json and routing.md."""
+    about = {
+        "model": "resnet8",
+        "dataset": title,
+        "machine": options.machine,
+        "date": options.date,
+        "pretrain_epochs": options.pretrain_epochs,
+        "epochs": options.epochs,
+        "split": SPLIT,
+        "runs": [vars(entry) for entry in results],
+    }
+    (HERE / "routing.json").write_text(json.dumps(about, indent=2) + "\n")
+    text = f"""# Gradient routing: resnet8 on {title}
+
+Test accuracy, float / int8 (fake-quantized), of one nested network with four levels against a
+dense network and four stand-alone sparse ones. Each row is one training run: {options.epochs} epochs
+(ramp, recovery, quantization-aware) from one dense pre-training of {options.pretrain_epochs}, groups
+1x4, batch 128. A nested run trains two levels a step. s/epoch: wall time of a float epoch with the
+evaluation of its levels. Machine: {options.machine}. Date: {options.date}.
+
+{table(results)}
+
+`shared`: a level's loss moves all weights the level contains. `shell`: only the weights it adds.
+`mixed`: all it contains, half as strongly for each level further in.
+Written by `docs/results/routing.py`; the numbers are in `routing.json`.
+"""
+    (HERE / "routing.md").write_text(text)
+
+
+def main() -> None:
+    """Train everything that is not finished yet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="directory or archive")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--runs", type=Path, default=Path("runs/routing"), help="run folders")
+    parser.add_argument("--date", required=True)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--pretrain-epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=13)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    results: list[Result] = []
+    for seed in options.seeds:
+        run(pretraining(options, seed), options.runs)
+        for variant in variants(options, seed):
+            folder = run(variant.config, options.runs)
+            results.append(result(variant, folder))
+            title = nestfile.load(folder / runs.MODEL).provenance.dataset
+            write(results, options, title)
+            print(table(results[-1:]))
+
+
+if __name__ == "__main__":
+    main()
