@@ -108,7 +108,7 @@ def run(
     """
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
-    built = build(_ready(nestfile_path, board_id, out, kernels), variables)
+    built = build(prepare(nestfile_path, board_id, out, kernels), variables)
     return report.compare(built, graph, images, labels, chosen)
 
 
@@ -124,7 +124,7 @@ def bench(
     """Measure instructions (emulator) or cycles (board) per level and layer; see :func:`run`."""
     graph = nestfile.load(nestfile_path)
     levels = _check(graph, images, None)
-    built = build(_ready(nestfile_path, board_id, out, kernels), variables)
+    built = build(prepare(nestfile_path, board_id, out, kernels), variables)
     result = runners.run(built, images, levels)
     info = built.info
     other = None
@@ -173,8 +173,14 @@ def _of(table: Mapping[str, Sequence[float]], name: str) -> tuple[int, ...] | No
     return _rounded(table[name]) if name in table else None
 
 
-def _ready(nestfile_path: Path, board_id: str, out: Path | None, kernels: str) -> Path:
-    """Return a project of this very network and board, generating it where needed."""
+def prepare(
+    nestfile_path: Path, board_id: str, out: Path | None = None, kernels: str = "nestnet"
+) -> Path:
+    """Return the project of this very network and board, generated where that is needed.
+
+    Raises:
+        UserError: as :func:`codegen`.
+    """
     boards.load(board_id)
     out = out or default_project(nestfile_path, board_id)
     if (out / project.MARKER).is_file():
