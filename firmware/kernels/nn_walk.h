@@ -1,4 +1,4 @@
-/* nn_walk.h - multiply one segment of a nested stream with the patches of adjacent output columns.
+/* nn_walk.h - multiply one channel's nested weights with the patches of adjacent output columns.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -37,13 +37,14 @@
         }                        \
     } while (0)
 
-/* Add the segment at *cursor to acc[0 .. tile - 1] and move *cursor to the segment behind it.
- * acc[p] += sum of the segment's weights times patch[p * step + position * group + i].
+/* Add one channel's segments of levels 0 .. level to acc[0 .. tile - 1] and move the cursors behind them.
+ * acc[p] += sum over the groups of weights times patch[p * step + position * group + i].
  * group: literal 1, 2 or 4. tile: literal 1 .. NN_TILE_MAX. step: elements between the columns' patches.
- * cursor: a segment as docs/format.md describes it; weights 4-byte aligned for groups of 2 and 4.
- * patch: 4-byte aligned for groups of 2 and 4, and step even. Nothing else is read or written. */
-NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, const int16_t *patch,
-                       int32_t acc[NN_TILE_MAX]);
+ * cursor: level + 1 entries, each at a segment as docs/format.md describes it; weights 4-byte aligned for
+ * groups of 2 and 4. patch: 4-byte aligned for groups of 2 and 4, and step even. Nothing else is read or
+ * written. */
+NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
+                       const int16_t *patch, int32_t acc[NN_TILE_MAX]);
 
 #include "nn_walk_body.h"
 

@@ -31,6 +31,7 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
 {
     const int32_t c = nn_round_up(s->in_c, 2);
     const int32_t step = nn_patch_step(s, c);
+    const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         const int16_t *base = nn_patch_row(s, c, r->in_zero_point, oy, in, scratch);
         for (int32_t tile_x = 0; tile_x < s->out_w; tile_x += tile) {
@@ -40,10 +41,10 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
             const int8_t *tile_residual = residual == NULL ? NULL : residual + output;
             int32_t oc = 0;
             for (; oc + 2 <= s->out_c; oc += 2) {
-                nn_dense_tile(s, r, l, 2, tile, oc, weights, patch, tile_residual, out + output);
+                nn_dense_tile(s, r, &tables, 2, tile, oc, weights, patch, tile_residual, out + output);
             }
             if (oc < s->out_c) {
-                nn_dense_tile(s, r, l, 1, tile, oc, weights, patch, tile_residual, out + output);
+                nn_dense_tile(s, r, &tables, 1, tile, oc, weights, patch, tile_residual, out + output);
             }
         }
     }

@@ -17,9 +17,7 @@ NN_INLINE void nn_nested_tile(const nn_window_shape *s, const nn_requant *r, con
     }
     for (int32_t oc = 0; oc < out_c; oc++) {
         int32_t acc[NN_TILE_MAX] = {0};
-        for (uint32_t k = 0; k <= level; k++) {
-            nn_walk(group, tile, step, &cursor[k], patch, acc);
-        }
+        nn_walk(group, tile, step, cursor, level, patch, acc);
         const nn_channel channel = nn_channel_at(r, l, oc);
 #define NN_COLUMN(p)      \
     out[(p)*out_c + oc] = \
@@ -35,12 +33,13 @@ NN_INLINE void nn_nested_conv(const nn_window_shape *s, const nn_requant *r, con
 {
     const int32_t c = nn_round_up(s->in_c, group);
     const int32_t step = nn_patch_step(s, c);
+    const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         const int16_t *patch = nn_patch_row(s, c, r->in_zero_point, oy, in, scratch);
         for (int32_t tile_x = 0; tile_x < s->out_w; tile_x += tile) {
             const int32_t ox = nn_min(tile_x, s->out_w - tile);
             const int32_t output = (oy * s->out_w + ox) * s->out_c;
-            nn_nested_tile(s, r, l, group, tile, streams, level, patch + ox * step,
+            nn_nested_tile(s, r, &tables, group, tile, streams, level, patch + ox * step,
                            residual == NULL ? NULL : residual + output, out + output);
         }
     }

@@ -15,9 +15,7 @@ NN_INLINE void nn_nested_linear(const nn_window_shape *s, const nn_requant *r, c
     nn_fill_zero(scratch + s->in_c, nn_round_up(s->in_c, 4) - s->in_c);
     for (int32_t oc = 0; oc < s->out_c; oc++) {
         int32_t acc[NN_TILE_MAX] = {0};
-        for (uint32_t k = 0; k <= level; k++) {
-            nn_walk(group, 1, 0, &cursor[k], scratch, acc);
-        }
+        nn_walk(group, 1, 0, cursor, level, scratch, acc);
         out[oc] = nn_requantize(r, l, nn_channel_at(r, l, oc), acc[0], NULL);
     }
 }

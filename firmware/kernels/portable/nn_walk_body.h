@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
-NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, const int16_t *patch,
-                       int32_t acc[NN_TILE_MAX])
+/* One segment. */
+NN_INLINE void nn_walk_segment(int32_t group, int32_t tile, int32_t step, nn_stream *cursor,
+                               const int16_t *patch, int32_t acc[NN_TILE_MAX])
 {
     const uint8_t *position = cursor->positions;
     const int8_t *w = cursor->weights;
@@ -39,4 +40,12 @@ NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cur
     } while (byte < 128u);
     cursor->positions = position;
     cursor->weights = w;
+}
+
+NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
+                       const int16_t *patch, int32_t acc[NN_TILE_MAX])
+{
+    for (uint32_t k = 0; k <= level; k++) {
+        nn_walk_segment(group, tile, step, &cursor[k], patch, acc);
+    }
 }

@@ -1,0 +1,43 @@
+/* nn_expand_body.h (DSP) - contract in nn_expand.h. Four elements at a time: the zero point goes for free.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+
+/* Widen the four elements of quad into out[0 .. 3]; offset: -zero_point in both halves. */
+NN_INLINE void nn_expand_quad(uint32_t quad, uint32_t offset, int16_t *out)
+{
+    const uint32_t even = nn_sxtab16(offset, quad);
+    const uint32_t odd = nn_sxtab16_ror8(offset, quad);
+    nn_store_pair(out, nn_pack_low(even, odd));
+    nn_store_pair(out + 2, nn_pack_high(even, odd));
+}
+
+NN_INLINE void nn_expand(const int8_t *in, int32_t count, int32_t zero_point, int16_t *out)
+{
+    const uint32_t low = (uint32_t)-zero_point & 0xFFFFu;
+    const uint32_t offset = low | (low << 16);
+    int32_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        const uint32_t first = nn_load_quad(in + i);
+        const uint32_t second = nn_load_quad(in + i + 4);
+        nn_expand_quad(first, offset, out + i);
+        nn_expand_quad(second, offset, out + i + 4);
+    }
+    for (; i + 4 <= count; i += 4) {
+        nn_expand_quad(nn_load_quad(in + i), offset, out + i);
+    }
+    for (; i < count; i++) {
+        out[i] = (int16_t)(in[i] - zero_point);
+    }
+}
+
+NN_INLINE void nn_fill_zero(int16_t *out, int32_t count)
+{
+    int32_t i = 0;
+    for (; i + 2 <= count; i += 2) {
+        nn_store_pair(out + i, 0);
+    }
+    if (i < count) {
+        out[i] = 0;
+    }
+}

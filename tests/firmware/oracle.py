@@ -1,0 +1,184 @@
+"""NumPy oracle and weight packers for the kernel tests, written from docs/ alone.
+
+Independent of ``codegen``: what it checks must not depend on the code generator being right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.int64]
+NEVER = 255
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Field order of nn_window_shape."""
+
+    in_h: int
+    in_w: int
+    in_c: int
+    out_h: int
+    out_w: int
+    out_c: int
+    kernel_h: int = 1
+    kernel_w: int = 1
+    stride_h: int = 1
+    stride_w: int = 1
+    pad_top: int = 0
+    pad_left: int = 0
+
+
+@dataclass(frozen=True)
+class Requant:
+    """Field order of nn_requant."""
+
+    in_zero_point: int
+    multiplier_shift: int
+    bias_delta_shift: int
+    fraction_bits: int
+    pre_shift: int
+    act_min: int
+    act_max: int
+    residual_zero_point: int
+
+
+def windows(x: Array, s: Shape, fill: int) -> Array:
+    """Return the windows of ``x`` (h, w, c) as (out_h, out_w, kernel_h, kernel_w, c)."""
+    bottom = max(0, (s.out_h - 1) * s.stride_h + s.kernel_h - s.pad_top - s.in_h)
+    right = max(0, (s.out_w - 1) * s.stride_w + s.kernel_w - s.pad_left - s.in_w)
+    padded = np.pad(
+        x, ((s.pad_top, bottom), (s.pad_left, right), (0, 0)), constant_values=fill
+    )
+    rows = np.arange(s.out_h)[:, None] * s.stride_h + np.arange(s.kernel_h)
+    columns = np.arange(s.out_w)[:, None] * s.stride_w + np.arange(s.kernel_w)
+    return padded[rows[:, None, :, None], columns[None, :, None, :]]
+
+
+def accumulate(x: Array, weight: Array, s: Shape, zero_point: int, groups: int = 1) -> Array:
+    """Return int64 accumulators (out_h, out_w, out_c); weight is (out_c, kh, kw, in_c / groups)."""
+    patches = windows(x - zero_point, s, 0)
+    step_in, step_out = s.in_c // groups, s.out_c // groups
+    parts = [
+        np.einsum(
+            "yxabc,oabc->yxo",
+            patches[..., g * step_in : (g + 1) * step_in],
+            weight[g * step_out : (g + 1) * step_out],
+        )
+        for g in range(groups)
+    ]
+    acc: Array = np.concatenate(parts, axis=-1)
+    assert np.abs(acc).max(initial=0) < 2**31
+    return acc
+
+
+def requantize(
+    acc: Array,
+    r: Requant,
+    multiplier: Array,
+    bias: Array,
+    delta: Array | None,
+    residual: Array | None,
+    residual_multiplier: int,
+) -> Array:
+    """Apply the nestnet rule of docs/integer-contract.md."""
+    scaled_acc = acc << r.pre_shift
+    assert np.abs(scaled_acc).max(initial=0) < 2**31
+    total = bias + (0 if delta is None else delta << r.bias_delta_shift)
+    t = total + ((scaled_acc * (multiplier << r.multiplier_shift) + 2**31) >> 32)
+    if residual is not None:
+        t = t + (((residual - r.residual_zero_point) * residual_multiplier + 2**15) >> 16)
+    return np.clip(t >> r.fraction_bits, r.act_min, r.act_max)
+
+
+def add(a: Array, b: Array, m0: int, m1: int, offset: int, shift: int, low: int, high: int) -> Array:
+    """Elementwise sum."""
+    return np.clip((a * m0 + b * m1 + offset) >> shift, low, high)
+
+
+def max_pool(x: Array, s: Shape) -> Array:
+    """Maximum over real elements."""
+    result: Array = windows(x, s, -128).max(axis=(2, 3))
+    return result
+
+
+def avg_pool(x: Array, s: Shape, zero_point: int) -> Array:
+    """Mean with padding as real zero."""
+    n = s.kernel_h * s.kernel_w
+    total = windows(x - zero_point, s, 0).sum(axis=(2, 3))
+    return np.clip(zero_point + ((total * round(2**22 / n) + 2**21) >> 22), -128, 127)
+
+
+def softmax(x: Array, table: Array) -> Array:
+    """Softmax over the last axis."""
+    e = table[x.max(axis=-1, keepdims=True) - x]
+    total = e.sum(axis=-1, keepdims=True)
+    return np.minimum((256 * e + total // 2) // total - 128, 127)
+
+
+def level_weights(weight: Array, level_map: Array, group: int, level: int) -> Array:
+    """Return ``weight`` (out_c, kh, kw, in_c) with the groups that ``level`` lacks set to zero."""
+    keep = np.repeat(level_map <= level, group, axis=-1)[..., : weight.shape[-1]]
+    return np.where(keep, weight, 0)
+
+
+def _segment(entries: list[tuple[int, list[int]]], group: int) -> tuple[list[int], list[list[int]]]:
+    """Return advances and weights of one segment: gaps bridged, never empty, pairs completed."""
+    advances: list[int] = []
+    weights: list[list[int]] = []
+    last = 0
+    for position, values in entries:
+        while position - last > 127:
+            advances.append(127)
+            weights.append([0] * group)
+            last += 127
+        advances.append(position - last)
+        weights.append(values)
+        last = position
+    while not advances or (group == 2 and len(advances) % 2):
+        advances.append(0)
+        weights.append([0] * group)
+    return advances, weights
+
+
+def pack_stream(weight: Array, level_map: Array, group: int, level: int) -> tuple[bytes, bytes]:
+    """Return one level's positions and weights (docs/format.md, "The nested format")."""
+    out_c, kernel_h, kernel_w, in_c = weight.shape
+    padded_c = -(-in_c // group) * group
+    full = np.zeros((out_c, kernel_h, kernel_w, padded_c), np.int64)
+    full[..., :in_c] = weight
+    # Position order is kx, ky, ci.
+    by_position = full.transpose(0, 2, 1, 3).reshape(out_c, -1, group)
+    maps = level_map.transpose(0, 2, 1, 3).reshape(out_c, -1)
+    positions = bytearray()
+    packed = bytearray()
+    for channel in range(out_c):
+        kept = np.flatnonzero(maps[channel] == level)
+        entries = [(int(p), [int(v) for v in by_position[channel, p]]) for p in kept]
+        advances, weights = _segment(entries, group)
+        positions += bytes(advances[:-1]) + bytes([advances[-1] | 128])
+        if group == 4:
+            ordered = [w[i] for w in weights for i in (0, 2, 1, 3)]
+        elif group == 2:
+            ordered = [
+                v
+                for a, b in zip(weights[::2], weights[1::2], strict=True)
+                for v in (a[0], b[0], a[1], b[1])
+            ]
+        else:
+            ordered = [w[0] for w in weights]
+        packed += np.array(ordered, np.int8).tobytes()
+    return bytes(positions), bytes(packed)
+
+
+def pack_dense(weight: Array, padded_c: int) -> bytes:
+    """Return rows in patch order, padded to fours stored as w0 w2 w1 w3."""
+    out_c, kernel_h, kernel_w, in_c = weight.shape
+    full = np.zeros((out_c, kernel_w, kernel_h, padded_c), np.int8)
+    full[..., :in_c] = weight.transpose(0, 2, 1, 3)
+    row = full.reshape(out_c, -1)
+    row = np.pad(row, ((0, 0), (0, -row.shape[1] % 4)))
+    return row.reshape(out_c, -1, 4)[..., [0, 2, 1, 3]].tobytes()

@@ -1,0 +1,95 @@
+"""Compile tests/firmware/harness.c and run it on the host or on the emulated Cortex-M4."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases import Case, write
+
+from codegen.cycles import counts, plugin
+
+HERE = Path(__file__).parent
+FIRMWARE = HERE.parents[1] / "firmware"
+KERNELS = FIRMWARE / "kernels"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+STANDARD = ("-std=c11", "-g")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+M4_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
+
+
+def kernel_path(kind: str, folder: Path) -> list[str]:
+    """Return the include path that chooses kernels: "portable", "dsp", or "dsp-on-host".
+
+    The last takes the DSP bodies over the portable twin of the instructions.
+    """
+    chosen = {
+        "portable": [KERNELS / "portable"],
+        "dsp": [KERNELS / "dsp", KERNELS / "portable"],
+        "dsp-on-host": [folder / "twin", KERNELS / "dsp", KERNELS / "portable"],
+    }[kind]
+    if kind == "dsp-on-host":
+        (folder / "twin").mkdir(exist_ok=True)
+        for name in ("nn_simd_body.h",):
+            text = f'#include "{KERNELS / "portable" / name}"\n'
+            (folder / "twin" / name).write_text(text, encoding="ascii")
+    paths = [*chosen, FIRMWARE, FIRMWARE / "port", HERE, folder]
+    return [f"-I{path}" for path in paths]
+
+
+def run_checked(command: list[str], folder: Path) -> None:
+    """Run a command; fail with its output."""
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    text = f"{result.stdout}{result.stderr}"
+    assert result.returncode == 0, f"{command[0]} exits with {result.returncode}:\n{text[-4000:]}"
+
+
+def run_host(
+    cases: list[Case], folder: Path, kind: str, compiler: str, flags: tuple[str, ...] = SANITIZERS
+) -> bytes:
+    """Return the outputs of the cases, computed on this computer."""
+    write(cases, folder)
+    sources = [HERE / "harness.c", HERE / "harness_memory_host.c"]
+    sources += [FIRMWARE / "port" / name for name in ("nn_port_host.c", "nn_mark.c")]
+    command = [compiler, *STANDARD, "-O1", *WARNINGS, *flags, *kernel_path(kind, folder)]
+    run_checked([*command, "-o", "harness", *map(str, sources)], folder)
+    run_checked(["./harness"], folder)
+    return (folder / "outputs.bin").read_bytes()
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """Outputs of the cases and executed instructions per run, from the emulated core."""
+
+    outputs: bytes
+    instructions: tuple[int, ...]
+    counts: counts.Counts
+
+
+def run_m4(
+    cases: list[Case], folder: Path, kind: str = "dsp", optimize: str = "-O3", measure: bool = True
+) -> Emulated:
+    """Run the cases on QEMU's Cortex-M4."""
+    write(cases, folder)
+    elf = folder / "harness.elf"
+    sources = [HERE / "harness.c", HERE / "harness_memory_m4.c", FIRMWARE / "port" / "nn_mark.c"]
+    sources += [
+        FIRMWARE / "port" / "nn_port_semihosting.c",
+        FIRMWARE / "startup" / "nn_startup.c",
+    ]
+    command = ["arm-none-eabi-gcc", *M4_FLAGS, *STANDARD, optimize, *WARNINGS]
+    command += [*kernel_path(kind, folder), "-nostartfiles", "--specs=nano.specs"]
+    command += ["-Wl,--no-warn-rwx-segments", "-T", str(HERE / "qemu.ld")]
+    run_checked([*command, "-o", str(elf), *map(str, sources)], folder)
+    emulator = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none"]
+    emulator += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
+    slots = sum(len(case.runs) for case in cases)
+    if measure:
+        arguments = counts.plugin_arguments(elf, slots, folder / "counts.txt")
+        text = ",".join(f"{key}={value}" for key, value in arguments.items())
+        emulator += ["-plugin", f"{plugin.build()},{text}"]
+    run_checked([*emulator, "-kernel", str(elf)], folder)
+    outputs = (folder / "outputs.bin").read_bytes()
+    recorded = counts.read(folder / "counts.txt") if measure else counts.Counts(slots, 0, ())
+    return Emulated(outputs, recorded.instructions(), recorded)
