@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from codegen import paths
 from codegen.board import Board
 from codegen.ir import Value
-from codegen.packed import Packed, PackedLayer
+from codegen.packed import ImageField, Packed, PackedLayer
 
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""
@@ -114,6 +114,7 @@ def _environment() -> Environment:
     environment.filters["c_string"] = _c_string
     environment.filters["c_float"] = _c_float
     environment.filters["shape"] = _shape
+    environment.filters["table"] = _table
     environment.filters["number_lines"] = _number_lines
     environment.tests["number_row"] = _is_number_row
     environment.tests["level_dependent"] = _is_level_dependent
@@ -149,6 +150,11 @@ def _is_level_dependent(layer: PackedLayer) -> bool:
 
 def _is_number_row(array: NDArray[np.generic]) -> bool:
     return array.ndim == 1
+
+
+def _table(field: ImageField) -> NDArray[np.generic]:
+    """Return a member's content as C declares it: weights are one flat array, kernels walk them."""
+    return field.array.reshape(-1) if field.role == "weights" else field.array
 
 
 def _comment(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from codegen import pack, reference, runners
 from codegen.ir import Graph, Int8Array
+from codegen.packed import Packed
 from codegen.runners import RunResult
 from codegen.sizes import Sizes
 from codegen.toolchain import Built
@@ -104,15 +105,16 @@ def compare(
     Raises:
         UserError: the machine is missing or the program failed.
     """
+    packed = pack.lower(graph, kernels=built.info.kernels)
     result = runners.run(built, images, levels)
-    expected = [reference.run(graph, images, level) for level in levels]
+    expected = [reference.run(packed.graph, images, level) for level in levels]
     differences = []
     for position, level in enumerate(levels):
         wrong = (result.outputs[position] != expected[position]).reshape(len(images), -1)
         if wrong.any():
             image = int(np.flatnonzero(wrong.any(axis=1))[0])
             differences.append(
-                locate(built, graph, images, image, level, result.outputs[position][image])
+                locate(built, packed, images[image], image, level, result.outputs[position][image])
             )
     return Report(
         network=built.info.network,
@@ -169,12 +171,20 @@ def accuracy(outputs: Int8Array, labels: Sequence[int] | None) -> float | None:
 
 
 def locate(
-    built: Built, graph: Graph, images: Int8Array, image: int, level: int, got: Int8Array
+    built: Built, packed: Packed, pixels: Int8Array, image: int, level: int, got: Int8Array
 ) -> Difference:
-    """Find the first layer whose output differs, by looking into the arena after each layer."""
-    packed = pack.lower(graph, kernels=built.info.kernels)
-    values = reference.run_values(packed.graph, images[image : image + 1], level)
-    arenas = runners.trace(built, images[image], level)
+    """Find the first layer whose output differs, by looking into the arena after each layer.
+
+    Args:
+        built: the project that ran.
+        packed: what it was generated from.
+        pixels: the image (h, w, c) whose output ``got`` is wrong, at ``level``.
+        image: its number, for the message.
+        level: where it went wrong.
+        got: the board's output (h, w, c).
+    """
+    values = reference.run_values(packed.graph, pixels[None], level)
+    arenas = runners.trace(built, pixels, level)
     for layer in packed.layers:
         expected = values[layer.output.value].reshape(-1)
         if layer.output.place == "output":

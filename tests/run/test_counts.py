@@ -30,14 +30,14 @@ SECTIONS {
 }
 """
 
-# One window per n: a call (1), its push and pop, a loop of 2 n, an IT block of 3 of which one
-# instruction is skipped, and a return.
+# One window per n: push, a loop of 2 n, compare, an IT block (itself and two instructions, one of
+# them skipped), pop.
 PROGRAM = """
 #include "nn_port.h"
 
 volatile float scale = 1.5f;
 
-__attribute__((naked, noinline)) static void countdown(uint32_t n)
+__attribute__((naked, noinline)) static void countdown(__attribute__((unused)) uint32_t n)
 {
     __asm__ volatile("push {r4, lr}\\n"
                      "1: subs r0, r0, #1\\n"
