@@ -56,7 +56,7 @@ class Kind(Enum):
     FP_MOVE = auto()
     """VMOV in all directions, VMRS, VMSR."""
     SYSTEM = auto()
-    """NOP, barriers, MRS, hints."""
+    """Barriers, MRS, MSR, waiting, PLD."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ KINDS: dict[str, frozenset[int]] = {
     "FP_MAC": _ids("VMLA VMLS VNMLA VNMLS VFMA VFMS VFNMA VFNMS"),
     "FP_DIVIDE": _ids("VDIV VSQRT"),
     "FP_MOVE": _ids("VMOV VMRS VMSR FMSTAT"),
-    "SYSTEM": _ids("NOP HINT DMB DSB ISB MRS MSR CPS CLREX WFE WFI SEV YIELD PLD PLI BKPT SVC UDF"),
+    "SYSTEM": _ids("DMB DSB ISB MRS MSR CPS CLREX WFE WFI SEV YIELD PLD PLI BKPT SVC UDF"),
 }
 """Kind name to instruction ids; the sets are disjoint. Ids in none of them are plain ALU."""
 

@@ -69,7 +69,8 @@ FACTS: list[tuple[str, dict[str, Any]]] = [
     ("bl .+8", {"kind": Kind.BRANCH, "conditional": False, "target": 8, "writes": {14}}),
     ("blt .+8", {"kind": Kind.BRANCH, "conditional": True, "writes": set()}),
     ("bics r0, r1", {"kind": Kind.ALU, "writes_pc": False, "conditional": False}),
-    ("nop", {"kind": Kind.SYSTEM}),
+    ("nop", {"kind": Kind.ALU, "reads": set(), "writes": set()}),
+    ("dmb", {"kind": Kind.SYSTEM}),
 ]
 
 
