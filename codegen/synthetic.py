@@ -11,6 +11,7 @@ import numpy as np
 
 from codegen.graph_builder import GraphBuilder, Padding
 from codegen.ir import AvgPool, Graph, Int8Array, MaxPool, Shape
+from codegen.ops.softmax import MAX_CHANNELS
 
 
 def random_images(graph: Graph, count: int, seed: int) -> Int8Array:
@@ -221,5 +222,5 @@ class _RandomGraph:
                     relu=True,
                 )
             self.builder.linear(self.builder.last, self._pick(2, 17))
-        if self._chance(0.4):
+        if self.builder.shape(self.builder.last)[2] <= MAX_CHANNELS and self._chance(0.4):
             self.builder.softmax(self.builder.last)

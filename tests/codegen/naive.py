@@ -1,0 +1,150 @@
+"""The integer contract once more, as plain loops over Python integers: the oracle's oracle.
+
+Nothing here is shared with codegen/arith.py or codegen/ops/; it is written from
+docs/integer-contract.md and the TensorFlow Lite quantization specification.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from codegen.ir import (
+    Add,
+    AvgPool,
+    Conv2D,
+    Graph,
+    Linear,
+    MaxPool,
+    Op,
+    Requant,
+    Reshape,
+    Softmax,
+    TfliteRequant,
+)
+
+
+def run(graph: Graph, image: np.ndarray, level: int) -> dict[str, np.ndarray]:
+    """Return every value for one (h, w, c) image."""
+    values = {graph.input: image}
+    for op in graph.ops:
+        values[op.output] = compute(op, graph, values, level)
+    return values
+
+
+def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> np.ndarray:
+    """Return one op's output."""
+    shape = graph.value(op.output).shape
+    result = np.zeros(shape, np.int8)
+    if isinstance(op, Reshape):
+        return values[op.input].reshape(shape)
+    for y, x, c in product(*map(range, shape)):
+        if isinstance(op, Conv2D):
+            result[y, x, c] = conv(op, graph, values, level, y, x, c)
+        elif isinstance(op, Linear):
+            result[y, x, c] = linear(op, graph, values, level, c)
+        elif isinstance(op, Add):
+            result[y, x, c] = add(op, values, level, y, x, c)
+        elif isinstance(op, Softmax):
+            result[y, x, c] = softmax(op, values, y, x, c)
+        else:
+            result[y, x, c] = pool(op, graph, values, y, x, c)
+    return result
+
+
+def kept(op: Conv2D | Linear, index: tuple[int, ...], level: int) -> int:
+    """Return the weight at ``index``, 0 if ``level`` has not its group."""
+    if op.group_level is not None:
+        group = (*index[:-1], index[-1] // op.group_size)
+        if int(op.group_level[group]) > level:
+            return 0
+    return int(op.weight[index])
+
+
+def conv(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
+    image = values[op.input]
+    height, width, _ = image.shape
+    _, kernel_h, kernel_w, per_group = op.weight.shape
+    zero_point = graph.value(op.input).zero_point
+    first = c // (op.weight.shape[0] // op.groups) * per_group
+    acc = 0
+    for ky, kx, i in product(range(kernel_h), range(kernel_w), range(per_group)):
+        row = y * op.stride[0] + ky - op.padding[0]
+        column = x * op.stride[1] + kx - op.padding[1]
+        if 0 <= row < height and 0 <= column < width:
+            value = int(image[row, column, first + i]) - zero_point
+            acc += value * kept(op, (c, ky, kx, i), level)
+    residual = None
+    if op.residual is not None:
+        r = int(values[op.residual.input][y, x, c])
+        r -= graph.value(op.residual.input).zero_point
+        residual = (r * int(op.residual.multiplier[level]) + 2**15) >> 16
+    zero_point = graph.value(op.output).zero_point
+    return requantize(acc, op, level, c, zero_point, residual)
+
+
+def linear(op, graph, values, level, c):  # type: ignore[no-untyped-def]
+    zero_point = graph.value(op.input).zero_point
+    flat = [int(value) - zero_point for value in values[op.input].reshape(-1)]
+    acc = sum(value * kept(op, (c, i), level) for i, value in enumerate(flat))
+    return requantize(acc, op, level, c, graph.value(op.output).zero_point, None)
+
+
+def requantize(acc, op, level, c, zero_point, residual):  # type: ignore[no-untyped-def]
+    rule = op.requant
+    if isinstance(rule, TfliteRequant):
+        total = zero_point + tflite(
+            acc + int(rule.bias[level, c]), int(rule.multiplier[level, c]),
+            int(rule.shift[level, c]),
+        )
+    else:
+        assert isinstance(rule, Requant)
+        big = int(rule.multiplier[level, c]) * 2**rule.multiplier_shift
+        bias = int(rule.bias[c]) + int(rule.bias_delta[level, c]) * 2**rule.bias_delta_shift
+        assert abs(acc * 2**rule.pre_shift) < 2**31
+        total = bias + ((acc * 2**rule.pre_shift * big + 2**31) // 2**32)
+        total += residual or 0
+        total //= 2**rule.fraction_bits
+    return max(op.act_min, min(op.act_max, total))
+
+
+def tflite(value: int, multiplier: int, shift: int) -> int:
+    """SaturatingRoundingDoublingHighMul then RoundingDivideByPOT, from their definitions."""
+    product_ = value * 2 ** max(shift, 0) * multiplier
+    nudge = 2**30 if product_ >= 0 else 1 - 2**30
+    high = abs(product_ + nudge) // 2**31
+    high = high if product_ + nudge >= 0 else -high
+    divisor = 2 ** max(-shift, 0)
+    magnitude = (abs(high) + divisor // 2) // divisor
+    return magnitude if high >= 0 else -magnitude
+
+
+def add(op, values, level, y, x, c):  # type: ignore[no-untyped-def]
+    total = int(op.offset[level])
+    for name, multiplier in zip(op.inputs, op.multiplier[level], strict=True):
+        total += int(values[name][y, x, c]) * int(multiplier)
+    return max(op.act_min, min(op.act_max, total >> op.shift))
+
+
+def pool(op, graph, values, y, x, c):  # type: ignore[no-untyped-def]
+    image = values[op.input]
+    window = []
+    for ky, kx in product(range(op.kernel[0]), range(op.kernel[1])):
+        row = y * op.stride[0] + ky - op.padding[0]
+        column = x * op.stride[1] + kx - op.padding[1]
+        if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
+            window.append(int(image[row, column, c]))
+    if isinstance(op, MaxPool):
+        return max(window)
+    assert isinstance(op, AvgPool)
+    zero_point = graph.value(op.input).zero_point
+    count = op.kernel[0] * op.kernel[1]
+    total = sum(value - zero_point for value in window) * round(2**22 / count) + 2**21
+    return max(-128, min(127, zero_point + total // 2**22))
+
+
+def softmax(op, values, y, x, c):  # type: ignore[no-untyped-def]
+    row = [int(value) for value in values[op.input][y, x]]
+    power = [int(op.table[max(row) - value]) for value in row]
+    return min(127, (power[c] * 256 + sum(power) // 2) // sum(power) - 128)

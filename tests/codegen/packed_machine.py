@@ -1,0 +1,119 @@
+"""Run a packed network from its image bytes and a simulated arena, as the device does.
+
+Weights and tables come from ``image_bytes`` at the members' offsets; activations live in one byte
+array at the planned offsets, scratch areas are overwritten with noise. What the layers compute is
+taken from codegen/ops, so this proves the packing, not the arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from codegen.codecs import dense, nested
+from codegen.ir import NEVER, Add, Conv2D, Linear, Op, Requant, Softmax, TfliteRequant, op_inputs
+from codegen.oprule import rule_of
+from codegen.packed import Buffer, ImageField, Packed, PackedLayer
+
+
+class PackedMachine:
+    """The memory of one inference."""
+
+    def __init__(self, packed: Packed, seed: int) -> None:
+        self.packed = packed
+        self.rng = np.random.default_rng(seed)
+        self.arena = self.rng.integers(-128, 128, packed.arena_bytes, dtype=np.int8)
+
+    def run(self, image: np.ndarray, level: int) -> np.ndarray:
+        """Return the flat output of one (h, w, c) image."""
+        graph = self.packed.graph
+        output = np.zeros(int(np.prod(graph.value(graph.output).shape)), np.int8)
+        places = {"input": image.reshape(-1).copy(), "output": output, "arena": self.arena}
+
+        def view(buffer: Buffer) -> np.ndarray:
+            return places[buffer.place][buffer.offset_bytes :][: buffer.size_bytes]
+
+        for layer in self.packed.layers:
+            op = self.op_from_image(layer, level)
+            names = op_inputs(op)
+            inputs = tuple(
+                view(buffer).copy().reshape(1, *graph.value(name).shape)
+                for buffer, name in zip(layer.inputs, names, strict=True)
+            )
+            if layer.scratch is not None:
+                scratch = view(layer.scratch)
+                assert len(scratch) == layer.scratch.size_bytes
+                scratch[:] = self.rng.integers(-128, 128, len(scratch), dtype=np.int8)
+            result = rule_of(op).run(op, graph, inputs, level).reshape(-1)
+            target = view(layer.output)
+            assert len(target) == len(result)
+            for buffer, given in zip(layer.inputs, inputs, strict=True):
+                assert np.array_equal(view(buffer), given.reshape(-1)), "scratch hit an input"
+            target[:] = result
+        assert np.array_equal(places["input"], image.reshape(-1))
+        return output
+
+    def load(self, field: ImageField | None) -> np.ndarray:
+        """Return a member's content from the image bytes."""
+        assert field is not None
+        dtype = field.array.dtype.newbyteorder("<")
+        count = int(np.prod(field.dims))
+        raw = np.frombuffer(self.packed.image_bytes, dtype, count, field.offset_bytes)
+        return raw.reshape(field.dims).astype(field.array.dtype)
+
+    def op_from_image(self, layer: PackedLayer, level: int) -> Op:
+        """Return the layer's op with everything that lies in flash read back from there."""
+        op, fields = layer.op, layer.fields
+        if isinstance(op, Softmax):
+            return replace(op, table=self.load(fields.table))
+        if isinstance(op, Add):
+            multiplier = self.load(fields.add_multiplier)
+            return replace(op, multiplier=multiplier, offset=self.load(fields.add_offset))
+        if not isinstance(op, Conv2D | Linear):
+            return op
+        op = replace(op, requant=self.requant(layer, op.requant), weight=self.weight(layer, level))
+        if op.group_level is not None:
+            everything = np.where(op.group_level == NEVER, NEVER, 0).astype(np.uint8)
+            op = replace(op, group_level=everything)
+        if isinstance(op, Conv2D) and op.residual is not None:
+            multiplier = self.load(fields.residual_multiplier)
+            op = replace(op, residual=replace(op.residual, multiplier=multiplier))
+        return op
+
+    def requant(self, layer: PackedLayer, rule: Requant | TfliteRequant) -> Requant | TfliteRequant:
+        """Return the layer's tables and constants as stored."""
+        fields = layer.fields
+        multiplier, bias = self.load(fields.multiplier), self.load(fields.bias)
+        if isinstance(rule, TfliteRequant):
+            return TfliteRequant(multiplier, self.load(fields.shift).astype(np.int8), bias)
+        constants = layer.requant
+        assert constants is not None
+        delta = np.zeros_like(rule.bias_delta)
+        if len(delta) > 1:
+            delta[:-1] = self.load(fields.bias_delta)
+        return Requant(
+            multiplier=multiplier, multiplier_shift=constants.multiplier_shift, bias=bias,
+            bias_delta=delta, bias_delta_shift=constants.bias_delta_shift,
+            fraction_bits=constants.fraction_bits, pre_shift=constants.pre_shift,
+        )
+
+    def weight(self, layer: PackedLayer, level: int) -> np.ndarray:
+        """Return the weights ``level`` runs with, decoded from flash."""
+        op = layer.op
+        assert isinstance(op, Conv2D | Linear)
+        shape = op.weight.shape if op.weight.ndim == 4 else (*op.weight.shape[:1], 1, 1,
+                                                             op.weight.shape[1])
+        if layer.kernel in ("nested_conv", "nested_linear"):
+            total = np.zeros(shape, np.int8)
+            for stream in layer.fields.streams[: level + 1]:
+                stored = nested.NestedStream(self.load(stream.positions), self.load(stream.weights))
+                total += nested.decode(stored, shape, layer.group)[0]
+            return total.reshape(op.weight.shape)
+        stored_weights = self.load(layer.fields.weights)
+        if layer.kernel in ("dense_conv", "dense_linear"):
+            channels = shape[3] if layer.kernel == "dense_linear" else shape[3] + shape[3] % 2
+            return dense.decode(stored_weights, shape, channels).reshape(op.weight.shape)
+        if layer.kernel in ("depthwise_conv", "cmsis_depthwise_conv"):
+            return stored_weights.transpose(2, 0, 1)[..., None]
+        return stored_weights
