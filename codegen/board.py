@@ -106,7 +106,7 @@ def load(board_id: str) -> Board:
         raise UserError(
             "board",
             "unknown board",
-            got=board_id,
+            got=repr(board_id),
             expected="one of " + ", ".join(names()),
             action="Choose one with --board, or list them with `nestnet boards`",
         )

@@ -1,0 +1,417 @@
+"""The ``nestnet`` command: parse, call one public function, print. See ``nestnet --help``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codegen import board as board_files
+from codegen import flow, project
+from codegen.errors import EXIT_CODE, UserError
+from nestnet import config, datasets, info, runs, tables
+from nestnet.device_images import device_images
+from nestnet.usage import explain
+from nestnet.version import VERSION
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+FLOW = """Train ONE network that holds nested sparse sub-networks, and run it on a Cortex-M.
+
+\b
+  nestnet train --levels 4              -> runs/NAME/model.nestnet
+  nestnet codegen --board stm32f7       -> build/NAME-stm32f7/ a C project of its own
+  nestnet build --board stm32f7         -> firmware.elf, flash and RAM
+  nestnet run --board qemu_m4           -> same bits as the reference? accuracy, instructions
+  nestnet bench --board qemu_m4         -> cost of every layer at every level
+  nn_set_level(&net, 2);                   in the firmware: the run-time sparsity knob
+
+Every command takes the newest run unless --run names another; 'nestnet models', 'datasets' and
+'boards' list what there is. Each command is also a Python function: nestnet.train, codegen.flow.
+"""
+
+app = typer.Typer(
+    name="nestnet",
+    help=FLOW,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+RunOption = Annotated[
+    str | None, typer.Option("--run", help="Run folder, its name, or a .nestnet file.")
+]
+BoardOption = Annotated[str, typer.Option("--board", help="Target; see nestnet boards.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Project folder.")]
+KernelsOption = Annotated[
+    str, typer.Option("--kernels", help="Dense layers: nestnet | cmsis-nn (yours to install).")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result here.")]
+ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"nestnet {VERSION}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def train(
+    model: Annotated[
+        str | None, typer.Option(help="Shipped model, NAME@WIDTH, or path/to/file.py:factory.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="See nestnet datasets.")] = None,
+    data: Annotated[str | None, typer.Option(help="Directory or archive of the data.")] = None,
+    resize: Annotated[str | None, typer.Option(help="Scale images to HEIGHTxWIDTH.")] = None,
+    levels: Annotated[int | None, typer.Option(help="Number of nested levels.")] = None,
+    sparsity: Annotated[
+        str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="1x1 | 1x2 | 1x4 kept together.")] = None,
+    allocation: Annotated[str | None, typer.Option(help="Over layers: global | uniform.")] = None,
+    routing: Annotated[
+        str | None, typer.Option(help="Gradients of a level: " + " | ".join(config.ROUTINGS))
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="All phases together.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    augment: Annotated[str | None, typer.Option(help="auto | none | crop | flip-crop.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same weights (CPU).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto | cpu | cuda.")] = None,
+    amp: Annotated[str | None, typer.Option(help="Mixed precision: auto | off | bf16.")] = None,
+    init_from: Annotated[str | None, typer.Option(help="Run whose weights to start from.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run folders.")] = runs.DEFAULT_ROOT,
+    settings: Annotated[
+        Path | None, typer.Option("--config", help="TOML file; other flags override it.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(help="Continue this run; no other flag.")] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Train, prune and quantize one nested network."""
+    values: dict[str, Any] = {
+        "model": model,
+        "dataset": dataset,
+        "data": data,
+        "resize": _resize(resize),
+        "sparsity": _sparsity(sparsity, levels),
+        "group": group,
+        "allocation": allocation,
+        "routing": routing,
+        "epochs": epochs,
+        "batch": batch,
+        "lr": lr,
+        "augment": augment,
+        "seed": seed,
+        "device": device,
+        "amp": amp,
+        "init_from": init_from,
+        "name": name,
+    }
+    given = {key: value for key, value in values.items() if value is not None}
+    if resume is not None:
+        _refuse_with_resume(given, settings)
+        from nestnet.train import resume as resume_training  # imports torch
+
+        run = resume_training(runs.find(resume, out))
+    else:
+        base = config.load(settings) if settings else config.TrainConfig()
+        chosen = replace(base, **given)
+        from nestnet.train import train as start_training  # imports torch
+
+        run = start_training(chosen, out)
+    _write_json(json_path, {"run": str(run), **info.describe(run)[1]})
+
+
+@app.command()
+def codegen(
+    board: Annotated[str, typer.Option(help="Target; see nestnet boards.")] = "",
+    run: RunOption = None,
+    out: OutOption = None,
+    kernels: KernelsOption = "nestnet",
+    json_path: JsonOption = None,
+) -> None:
+    """Write a self-contained C project for a board."""
+    board_files.load(board)
+    folder = flow.codegen(_model(run), board, out, kernels)
+    facts = project.read_info(folder)
+    tables.console().print(
+        f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
+        f"{tables.count(facts.weights_bytes)} bytes of weights, "
+        f"{tables.count(facts.arena_bytes)} bytes of arena"
+    )
+    _write_json(json_path, {"project": str(folder), **asdict(facts)})
+
+
+@app.command()
+def build(
+    board: Annotated[
+        str | None, typer.Option(help="Target; the newest project if left out.")
+    ] = None,
+    run: RunOption = None,
+    out: OutOption = None,
+    kernels: KernelsOption = "nestnet",
+    json_path: JsonOption = None,
+) -> None:
+    """Compile a project; show its flash and RAM."""
+    folder = flow.prepare(_model(run), board, out, kernels) if board else out or _newest_project()
+    with tables.working(f"compiling {folder}"):
+        built = flow.build(folder)
+    title = f"{built.info.network} on {built.board.title} ({built.board.status})"
+    tables.console().print(tables.sizes(title, asdict(built.sizes)))
+    tables.console().print(str(built.firmware_elf))
+    _write_json(
+        json_path, {"board": built.board.id, "elf": str(built.firmware_elf), **asdict(built.sizes)}
+    )
+
+
+@app.command()
+def run(
+    board: BoardOption = "host",
+    run: RunOption = None,
+    images: ImagesOption = 200,
+    levels: Annotated[str | None, typer.Option("--levels", help="As in 0,3; else all.")] = None,
+    out: OutOption = None,
+    kernels: KernelsOption = "nestnet",
+    json_path: JsonOption = None,
+) -> None:
+    """Run test images on a board; compare all bits."""
+    model = _model(run)
+    board_files.load(board)
+    data = device_images(model.parent, images)
+    chosen = _levels(levels)
+    with tables.working(f"{len(data.labels)} images on {board}"):
+        report = flow.run(
+            model, board, data.images, data.labels, levels=chosen, out=out, kernels=kernels
+        )
+    title = f"{report.network}, {data.title}, {len(data.labels)} of {data.available} test images"
+    tables.console().print(tables.device_levels(title, {board: report.as_json()}))
+    _write_json(json_path, report.as_json())
+    if not report.bit_exact:
+        for difference in report.differences:
+            print(f"{board}: not bit-exact: {difference}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    board: BoardOption = "qemu_m4",
+    run: RunOption = None,
+    images: ImagesOption = 4,
+    out: OutOption = None,
+    kernels: KernelsOption = "nestnet",
+    json_path: JsonOption = None,
+) -> None:
+    """Measure every layer at every level on a board."""
+    model = _model(run)
+    board_files.load(board)
+    data = device_images(model.parent, images)
+    with tables.working(f"{len(data.labels)} images on {board}"):
+        result = flow.bench(model, board, data.images, out=out, kernels=kernels).as_json()
+    tables.console().print(tables.bench_layers(result))
+    _write_json(json_path, result)
+
+
+@app.command()
+def models(json_path: JsonOption = None) -> None:
+    """List the shipped models."""
+    from nestnet import models as shipped  # imports torch
+
+    rows = [(name, shipped.describe(name)) for name in shipped.names()]
+    tables.console().print(tables.names("Models", rows, ("name", "what it is")))
+    print("Your own: --model path/to/file.py:factory, called as factory(input_shape, classes)")
+    _write_json(json_path, dict(rows))
+
+
+@app.command("datasets")
+def list_datasets(json_path: JsonOption = None) -> None:
+    """List the data sets."""
+    rows = [(name, datasets.describe(name)) for name in datasets.names()]
+    tables.console().print(tables.names("Data sets", rows, ("name", "what it is")))
+    _write_json(json_path, dict(rows))
+
+
+@app.command()
+def boards(json_path: JsonOption = None) -> None:
+    """List the boards."""
+    known = [board_files.load(name) for name in board_files.names()]
+    rows = [
+        (
+            board.id,
+            board.title,
+            "-" if board.is_host else tables.count(board.linked("flash").size_bytes),
+            "-" if board.is_host else tables.count(board.linked("ram").size_bytes),
+            board.status,
+        )
+        for board in known
+    ]
+    columns = ("name", "what it is", "flash bytes", "RAM bytes", "status")
+    tables.console().print(tables.names("Boards", rows, columns))
+    _write_json(json_path, {board.id: asdict(board) for board in known})
+
+
+@app.command("info")
+def show_info(
+    file: Annotated[Path, typer.Argument(help="Any file or folder that nestnet wrote.")],
+    json_path: JsonOption = None,
+) -> None:
+    """Say what a file or folder of nestnet holds."""
+    kind, facts = info.describe(file)
+    tables.console().print(tables.facts(f"{file}: {kind}", facts))
+    _write_json(json_path, {"kind": kind, **facts})
+
+
+def _model(run: str | None) -> Path:
+    """Return the .nestnet file that ``--run`` means; the newest run's without it."""
+    if run is None:
+        return runs.newest() / runs.MODEL
+    if run.endswith(".nestnet"):
+        return Path(run)
+    folder = runs.find(run)
+    if not (folder / runs.MODEL).is_file():
+        raise UserError(
+            str(folder),
+            "the run is not finished",
+            got=f"no {runs.MODEL}",
+            expected="a run trained to its end",
+            action=f"Continue it: nestnet train --resume {folder}",
+        )
+    return folder / runs.MODEL
+
+
+def _newest_project() -> Path:
+    """Return the project generated last below build/."""
+    found = list(Path("build").glob(f"*/{project.MARKER}"))
+    if not found:
+        raise UserError(
+            "build/",
+            "no generated project",
+            got="none",
+            expected=f"a folder with {project.MARKER}",
+            action="Run: nestnet codegen --board stm32f7",
+        )
+    return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
+
+
+def _sparsity(text: str | None, levels: int | None) -> tuple[float, ...] | None:
+    """Return the sparsities that --sparsity and --levels ask for, None for the default."""
+    if text is None:
+        return None if levels is None else config.default_sparsity(levels)
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            "--sparsity",
+            "not a list of numbers",
+            got=repr(text),
+            expected="numbers from 0 to 1 with commas, as in 0.9,0.8,0.7,0.5",
+            action="Write 90 % as 0.9",
+        ) from None
+    if levels is not None and levels != len(values):
+        raise UserError(
+            "--levels",
+            "differs from the number of sparsities",
+            got=levels,
+            expected=f"{len(values)}, as many as --sparsity lists",
+            action="Leave --levels out",
+        )
+    return values
+
+
+def _resize(text: str | None) -> tuple[int, int] | None:
+    parts = (text or "").lower().split("x")
+    if text is None:
+        return None
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise UserError(
+            "--resize",
+            "not a size",
+            got=repr(text),
+            expected="HEIGHTxWIDTH in pixels, as in 32x32",
+            action="Write both numbers",
+        )
+    return int(parts[0]), int(parts[1])
+
+
+def _levels(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(
+            "--levels",
+            "not a list of levels",
+            got=repr(text),
+            expected="level numbers with commas, as in 0,3",
+            action="Leave it out for all levels",
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> None:
+    extra = [f"--{key.replace('_', '-')}" for key in given] + ["--config"] * (settings is not None)
+    if extra:
+        raise UserError(
+            "--resume",
+            "a resumed run keeps its configuration",
+            got=", ".join(extra),
+            expected="no other flag of training",
+            action="Leave them out, or train a new run",
+        )
+
+
+def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
+    """Write ``content`` to ``path`` whole or not at all; do nothing without a path."""
+    if path is None:
+        return
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(
+            str(path),
+            "cannot write the result",
+            got=error.strerror or error,
+            expected="a path that can be written",
+            action="Choose another path after --json",
+        ) from error
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message and exit code 2."""
+    try:
+        code = typer.main.get_command(app).main(prog_name="nestnet", standalone_mode=False)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        code = EXIT_CODE
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(explain(error), file=sys.stderr)
+        code = EXIT_CODE
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Take test images of a run's data set in the form a device gets them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codegen.errors import UserError
+from codegen.ir import Int8Array
+from nestnet import config, datasets, runs
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceImages:
+    """Quantized test images and their labels."""
+
+    title: str
+    """Of the data set, as a table of results prints it."""
+    images: Int8Array
+    """Shape (n, h, w, c): pixel - 128."""
+    labels: tuple[int, ...]
+    available: int
+    """Size of the whole test set."""
+
+
+def device_images(run: Path, count: int) -> DeviceImages:
+    """Return ``count`` images of the test set of ``run``, evenly spread over it.
+
+    Spread, because many data sets are sorted by class. More than there are gives all of them.
+
+    Raises:
+        UserError: ``count`` below 1, or the run's data set cannot be loaded any more.
+    """
+    if count < 1:
+        raise UserError(
+            "--images", "no image to run", got=count, expected="at least 1", action="Give more"
+        )
+    chosen = config.load(run / runs.CONFIG)
+    size = (chosen.resize[0], chosen.resize[1]) if chosen.resize else None
+    dataset = datasets.load(chosen.dataset, Path(chosen.data) if chosen.data else None, size)
+    available = len(dataset.test.labels)
+    index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
+    images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
+    labels = tuple(int(label) for label in dataset.test.labels[index])
+    return DeviceImages(dataset.title, images, labels, available)

@@ -1,0 +1,156 @@
+"""Print results as tables; no figure is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+MIN_WIDTH = 140
+"""Columns assumed where the output is a file or a pipe, so that no table is cut."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console wide enough for tables even where there is no terminal."""
+    made = Console(stderr=stderr)
+    return made if made.is_terminal else Console(stderr=stderr, width=MIN_WIDTH)
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """Show on a terminal that ``what`` is going on, while the block runs."""
+    return console(stderr=True).status(what)
+
+
+def percent(share: float | None) -> str:
+    """Return 0.876 as "87.6 %"; None as "-"."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def count(value: int | None) -> str:
+    """Return 1234567 as "1 234 567"; None as "-"."""
+    return "-" if value is None else f"{value:,}".replace(",", " ")
+
+
+def yes_no(value: bool) -> str:
+    """Return "yes" or a red "NO"."""
+    return "[green]yes[/]" if value else "[bold red]NO[/]"
+
+
+def names(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Group:
+    """Return a plain table of text."""
+    table = Table()
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    return _titled(title, table)
+
+
+def device_levels(title: str, boards: Mapping[str, Mapping[str, Any]]) -> Group:
+    """Return the table of what every level did on every board.
+
+    Args:
+        title: names the network and the data.
+        boards: board name -> ``{"levels": [...]}`` as in the demo's report.json.
+    """
+    table = Table()
+    for column in ("board", "level", "sparsity"):
+        table.add_column(column, justify="left" if column == "board" else "right")
+    for column in ("float", "reference", "device"):
+        table.add_column(f"accuracy\n{column}", justify="right")
+    for column in ("bit-exact", "images", "instructions", "flash\nbytes", "RAM\nbytes"):
+        table.add_column(column, justify="right")
+    for board, result in boards.items():
+        for level in result["levels"]:
+            table.add_row(
+                board,
+                str(level["level"]),
+                percent(level["sparsity"]),
+                percent(level["accuracy_float"]),
+                percent(level["accuracy_reference"]),
+                percent(level["accuracy_device"]),
+                yes_no(level["bit_exact"]),
+                count(level["images"]),
+                count(level["instructions"]),
+                count(level["flash_bytes"]),
+                count(level["ram_bytes"]),
+            )
+        table.add_section()
+    return _titled(title, table)
+
+
+def sizes(title: str, measured: Mapping[str, Any]) -> Group:
+    """Return flash and RAM of a program, with limits where the board has them."""
+    table = Table()
+    table.add_column("")
+    for column in ("bytes", "of", "used"):
+        table.add_column(column, justify="right")
+    for kind, parts in (
+        ("flash", ("weights", "code")),
+        ("ram", ("arena", "variables", "stack_reserve")),
+    ):
+        limit, used = measured[f"{kind}_limit_bytes"], measured[f"{kind}_bytes"]
+        share = percent(used / limit) if limit else "-"
+        label = "RAM" if kind == "ram" else kind
+        table.add_row(f"[bold]{label}[/]", count(used), count(limit), share)
+        for part in parts:
+            table.add_row(f"  {part.replace('_', ' ')}", count(measured[f"{part}_bytes"]), "", "")
+    return _titled(title, table)
+
+
+def bench_layers(result: Mapping[str, Any]) -> Group:
+    """Return what every layer costs at every level."""
+    counted = result["instructions"] is not None
+    measured = result["measured_cycles"] is not None
+    unit, key = ("executed instructions", "instructions") if counted else (
+        ("measured cycles", "measured_cycles") if measured else ("modelled cycles, not measured",
+                                                                 "modelled_cycles"))  # fmt: skip
+    title = f"{result['network']} on {result['title']}: {unit} per inference"
+    table = Table()
+    for column in ("layer", "kernel"):
+        table.add_column(column)
+    table.add_column("flash\nbytes", justify="right")
+    for name in result["levels"]:
+        table.add_column(name, justify="right")
+    for layer in result["layers"]:
+        values = layer[key] or [None] * len(result["levels"])
+        cells = [count(value) for value in values]
+        table.add_row(layer["name"], layer["kernel"], count(layer["flash_bytes"]), *cells)
+    table.add_section()
+    if counted:
+        table.add_row("other", "", "", *(count(value) for value in result["other_instructions"]))
+    table.add_row("[bold]all[/]", "", "", *(count(value) for value in result[key]))
+    table.add_row("MACs", "", "", *(count(value) for value in result["macs"]))
+    return _titled(title, table)
+
+
+def facts(title: str, values: Mapping[str, Any]) -> Group:
+    """Return what `nestnet info` knows: one row per fact, levels in a row each."""
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for index, entry in enumerate(value):
+                text = ", ".join(f"{k} {_plain(v)}" for k, v in entry.items() if v is not None)
+                table.add_row(f"{key}[{index}]".replace("[", r"\["), text)
+        else:
+            table.add_row(key, _plain(value))
+    return _titled(title, table)
+
+
+def _titled(title: str, table: Table) -> Group:
+    """Put ``title`` on a line of its own, so that a narrow table does not break it."""
+    return Group(Text(title, style="bold"), table)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

@@ -1,0 +1,47 @@
+"""Turn the command line parser's complaints into the one form of error users see."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from codegen.errors import UserError
+
+
+def explain(error: Any) -> UserError:
+    """Return the :class:`UserError` for an exception of the parser (Typer's usage errors).
+
+    Unknown commands and options list the valid ones and suggest the nearest.
+    """
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context is not None else "nestnet"
+    message = str(error.format_message()).strip()
+    unknown_option = getattr(error, "option_name", None)
+    if message.startswith("No such option") and unknown_option and context is not None:
+        options = sorted(o for p in context.command.get_params(context) for o in p.opts if
+                         o.startswith("--"))  # fmt: skip
+        return _unknown(where, "no such option", unknown_option, options)
+    unknown_command = re.match(r"No such command '(.*?)'", message)
+    if unknown_command and context is not None:
+        commands = sorted(context.command.list_commands(context))
+        return _unknown(where, "no such command", unknown_command[1], commands)
+    param = getattr(error, "param", None)
+    name = param.opts[0] if param is not None and param.opts else ""
+    return UserError(
+        where,
+        "cannot use this command line",
+        got=_first_sentence(message),
+        expected=f"a usable {name}" if name else "the arguments that --help shows",
+        action=f"See {where} --help",
+    )
+
+
+def _unknown(where: str, what: str, got: str, valid: list[str]) -> UserError:
+    near = difflib.get_close_matches(got, valid, n=1, cutoff=0.5)
+    action = f"Did you mean {near[0]!r}" if near else f"See {where} --help"
+    return UserError(where, what, got=repr(got), expected=" | ".join(valid), action=action)
+
+
+def _first_sentence(message: str) -> str:
+    return message.splitlines()[0].rstrip(".") if message else "nothing"
