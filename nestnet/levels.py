@@ -51,7 +51,7 @@ def assign_levels(
     ranks = torch.cat([scores[n].flatten() for n in names])
     weights = torch.cat([sizes[n].flatten() for n in names])
     joined = _take(ranks, weights, densities, torch.cat(protected))
-    parts = joined.split([scores[n].numel() for n in names])
+    parts = torch.split(joined, [scores[n].numel() for n in names])
     return {n: part.view(scores[n].shape) for n, part in zip(names, parts, strict=True)}
 
 

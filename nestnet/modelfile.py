@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nestnet.export import export
-
 from codegen import nestfile
 from codegen.ir import Level, Provenance
+from nestnet.export import export
 from nestnet.network import NestedNet, PrunableLayer
 from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
@@ -44,7 +43,7 @@ def write_model(
     """
     pruned = achieved_sparsity(layers, network.n_levels)
     levels = tuple(
-        Level(f"sparsity {share:.0%}", share, before, after)
+        Level(level_name(share), share, before, after)
         for share, before, after in zip(pruned, accuracy_float, accuracy_quantized, strict=True)
     )
     provenance = Provenance(
@@ -57,6 +56,11 @@ def write_model(
     graph = export(network, levels, provenance, c_identifier(run.name))
     nestfile.save(graph, run / MODEL)
     return run / MODEL
+
+
+def level_name(sparsity: float) -> str:
+    """Return what reports call a level."""
+    return f"sparsity {sparsity:.0%}"
 
 
 def c_identifier(name: str) -> str:

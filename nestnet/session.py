@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet import datasets, distributed, models
 from nestnet.batches import Batches
-from nestnet.checkpoint import load_checkpoint
+from nestnet.checkpoint import Checkpoint, load_checkpoint
 from nestnet.config import TrainConfig
+from nestnet.layers import GradRouting
 from nestnet.network import NestedNet, PrunableLayer, trace
 from nestnet.precision import choose_device, use_bf16
 from nestnet.runs import CHECKPOINT
@@ -23,6 +25,9 @@ from nestnet.sparsity.prune import check_prunable
 
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
+
+OWN = "module:"
+"""Starts the recorded model name of a module that was passed to :func:`nestnet.train`."""
 
 
 @dataclass
@@ -55,8 +60,13 @@ class Session:
         return int(height), int(width), int(channels)
 
 
-def prepare(config: TrainConfig, quiet: bool) -> Session:
-    """Load the data and build the network ``config`` asks for.
+def named_after(config: TrainConfig, module: nn.Module | None) -> TrainConfig:
+    """Return ``config`` with the model it records for a ``module`` the caller brings."""
+    return config if module is None else replace(config, model=OWN + type(module).__name__)
+
+
+def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -> Session:
+    """Load the data and build the network ``config`` asks for, or nest ``module``.
 
     Raises:
         UserError: any of them cannot be used.
@@ -66,7 +76,11 @@ def prepare(config: TrainConfig, quiet: bool) -> Session:
     size = (config.resize[0], config.resize[1]) if config.resize else None
     data = datasets.load(config.dataset, Path(config.data) if config.data else None, size)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
-    network = build_network(config, model, data.input_shape, len(data.class_names))
+    torch.manual_seed(config.seed)
+    if module is None:
+        _refuse_own(model)
+        module = models.build(model, data.input_shape, len(data.class_names))
+    network = nested(config, module, data.input_shape, data.class_names)
     network.to(device=device)
     if config.init_from:
         _start_from(network, Path(config.init_from))
@@ -96,15 +110,40 @@ def default_model(input_shape: tuple[int, int, int]) -> str:
     return models.DEFAULT if max(input_shape[:2]) < SMALL_IMAGE else "resnet8"
 
 
-def build_network(
-    config: TrainConfig, model: str, input_shape: tuple[int, int, int], classes: int
+def nested(
+    config: TrainConfig,
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    class_names: tuple[str, ...],
 ) -> NestedNet:
-    """Build ``model`` with weights drawn from the configuration's seed, ready for its levels."""
-    torch.manual_seed(config.seed)
-    network = trace(models.build(model, input_shape, classes), input_shape)
+    """Trace ``module`` and make it ready for the levels of ``config``.
+
+    Raises:
+        UserError: the module cannot be traced, or has another number of outputs than classes.
+    """
+    network = module if isinstance(module, NestedNet) else trace(module, input_shape)
+    if network.classes != len(class_names):
+        raise UserError(
+            config.model,
+            "the model's outputs are not the data set's classes",
+            got=f"{network.classes} outputs",
+            expected=f"{len(class_names)}: {', '.join(class_names)}",
+            action="Change the model's last layer",
+        )
     network.set_levels(config.levels)
-    network.set_grad_routing(config.routing)
+    network.set_grad_routing(cast(GradRouting, config.routing))
     return network
+
+
+def _refuse_own(model: str) -> None:
+    if model.startswith(OWN):
+        raise UserError(
+            "model",
+            "the run was trained from a module that only Python knows",
+            got=model,
+            expected="the module",
+            action="Continue it with nestnet.resume(run, module=...) or train from FILE.py:FACTORY",
+        )
 
 
 def prunable_layers(network: NestedNet, config: TrainConfig) -> dict[str, PrunableLayer]:
@@ -160,3 +199,15 @@ def _densest_key(key: str, state: Mapping[str, Tensor]) -> str:
         return key
     there = [int(k[len(base) + 1 :]) for k in state if re.fullmatch(re.escape(base) + r"\.\d+", k)]
     return f"{base}.{max(there, default=0)}"
+
+
+def restore(session: Session, state: Checkpoint) -> None:
+    """Put the ``state`` of a checkpoint into a fresh session."""
+    session.network.load_state_dict(dict(state.network))
+    for name, parameter in session.network.named_parameters():
+        if name in state.momentum:
+            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
+            session.optimizer.state[parameter]["momentum_buffer"] = buffer
+    session.accuracy_float = state.accuracy_float
+    session.quantized = state.quantized
+    session.network.set_quantize(state.quantized, bn_frozen=state.quantized)

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from codegen.errors import UserError
 from nestnet import config as configs
@@ -24,7 +25,7 @@ from nestnet.losses import levels_of_step, training_loss
 from nestnet.modelfile import write_model
 from nestnet.norms import refresh_statistics, spread_densest, start_quantization
 from nestnet.precision import mixed_precision
-from nestnet.session import Session, prepare
+from nestnet.session import Session, named_after, prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
 
@@ -34,30 +35,48 @@ OBSERVING_SHARE = 0.6
 """Share of the quantization-aware epochs in which activation ranges still move."""
 
 
-def train(config: TrainConfig, root: Path = runs.DEFAULT_ROOT, *, quiet: bool = False) -> Path:
+def train(
+    config: TrainConfig,
+    root: Path = runs.DEFAULT_ROOT,
+    *,
+    quiet: bool = False,
+    module: nn.Module | None = None,
+) -> Path:
     """Train a new run below ``root`` and return its folder.
 
-    Everything a user can get wrong is checked before the folder is made.
+    Everything a user can get wrong is checked before the folder is made. ``module`` is trained
+    instead of the model the configuration names.
 
     Raises:
         UserError: configuration, data or model cannot be used; the loss stops being a number.
     """
-    session = prepare(config, quiet)
+    config = named_after(config, module)
+    session = prepare(config, quiet, module)
     run = runs.create(config, root) if session.processes.leads else root
     return _train(session, Path(distributed.agree(str(run))), first_epoch=0)
 
 
-def resume(run: Path, *, quiet: bool = False) -> Path:
+def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -> Path:
     """Continue the run in folder ``run`` after its last finished epoch; return the folder.
+
+    A run that was trained from a ``module`` needs one of the same class again.
 
     Raises:
         UserError: the folder's configuration or checkpoint cannot be used.
     """
-    session = prepare(configs.load(run / runs.CONFIG), quiet)
+    session = prepare(configs.load(run / runs.CONFIG), quiet, module)
     if not (run / runs.CHECKPOINT).is_file():
         return _train(session, run, first_epoch=0)
     state = load_checkpoint(run / runs.CHECKPOINT)
-    _restore(session, state, run)
+    if state.config_toml != to_toml(session.config):
+        raise UserError(
+            str(run / runs.CONFIG),
+            "is not the configuration of the checkpoint",
+            got="a changed file",
+            expected="the file the run started with",
+            action="Undo the change, or train a new run",
+        )
+    restore(session, state)
     return _train(session, run, state.epoch)
 
 
@@ -156,7 +175,7 @@ def _train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, ru
             loss = training_loss(
                 network, images, labels, active, config.distill_weight, config.distill_temperature
             )
-        loss.backward()
+        torch.autograd.backward(loss)
         distributed.average_gradients(network)
         optimizer.step()
         if phase.name == "ramp" and session.layers:
@@ -246,26 +265,6 @@ def _save(session: Session, run: Path, epoch: int) -> None:
         momentum=momentum,
     )
     save_checkpoint(state, run / runs.CHECKPOINT)
-
-
-def _restore(session: Session, state: Checkpoint, run: Path) -> None:
-    """Put a checkpoint's state into a fresh session."""
-    if state.config_toml != to_toml(session.config):
-        raise UserError(
-            str(run / runs.CONFIG),
-            "is not the configuration of the checkpoint",
-            got="a changed file",
-            expected="the file the run started with",
-            action="Undo the change, or train a new run",
-        )
-    session.network.load_state_dict(dict(state.network))
-    for name, parameter in session.network.named_parameters():
-        if name in state.momentum:
-            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
-            session.optimizer.state[parameter]["momentum_buffer"] = buffer
-    session.accuracy_float = state.accuracy_float
-    session.quantized = state.quantized
-    session.network.set_quantize(state.quantized, bn_frozen=state.quantized)
 
 
 def _finish(session: Session, run: Path) -> Path:

@@ -1,6 +1,6 @@
 """Compare gradient routings: nested resnet8 against the dense and the stand-alone sparse models.
 
-    python docs/results/routing.py --data cifar10.tar.xz --date 2026-01-31 --machine "2 cores of ..."
+    python docs/results/routing.py --data cifar10.tar.xz --date 2026-01-31 --machine "8 cores"
 
 Every model starts from the same dense pre-training, then trains equally many epochs with the same
 seed, batch order and learning rate. Finished runs are kept and an interrupted one continues, so the
@@ -138,9 +138,8 @@ def table(results: Sequence[Result]) -> str:
             else ""
             for h in heads
         ]
-        rows.append(
-            f"| {entry.title} | {entry.seed} | {' | '.join(cells)} | {entry.seconds_per_epoch:.0f} |"
-        )
+        seconds = f"{entry.seconds_per_epoch:.0f}"
+        rows.append(f"| {' | '.join([entry.title, str(entry.seed), *cells, seconds])} |")
     return "\n".join(rows)
 
 
@@ -160,10 +159,10 @@ def write(results: Sequence[Result], options: argparse.Namespace, title: str) ->
     text = f"""# Gradient routing: resnet8 on {title}
 
 Test accuracy, float / int8 (fake-quantized), of one nested network with four levels against a
-dense network and four stand-alone sparse ones. Each row is one training run: {options.epochs} epochs
-(ramp, recovery, quantization-aware) from one dense pre-training of {options.pretrain_epochs}, groups
-1x4, batch 128. A nested run trains two levels a step. s/epoch: wall time of a float epoch with the
-evaluation of its levels. Machine: {options.machine}. Date: {options.date}.
+dense network and four stand-alone sparse ones. Each row is one training run: {options.epochs}
+epochs (ramp, recovery, quantization-aware) from one dense pre-training of
+{options.pretrain_epochs}, groups 1x4, batch 128. A nested run trains two levels a step. s/epoch:
+wall time of a float epoch with the evaluation of its levels. Machine: {options.machine}. Date: {options.date}.
 
 {table(results)}
 

@@ -1,0 +1,219 @@
+"""The public Python functions, for scripts and for training loops of your own.
+
+Your own model, trained by nestnet::
+
+    run = nestnet.train(module=MyNet(), dataset="folder", data="photos/", epochs=60)
+
+or by you::
+
+    net = nestnet.nest(MyNet(), (32, 32, 3), sparsity=(0.9, 0.5))
+    ...                                            # train: logits = net(images, level)
+    nestnet.quantize(net, some_training_images)    # ... and perhaps train on, quantized
+    nestnet.export(net, "my_net.nestnet")
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from codegen import nestfile
+from codegen.errors import UserError
+from codegen.ir import Level, Provenance
+from nestnet import config as configs
+from nestnet import runs
+from nestnet.checkpoint import load_checkpoint
+from nestnet.config import TrainConfig, unknown_name
+from nestnet.evaluate import accuracies
+from nestnet.export import export as export_graph
+from nestnet.layers import GradRouting
+from nestnet.modelfile import c_identifier, level_name
+from nestnet.network import NestedNet, calibrate, trace
+from nestnet.session import prepare, restore
+from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
+from nestnet.train import resume as resume_run
+from nestnet.train import train as train_run
+from nestnet.version import VERSION
+
+
+@dataclass(frozen=True)
+class LevelAccuracy:
+    """Top-1 accuracy of one level on the test images, 0..1."""
+
+    level: int
+    sparsity: float
+    """Achieved, over all prunable weights."""
+    accuracy_float: float
+    """Of the final weights without quantization."""
+    accuracy_quantized: float
+    """Of the fake-quantized network."""
+
+
+def nest(
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    *,
+    sparsity: Sequence[float] = TrainConfig.sparsity,
+    group: str = TrainConfig.group,
+    allocation: str = TrainConfig.allocation,
+    routing: str = TrainConfig.routing,
+    dense_layers: Sequence[str] = (),
+) -> NestedNet:
+    """Return ``module`` as a nested network, pruned at once by weight magnitude.
+
+    Args:
+        module: any module that :func:`nestnet.network.trace` accepts, with its current weights.
+        input_shape: height, width, channels of the images.
+        sparsity: one per level, strictly decreasing.
+        group: 1x1, 1x2 or 1x4 weights kept or pruned together.
+        allocation: global or uniform over the layers.
+        routing: shared, shell or mixed gradients.
+        dense_layers: layers kept dense besides the first convolution and the last linear.
+
+    Raises:
+        UserError: the module cannot be traced, or the options do not fit it.
+    """
+    options = TrainConfig(
+        sparsity=tuple(sparsity), group=group, allocation=allocation, routing=routing
+    )
+    network = trace(module, input_shape)
+    network.set_levels(options.levels)
+    network.set_grad_routing(cast(GradRouting, options.routing))
+    if options.is_dense:
+        return network
+    layers = network.prunable((*network.default_dense_layers(), *dense_layers))
+    check_prunable(layers, options.sparsity, options.group_size, allocation)
+    prune(layers, options.sparsity, 1.0, options.group_size, allocation)
+    return network
+
+
+def train(
+    config: TrainConfig | None = None,
+    *,
+    module: nn.Module | None = None,
+    out: str | Path = runs.DEFAULT_ROOT,
+    quiet: bool = False,
+    **settings: Any,
+) -> Path:
+    """Train a new run and return its folder.
+
+    Args:
+        config: where to start from; default: :class:`TrainConfig` as it is.
+        module: your own model, instead of ``config.model``; it starts from its current weights.
+        out: folder of the run folders.
+        quiet: show nothing.
+        **settings: fields of :class:`TrainConfig` to change.
+
+    Raises:
+        UserError: see :func:`nestnet.train.train`; also an unknown setting.
+    """
+    names = [field.name for field in fields(TrainConfig)]
+    for key in settings:
+        if key not in names:
+            raise unknown_name("nestnet.train", "no such setting", key, names)
+    values: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
+    return train_run(
+        replace(config or TrainConfig(), **values), Path(out), quiet=quiet, module=module
+    )
+
+
+def resume(run: str | Path, *, module: nn.Module | None = None, quiet: bool = False) -> Path:
+    """Continue an interrupted run; ``module`` as for :func:`train` if it was trained from one."""
+    return resume_run(runs.find(str(run)), quiet=quiet, module=module)
+
+
+def evaluate(
+    run: str | Path, *, data: str = "", module: nn.Module | None = None
+) -> tuple[LevelAccuracy, ...]:
+    """Return every level's accuracy on the test images, from the run's checkpoint.
+
+    Args:
+        run: run folder or its name.
+        data: where the data set is now, if it has moved since the training.
+        module: as for :func:`train`, if the run was trained from one.
+
+    Raises:
+        UserError: no such run, an unfinished one, or a checkpoint that cannot be used.
+    """
+    folder = runs.find(str(run))
+    config = configs.load(folder / runs.CONFIG)
+    state = load_checkpoint(folder / runs.CHECKPOINT)
+    if not state.quantized:
+        raise UserError(
+            str(folder),
+            "the run is not finished",
+            got=f"{state.epoch} of {config.epochs} epochs",
+            expected="a run that reached its quantization-aware phase",
+            action=f"Continue it: nestnet train --resume {folder}",
+        )
+    session = prepare(replace(config, data=data or config.data, init_from=""), True, module)
+    restore(session, state)
+    levels = range(config.levels)
+    quantized = accuracies(session.network, session.test, levels)
+    session.network.set_quantize(False, bn_frozen=True)
+    plain = accuracies(session.network, session.test, levels)
+    pruned = achieved_sparsity(session.layers, config.levels)
+    entries = zip(levels, pruned, plain, quantized, strict=True)
+    return tuple(LevelAccuracy(*entry) for entry in entries)
+
+
+def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
+    """Turn on fake quantization with activation ranges measured on ``images``; return ``network``.
+
+    Args:
+        network: from :func:`nest`; its weights stay as they are, batch norm is frozen.
+        images: uint8 (n, h, w, c) of the training set; some hundred are enough.
+
+    Raises:
+        UserError: the images have another shape than the network's input.
+    """
+    calibrate(network, images)
+    return network
+
+
+def export(
+    network: NestedNet,
+    path: str | Path,
+    *,
+    accuracy_float: Sequence[float | None] = (),
+    accuracy_quantized: Sequence[float | None] = (),
+    class_names: Sequence[str] = (),
+    model: str = "own model",
+    dataset: str = "own data",
+) -> Path:
+    """Write a quantized ``network`` of your own training loop as a .nestnet file.
+
+    Args:
+        network: after :func:`quantize`.
+        path: the file; its stem names the network in C.
+        accuracy_float: per level on your test set, if known.
+        accuracy_quantized: the same for the fake-quantized network.
+        class_names: one per logit, if known.
+        model: what to call the model in generated files.
+        dataset: what to call the data set.
+
+    Raises:
+        UserError: activation ranges are unknown, or the network does not fit the integer contract.
+    """
+    path = Path(path)
+    count = network.n_levels
+    pruned = achieved_sparsity(network.weighted(), count)
+    floats, ints = (tuple(a) or (None,) * count for a in (accuracy_float, accuracy_quantized))
+    levels = [
+        Level(level_name(share), share, before, after)
+        for share, before, after in zip(pruned, floats, ints, strict=True)
+    ]
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    names = tuple(class_names) or tuple(str(i) for i in range(network.classes))
+    provenance = Provenance(VERSION, digest.hexdigest(), model, dataset, names)
+    nestfile.save(export_graph(network, levels, provenance, c_identifier(path.stem)), path)
+    return path
