@@ -8,6 +8,7 @@ from codegen.ir import Graph
 from codegen.lowering import Target
 from codegen.passes.flatten_pointwise import flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
+from codegen.passes.use_cmsis_nn import use_cmsis_nn
 from codegen.verify import verify
 
 Pass = Callable[[Graph], Graph]
@@ -19,8 +20,11 @@ NESTNET: tuple[Pass, ...] = (
 )
 """Our own kernels."""
 
-CMSIS_NN: tuple[Pass, ...] = NESTNET
-"""Dense operators through CMSIS-NN."""
+CMSIS_NN: tuple[Pass, ...] = (
+    use_cmsis_nn,
+    *NESTNET,
+)
+"""Dense operators through CMSIS-NN; what it has no form for stays with our kernels."""
 
 PIPELINES: dict[Target, tuple[Pass, ...]] = {"nestnet": NESTNET, "cmsis-nn": CMSIS_NN}
 

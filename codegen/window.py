@@ -93,3 +93,18 @@ def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
     if shape.stride_h < shape.kernel_h:
         elements += (shape.out_h - 1) * shape.stride_h * channels
     return round_up(2 * elements, 8)
+
+
+def cmsis_scratch_bytes(shape: WindowShape, depthwise: bool) -> int:
+    """Return a bound on the context buffer ``arm_*_wrapper_s8`` asks for, Cortex-M with DSP.
+
+    Source: CMSIS-NN arm_convolve_get_buffer_sizes_s8.c and
+    arm_depthwise_conv_get_buffer_sizes_s8.c, the DSP variants: two int16 columns of
+    ``kernel_h * kernel_w * in_c`` (rounded up to 4), or as many int16 for depthwise.
+    The generated code still compares this with the library's own ``*_get_buffer_size``.
+    """
+    patch = shape.kernel_h * shape.kernel_w * shape.in_c
+    if depthwise:
+        return -(-2 * patch // 8) * 8
+    column = -(-patch // 4) * 4
+    return -(-4 * column // 8) * 8

@@ -28,6 +28,7 @@ from codegen.weighted import (
 )
 from codegen.window import (
     check_window,
+    cmsis_scratch_bytes,
     out_extent,
     pad,
     patch_buffer_bytes,
@@ -239,21 +240,6 @@ def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         cmsis=cmsis_constants(op, graph),
         groups=op.groups,
     )
-
-
-def cmsis_scratch_bytes(shape: WindowShape, depthwise: bool) -> int:
-    """Return a bound on the context buffer ``arm_*_wrapper_s8`` asks for, Cortex-M with DSP.
-
-    Source: CMSIS-NN arm_convolve_get_buffer_sizes_s8.c and
-    arm_depthwise_conv_get_buffer_sizes_s8.c, the DSP variants: two int16 columns of
-    ``kernel_h * kernel_w * in_c`` (rounded up to 4), or as many int16 for depthwise.
-    The generated code still compares this with the library's own ``*_get_buffer_size``.
-    """
-    patch = shape.kernel_h * shape.kernel_w * shape.in_c
-    if depthwise:
-        return -(-2 * patch // 8) * 8
-    column = -(-patch // 4) * 4
-    return -(-4 * column // 8) * 8
 
 
 register(Conv2D, Conv2DRule())

@@ -20,6 +20,7 @@ from codegen.weighted import (
     table_bytes,
     table_fields,
 )
+from codegen.window import cmsis_scratch_bytes
 
 
 class LinearRule(OpRule[Linear]):
@@ -89,7 +90,10 @@ class LinearRule(OpRule[Linear]):
 
 
 def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
-    """Lower a dense layer to ``arm_fully_connected_s8`` with plain (out_c, in_c) weights."""
+    """Lower a dense layer to a 1x1 CMSIS-NN convolution with plain (out_c, in_c) weights.
+
+    ``arm_fully_connected_s8`` takes one multiplier for all channels, our layers have one each.
+    """
     levels = len(graph.levels)
     weights = level_weight(op, levels - 1)
     macs = kept_macs(op, 1, levels - 1)
@@ -102,6 +106,7 @@ def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
         reason="dense at every level, handed to CMSIS-NN",
         fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
         levels=(level_cost,) * levels,
+        scratch_bytes=cmsis_scratch_bytes(shape, depthwise=False),
         shape=shape,
         cmsis=cmsis_constants(op, graph),
     )

@@ -1,0 +1,104 @@
+"""Give dense convolutions and linear layers the TFLite rule, so that CMSIS-NN can run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.ir import Conv2D, Graph, Int8Array, Linear, Op, Requant, TfliteRequant
+from codegen.weighted import INT32_MAX, accumulator_bound
+
+FloatArray = NDArray[np.float64]
+
+IDLE_MULTIPLIER = 2.0**-8
+"""Stands in for a multiplier of zero, on weights set to zero: the bias still gets through."""
+
+
+def use_cmsis_nn(graph: Graph) -> Graph:
+    """Return ``graph`` with every layer that CMSIS-NN can run under the TFLite rule.
+
+    These are ungrouped and depthwise convolutions and linear layers, dense at every level, without
+    a fused residual (unfused, its sum would need an int8 range that the graph does not know).
+    The rule rounds elsewhere than ours, so outputs may differ by one step. Left alone are layers
+    that have no TFLite form: a channel whose multiplier changes sign between levels, or a bias
+    beyond int32.
+    """
+    return replace(graph, ops=tuple(_convert(op, graph) for op in graph.ops))
+
+
+@dataclass(frozen=True, eq=False)
+class _Real:
+    """A layer's requantization in real numbers, output steps per accumulator step."""
+
+    multiplier: FloatArray
+    """(levels, out_c)."""
+    bias: FloatArray
+    """(levels, out_c), in output steps, zero point and rounding half taken out."""
+
+
+def _convert(op: Op, graph: Graph) -> Op:
+    if not isinstance(op, Conv2D | Linear) or not _is_supported(op):
+        return op
+    assert isinstance(op.requant, Requant)
+    real = _real(op.requant, graph.value(op.output).zero_point, len(graph.levels))
+    sign = _signs(real.multiplier)
+    if sign is None:
+        return op
+    weight, multiplier = _fold_sign(op.weight, real.multiplier, sign)
+    fraction, exponent = np.frexp(multiplier)
+    bias = np.rint(real.bias / multiplier)
+    if np.abs(bias).max() > INT32_MAX or exponent.min() < -31 or exponent.max() > 30:
+        return op
+    rule = TfliteRequant(
+        multiplier=np.minimum(np.rint(fraction * 2.0**31), INT32_MAX).astype(np.int32),
+        shift=exponent.astype(np.int8),
+        bias=bias.astype(np.int32),
+    )
+    converted = replace(op, weight=weight, requant=rule)
+    return converted if _fits(converted, rule) else op
+
+
+def _is_supported(op: Conv2D | Linear) -> bool:
+    if op.group_level is not None or not isinstance(op.requant, Requant):
+        return False
+    if isinstance(op, Linear):
+        return True
+    depthwise = op.weight.shape[3] == 1
+    return op.residual is None and (op.groups == 1 or depthwise)
+
+
+def _real(requant: Requant, zero_point: int, levels: int) -> _Real:
+    unit = 2.0**requant.fraction_bits
+    half = unit / 2 if requant.fraction_bits else 0.0
+    fixed = np.stack([requant.multiplier_q32(level) for level in range(levels)])
+    bias = np.stack([requant.bias_q(level) for level in range(levels)])
+    return _Real(
+        multiplier=fixed * 2.0 ** (requant.pre_shift - 32) / unit,
+        bias=(bias - half) / unit - zero_point,
+    )
+
+
+def _signs(multiplier: FloatArray) -> NDArray[np.int8] | None:
+    """Return each channel's sign, 0 for a channel that is zero; None if levels disagree."""
+    sign = np.sign(multiplier)
+    if (sign != sign[-1]).any():
+        return None
+    result: NDArray[np.int8] = sign[-1].astype(np.int8)
+    return result
+
+
+def _fold_sign(
+    weight: Int8Array, multiplier: FloatArray, sign: NDArray[np.int8]
+) -> tuple[Int8Array, FloatArray]:
+    """Return weights times the sign, so that multipliers are positive; TFLite knows no others."""
+    by_row = sign.reshape(-1, *[1] * (weight.ndim - 1))
+    positive = np.where(sign == 0, IDLE_MULTIPLIER, np.abs(multiplier))
+    return weight * by_row, positive
+
+
+def _fits(op: Conv2D | Linear, rule: TfliteRequant) -> bool:
+    """Return whether sum plus bias, shifted left, stays in int32 at every level."""
+    bound = accumulator_bound(op, len(rule.bias) - 1) + np.abs(rule.bias.astype(np.int64))
+    return int((bound << np.maximum(rule.shift, 0).astype(np.int64)).max()) <= INT32_MAX
