@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen import reference, report, runners
+from codegen import reference, report, runners, toolchain
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Graph, MaxPool
 from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
@@ -78,8 +78,6 @@ def test_the_first_wrong_layer_is_named(build: Build) -> None:
     )
     lines[row + 1] = lines[row + 1].replace(",", "+(3<<16),", 1)
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    from codegen import toolchain
-
     damaged = toolchain.build(built.project, {"EXTRA_CFLAGS": "-DNN_CHECK_WEIGHTS=0"})
     made = report.compare(damaged, graph, random_images(graph, 2, seed=1), None, (0, 1))
     assert [level.bit_exact for level in made.levels] == [False, True]
