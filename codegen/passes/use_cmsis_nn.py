@@ -74,10 +74,9 @@ def _real(requant: Requant, zero_point: int, levels: int) -> _Real:
     half = unit / 2 if requant.fraction_bits else 0.0
     fixed = np.stack([requant.multiplier_q32(level) for level in range(levels)])
     bias = np.stack([requant.bias_q(level) for level in range(levels)])
-    return _Real(
-        multiplier=fixed * 2.0 ** (requant.pre_shift - 32) / unit,
-        bias=(bias - half) / unit - zero_point,
-    )
+    multiplier: FloatArray = fixed.astype(np.float64) * (2.0 ** (requant.pre_shift - 32) / unit)
+    steps: FloatArray = (bias.astype(np.float64) - half) / unit - zero_point
+    return _Real(multiplier, steps)
 
 
 def _signs(multiplier: FloatArray) -> NDArray[np.int8] | None:
