@@ -3,59 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from codegen import board as boards
-from codegen import nestfile, project, report, runners, toolchain
+from codegen import nestfile, project, report, toolchain
+from codegen.bench import EMULATOR, Bench, measure
 from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
 from codegen.report import Report
-from codegen.sizes import Sizes
 from codegen.toolchain import Built
-
-
-@dataclass(frozen=True)
-class LayerBench:
-    """What one layer costs at every level."""
-
-    index: int
-    name: str
-    kernel: str
-    reason: str
-    flash_bytes: int
-    macs: tuple[int, ...]
-    instructions: tuple[int, ...] | None
-    """Executed per inference."""
-    modelled_cycles: tuple[int, ...]
-    """The estimate packing works with; not measured."""
-    measured_cycles: tuple[int, ...] | None
-    """By the board's counter."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a network costs on a board, per level and per layer."""
-
-    network: str
-    board: str
-    title: str
-    images: int
-    levels: tuple[str, ...]
-    macs: tuple[int, ...]
-    instructions: tuple[int, ...] | None
-    other_instructions: tuple[int, ...] | None
-    """Outside the layers' own functions: nn_run, copying, arithmetic helpers."""
-    modelled_cycles: tuple[int, ...]
-    measured_cycles: tuple[int, ...] | None
-    stack_bytes: int | None
-    sizes: Sizes
-    layers: tuple[LayerBench, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain data for a JSON file."""
-        return asdict(self)
 
 
 def default_project(nestfile_path: Path, board_id: str) -> Path:
@@ -121,56 +77,20 @@ def bench(
     kernels: str = "nestnet",
     variables: Mapping[str, str] | None = None,
 ) -> Bench:
-    """Measure instructions (emulator) or cycles (board) per level and layer; see :func:`run`."""
+    """Measure every layer at every level: instructions, and cycles estimated from them.
+
+    For a chip the code runs on the emulated board with the same core, while the estimate prices the
+    chip's own memory; the project is built for both. See :func:`run` for the arguments.
+    """
     graph = nestfile.load(nestfile_path)
     levels = _check(graph, images, None)
-    built = build(prepare(nestfile_path, board_id, out, kernels), variables)
-    result = runners.run(built, images, levels)
-    info = built.info
-    other = None
-    if result.instructions is not None:
-        other = _rounded(
-            [
-                total - sum(per_level[position] for per_level in result.layer_instructions.values())
-                for position, total in enumerate(result.instructions)
-            ]
-        )
-    return Bench(
-        network=info.network,
-        board=info.board,
-        title=built.board.title,
-        images=result.images,
-        levels=tuple(level.name for level in info.levels),
-        macs=tuple(level.macs for level in info.levels),
-        instructions=None if result.instructions is None else _rounded(result.instructions),
-        other_instructions=other,
-        modelled_cycles=tuple(level.cycles for level in info.levels),
-        measured_cycles=None if result.cycles is None else _rounded(result.cycles),
-        stack_bytes=result.stack_bytes,
-        sizes=built.sizes,
-        layers=tuple(
-            LayerBench(
-                index=layer.index,
-                name=layer.name,
-                kernel=layer.kernel,
-                reason=layer.reason,
-                flash_bytes=layer.flash_bytes,
-                macs=layer.macs,
-                instructions=_of(result.layer_instructions, layer.c_name),
-                modelled_cycles=layer.cycles,
-                measured_cycles=_of(result.layer_cycles, layer.c_name),
-            )
-            for layer in info.layers
-        ),
-    )
-
-
-def _rounded(values: Sequence[float]) -> tuple[int, ...]:
-    return tuple(round(value) for value in values)
-
-
-def _of(table: Mapping[str, Sequence[float]], name: str) -> tuple[int, ...] | None:
-    return _rounded(table[name]) if name in table else None
+    out = out or default_project(nestfile_path, board_id)
+    built = running = build(prepare(nestfile_path, board_id, out, kernels), variables)
+    if built.board.runner == "pyocd":
+        emulator = EMULATOR[built.board.core.name]
+        twin = out.with_name(f"{out.name}-{emulator}")
+        running = build(prepare(nestfile_path, emulator, twin, kernels), variables)
+    return measure(running, images, levels, built.board, built.sizes)
 
 
 def prepare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from codegen.ir import Int8Array
 from codegen.runners import host, protocol, pyocd, qemu
 from codegen.toolchain import Built
 
-Execute = Callable[[Built, Path, int], Counts | None]
-"""Run the runner of a project in a folder that holds request.bin, for so many levels."""
+Execute = Callable[[Built, Path, int, Mapping[str, int]], Counts | None]
+"""Run the runner of a project in a folder that holds request.bin, for so many levels, with the
+arguments of the emulator plugin that describe a memory system."""
 
 _EXECUTE: dict[str, Execute] = {
     "host": host.execute,
@@ -40,12 +41,22 @@ class RunResult:
     cycles: tuple[float, ...] | None
     """Measured by the board's cycle counter per inference; None on the host and in emulators."""
     layer_cycles: dict[str, tuple[float, ...]]
+    counts: Counts | None
+    """What the emulator recorded, one slot per entry of ``levels``."""
     stack_bytes: int | None
     """Deepest stack below the caller of nn_run; None where not known."""
 
 
-def run(built: Built, images: Int8Array, levels: Sequence[int]) -> RunResult:
+def run(
+    built: Built,
+    images: Int8Array,
+    levels: Sequence[int],
+    memory: Mapping[str, int] | None = None,
+) -> RunResult:
     """Run int8 ``images`` (n, h, w, c) at each of ``levels``.
+
+    ``memory`` describes caches the emulator shall simulate
+    (:func:`codegen.cycles.memory.plugin_arguments`); other machines ignore it.
 
     Raises:
         UserError: the machine is missing, or the program failed; the message has its status.
@@ -53,7 +64,7 @@ def run(built: Built, images: Int8Array, levels: Sequence[int]) -> RunResult:
     with tempfile.TemporaryDirectory(prefix="nestnet-run-") as name:
         folder = Path(name)
         protocol.write_request(folder, images, levels)
-        recorded = _EXECUTE[built.board.runner](built, folder, len(levels))
+        recorded = _EXECUTE[built.board.runner](built, folder, len(levels), memory or {})
         answer = protocol.read_answer(folder, built.info, len(images), levels)
     layers = {layer.c_name for layer in built.info.layers}
     by_function: dict[str, tuple[float, ...]] = {}
@@ -79,6 +90,7 @@ def run(built: Built, images: Int8Array, levels: Sequence[int]) -> RunResult:
         other_instructions={k: v for k, v in by_function.items() if k not in layers},
         cycles=cycles,
         layer_cycles=layer_cycles or {},
+        counts=recorded,
         stack_bytes=answer.stack_bytes or None,
     )
 
@@ -88,6 +100,6 @@ def trace(built: Built, image: Int8Array, level: int) -> tuple[bytes, ...]:
     with tempfile.TemporaryDirectory(prefix="nestnet-trace-") as name:
         folder = Path(name)
         protocol.write_request(folder, image[None], [level], mode=protocol.MODE_TRACE)
-        _EXECUTE[built.board.runner](built, folder, 1)
+        _EXECUTE[built.board.runner](built, folder, 1, {})
         protocol.read_answer(folder, built.info, 1, [level])
         return protocol.read_trace(folder, built.info)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from codegen.cycles.counts import Counts
 from codegen.toolchain import Built
 
 
-def execute(built: Built, folder: Path, levels: int) -> Counts | None:
+def execute(built: Built, folder: Path, levels: int, memory: Mapping[str, int]) -> Counts | None:
     """Run runner.elf in ``folder``; instructions are not counted on the host."""
-    del levels
+    del levels, memory
     subprocess.run([str(built.runner_elf.resolve())], cwd=folder, check=False)
     return None

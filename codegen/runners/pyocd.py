@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,13 +41,13 @@ class Agent(Protocol):
         """Serve the request the core halted for; False if it halted for something else."""
 
 
-def execute(built: Built, folder: Path, levels: int) -> Counts | None:
+def execute(built: Built, folder: Path, levels: int, memory: Mapping[str, int]) -> Counts | None:
     """Flash runner.elf, let it run with its files in ``folder``; the board counts cycles itself.
 
     Raises:
         UserError: pyOCD is missing, no probe is connected, or the program hangs.
     """
-    del levels
+    del levels, memory
     try:
         from pyocd.core.exceptions import Error as PyocdError
         from pyocd.core.helpers import ConnectHelper

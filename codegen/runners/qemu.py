@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from codegen import toolchain
@@ -15,7 +16,7 @@ TIMEOUT_S = 1800
 _COUNTS = "counts.txt"
 
 
-def execute(built: Built, folder: Path, levels: int) -> Counts:
+def execute(built: Built, folder: Path, levels: int, memory: Mapping[str, int]) -> Counts:
     """Run runner.elf in ``folder`` under QEMU; the windows of each level are added up.
 
     Raises:
@@ -23,14 +24,21 @@ def execute(built: Built, folder: Path, levels: int) -> Counts:
     """
     assert built.board.qemu_machine is not None
     out = folder / _COUNTS
-    run_elf(built.runner_elf, built.board.qemu_machine, folder, levels, out)
+    run_elf(built.runner_elf, built.board.qemu_machine, folder, levels, out, memory)
     recorded = counts.read(out)
     if recorded.windows == 0:
         raise _failed("the program stopped before its first inference", "no measured window")
     return recorded
 
 
-def run_elf(elf: Path, machine: str, folder: Path, slots: int, out: Path) -> int:
+def run_elf(
+    elf: Path,
+    machine: str,
+    folder: Path,
+    slots: int,
+    out: Path,
+    memory: Mapping[str, int] | None = None,
+) -> int:
     """Run any program with the markers of nn_port.h; return its exit code, write counts to ``out``.
 
     Raises:
@@ -39,7 +47,7 @@ def run_elf(elf: Path, machine: str, folder: Path, slots: int, out: Path) -> int
     qemu = toolchain.find("qemu-system-arm")
     arguments = {
         "file": str(plugin.build()),
-        **counts.plugin_arguments(elf, slots, out),
+        **counts.plugin_arguments(elf, slots, out, memory),
     }
     # A comma inside a value is written twice.
     option = ",".join(f"{key}={value.replace(',', ',,')}" for key, value in arguments.items())

@@ -246,6 +246,8 @@ def test_flow_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for level, total in enumerate(bench.instructions):
         layers = sum(layer.instructions[level] for layer in bench.layers if layer.instructions)
         assert abs(layers + bench.other_instructions[level] - total) <= len(bench.layers)
+    assert bench.estimated_cycles is not None and bench.estimate_note is not None
+    assert all(low == high > 0 for low, high in bench.estimated_cycles)
     as_json = made.as_json()
     assert set(as_json["levels"][0]) >= {
         "level", "sparsity", "accuracy_float", "accuracy_reference", "accuracy_device", "bit_exact",
@@ -257,6 +259,23 @@ def test_flow_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         flow.run(path, "qemu_m4", images[:, :4])
     with pytest.raises(UserError, match=r"no such level; got 2, expected 0\.\.1"):
         flow.run(path, "qemu_m4", images, levels=[0, 2])
+
+
+def test_bench_of_a_chip_runs_on_the_emulated_core(tmp_path: Path) -> None:
+    need_tools("qemu_m4")
+    graph = small_graph()
+    path = tmp_path / "model.nestnet"
+    nestfile.save(graph, path)
+    images = random_images(graph, 2, seed=9)
+    chip = flow.bench(path, "stm32l4", images, out=tmp_path / "chip")
+    emulated = flow.bench(path, "qemu_m4", images, out=tmp_path / "emulated")
+    assert (chip.board, chip.executed_on) == ("stm32l4", "qemu_m4")
+    assert chip.instructions == emulated.instructions
+    assert chip.estimated_cycles is not None and emulated.estimated_cycles is not None
+    for slow, fast in zip(chip.estimated_cycles, emulated.estimated_cycles, strict=True):
+        assert slow[0] > fast[0], "flash of the chip has wait states"
+    assert chip.measured_cycles is None
+    assert chip.sizes.flash_limit_bytes == 2 * 2**20
 
 
 @pytest.mark.parametrize("tool", ["make", "arm-none-eabi-gcc"])
