@@ -37,7 +37,7 @@ def host_compiler() -> str:
 def build() -> Path:
     """Return the compiled plugin, compiling it on first use.
 
-    The file's name holds the hash of source, flags and compiler, so a change of any makes a new one.
+    The file's name holds the hash of source, flags and compiler, so any change makes a new one.
 
     Raises:
         UserError: no compiler, or it refuses the source.
