@@ -7,7 +7,7 @@ logits = net(images, level=2)        # images: n, c, h, w float32
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -140,7 +140,7 @@ class NestedNet(nn.Module):
         values = {self.network.input: round_input(x) if self.quantize else x}
         for step in self._steps:
             if not isinstance(step.stage, st.Softmax):
-                values[step.stage.output] = self._run(step, values, level)
+                values[step.stage.output] = self.run_step(step, values, level)
         return values[self.network.logits].flatten(1)
 
     def _check(self, x: Tensor, level: int) -> None:
@@ -162,7 +162,7 @@ class NestedNet(nn.Module):
                 action="Resize the images or trace the model for their shape",
             )
 
-    def _run(self, step: Step, values: dict[str, Tensor], level: int) -> Tensor:
+    def run_step(self, step: Step, values: Mapping[str, Tensor], level: int) -> Tensor:
         """Execute one stage; in quantized mode its result lies on the int8 grid."""
         stage = step.stage
         x = values[st.stage_inputs(stage)[0]]
@@ -333,11 +333,13 @@ def predict(
 def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
     """Turn fake quantization on and set the activation ranges of all levels from ``images``.
 
-    Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
+    Earlier ranges are forgotten; weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
     """
     net.set_quantize(True, bn_frozen=True)
     with _evaluation(net) as device:
         for observer in net.observers.values():
+            assert isinstance(observer, Observer)
+            observer.range.zero_()
             observer.train()
         for start in range(0, len(images), batch_size):
             batch = to_float_input(images[start : start + batch_size]).to(device)

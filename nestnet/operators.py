@@ -84,6 +84,7 @@ def _conv2d(walk: Walk, node: fx.Node) -> None:
         pads = (pad_h, pad_w, pad_h, pad_w)
     walk.emit(
         node,
+        tensor,
         lambda name, output: Conv(
             name, tensor.name, output, weight, bias, (kernel_h, kernel_w), stride, pads, groups
         ),
@@ -104,6 +105,7 @@ def _linear(walk: Walk, node: fx.Node) -> None:
         )
     walk.emit(
         node,
+        tensor,
         lambda name, output: Linear(name, tensor.name, output, weight, bias),
         _module_name(weight),
     )
@@ -125,7 +127,7 @@ def _batch_norm(walk: Walk, node: fx.Node) -> None:
         )
     name = mean.removesuffix(".running_mean")
     params = NormParams(name, weight, bias, mean, var, float(eps), float(momentum))  # type: ignore[arg-type]
-    walk.emit(node, lambda stage, output: Norm(stage, tensor.name, output, params), name)
+    walk.emit(node, tensor, lambda stage, output: Norm(stage, tensor.name, output, params), name)
 
 
 def _clip(lo: float, hi: float) -> Callable[[Walk, fx.Node], None]:
@@ -141,7 +143,9 @@ def _emit_clip(walk: Walk, node: fx.Node, lo: float, hi: float) -> None:
     tensor = walk.activation(node)
     if not lo < hi:
         raise Unsupported("activation with an empty range", (lo, hi), "lower < upper limit")
-    walk.emit(node, lambda name, output: Activation(name, tensor.name, output, Clip(lo, hi)))
+    walk.emit(
+        node, tensor, lambda name, output: Activation(name, tensor.name, output, Clip(lo, hi))
+    )
 
 
 def _limits(walk: Walk, node: fx.Node) -> None:
@@ -182,7 +186,7 @@ def _add(walk: Walk, node: fx.Node) -> None:
         )
     if node.kwargs.get("alpha", 1) != 1:
         raise Unsupported("scaled addition", node.kwargs["alpha"], "alpha = 1")
-    walk.emit(node, lambda name, output: Add(name, (left.name, right.name), output))
+    walk.emit(node, left, lambda name, output: Add(name, (left.name, right.name), output))
 
 
 def _max_pool2d(walk: Walk, node: fx.Node) -> None:
@@ -194,7 +198,9 @@ def _max_pool2d(walk: Walk, node: fx.Node) -> None:
     if dilation != (1, 1):
         raise Unsupported("dilated pooling", dilation, "dilation 1")
     pads = _pool_pads(tensor, node, kernel, stride, padding)
-    walk.emit(node, lambda name, output: MaxPool(name, tensor.name, output, kernel, stride, pads))
+    walk.emit(
+        node, tensor, lambda name, output: MaxPool(name, tensor.name, output, kernel, stride, pads)
+    )
 
 
 def _pool_pads(
@@ -253,7 +259,9 @@ def _emit_average(
             f"a window of at most {MAX_AVERAGE_WINDOW} elements",
             "Pool in two steps",
         )
-    walk.emit(node, lambda name, output: AvgPool(name, tensor.name, output, kernel, stride, pads))
+    walk.emit(
+        node, tensor, lambda name, output: AvgPool(name, tensor.name, output, kernel, stride, pads)
+    )
 
 
 def _adaptive_kernel(tensor: Tensor, node: fx.Node) -> tuple[int, int]:
@@ -280,27 +288,21 @@ def _adaptive_avg_pool2d(walk: Walk, node: fx.Node) -> None:
 def _adaptive_max_pool2d(walk: Walk, node: fx.Node) -> None:
     tensor = _map_input(walk, node)
     kernel = _adaptive_kernel(tensor, node)
-    _with_indices(
-        walk,
-        node,
-        lambda name, output: MaxPool(name, tensor.name, output, kernel, kernel, (0, 0, 0, 0)),
-    )
-
-
-def _with_indices(walk: Walk, node: fx.Node, make: Callable[[str, str], Stage]) -> None:
-    """Emit for an operator that returns (values, indices) of which only the values are used."""
-    for user in node.users:
-        if user.target is not operator.getitem or user.args[1] != 0:
-            raise Unsupported("indices of a max pool are used", user.name, "the values only")
-        user.args = (node.args[0], 0)
-        walk.emit(user, make)
-        user.args = (node, 0)
-    walk.alias(node, next(iter(node.users)))
+    for user in node.users:  # (values, indices): only the values are an activation
+        if user.target is operator.getitem and user.args[1] == 0:
+            walk.emit(
+                user,
+                tensor,
+                lambda name, output: MaxPool(
+                    name, tensor.name, output, kernel, kernel, (0, 0, 0, 0)
+                ),
+            )
+            walk.alias(node, user)
 
 
 def _getitem(walk: Walk, node: fx.Node) -> None:
     if not walk.is_activation(node):
-        raise Unsupported("indexing of an activation", node.target)
+        raise Unsupported("indices of a max pool are used", node.name, "the values only")
 
 
 def _mean(walk: Walk, node: fx.Node) -> None:
@@ -339,7 +341,7 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
                 f"{old} -> {new}",
                 "flattening to a vector, or a shape that keeps the channels",
             )
-    walk.emit(node, lambda name, output: Reshape(name, source.name, output))
+    walk.emit(node, source, lambda name, output: Reshape(name, source.name, output))
     walk.mark_flat(node, flat_from)
 
 
@@ -347,7 +349,9 @@ def _dropout(walk: Walk, node: fx.Node) -> None:
     tensor = walk.activation(node)
     probability = float(node.args[1])  # type: ignore[arg-type]
     channels = "feature" in str(node.target)
-    walk.emit(node, lambda name, output: Dropout(name, tensor.name, output, probability, channels))
+    walk.emit(
+        node, tensor, lambda name, output: Dropout(name, tensor.name, output, probability, channels)
+    )
 
 
 def _softmax(walk: Walk, node: fx.Node) -> None:
@@ -357,7 +361,7 @@ def _softmax(walk: Walk, node: fx.Node) -> None:
     if not isinstance(dim, int) or dim % rank != 1:
         raise Unsupported("softmax over another dimension than channels", dim, "dim=1")
     log = "log_softmax" in str(node.target)
-    walk.emit(node, lambda name, output: Softmax(name, tensor.name, output, log))
+    walk.emit(node, tensor, lambda name, output: Softmax(name, tensor.name, output, log))
 
 
 IDENTITIES = frozenset({"clone", "contiguous", "alias", "detach", "lift_fresh_copy"})

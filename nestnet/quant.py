@@ -15,6 +15,10 @@ from torch import Tensor, nn
 INPUT_SCALE = 1.0 / 64.0
 """Scale of the network's input; its zero point is 0."""
 
+_HALF_UP = 0.5 + 2.0**-13
+"""The contract rounds halves up; the excess keeps exact halves (averages) from floating-point
+error."""
+
 _MIN_RANGE = 1e-6
 """Smallest range an observer reports, so that a dead tensor has a usable scale."""
 
@@ -24,7 +28,7 @@ class _FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero_point: int) -> Tensor:
-        steps = torch.round(x.float() / scale)
+        steps = (x.float() / scale).add_(_HALF_UP).floor_()
         lo, hi = -128 - zero_point, 127 - zero_point
         ctx.save_for_backward((steps >= lo) & (steps <= hi))
         return steps.clamp_(lo, hi).mul_(scale).to(x.dtype)
@@ -88,12 +92,14 @@ class Observer(nn.Module):
         self.range = self.range[-1:].repeat(1 if self.shared else n_levels)
 
     def observe(self, x: Tensor, level: int) -> None:
-        """Update the range of ``level`` from a batch."""
+        """Update the range of ``level`` from a batch; one of zeros only says nothing."""
         with torch.no_grad():
             high = x.detach().amax() if self.zero_point else x.detach().abs().amax()
             slot = self.range[self._slot(level)]
             high = high.to(slot.dtype)
-            slot.copy_(torch.where(slot > 0, torch.lerp(slot, high, self.momentum), high))
+            first = torch.where(high > 0, high, torch.ones_like(high))
+            later = torch.where(high > 0, torch.lerp(slot, high, self.momentum), slot)
+            slot.copy_(torch.where(slot > 0, later, first))
 
     def scale(self, level: int) -> Tensor:
         """Return the scale of ``level``, a scalar tensor."""

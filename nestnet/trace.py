@@ -8,9 +8,11 @@ path and the source line. :mod:`nestnet.operators` translates single operators.
 from __future__ import annotations
 
 import copy
+import logging
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,7 +22,7 @@ from codegen.errors import UserError
 from nestnet.fuse import fuse
 from nestnet.operators import HANDLERS, IDENTITIES
 from nestnet.stages import Conv, Linear, Network, Norm, Softmax, Stage
-from nestnet.walk import Unsupported, Walk
+from nestnet.walk import Unsupported, Walk, is_view
 
 _EXAMPLE_BATCH = 5
 _TORCH_DIR = str(Path(torch.__file__).parent)
@@ -46,8 +48,7 @@ def _export(module: nn.Module, input_shape: tuple[int, int, int]) -> torch.expor
     where = f"model {type(module).__name__}"
     try:
         clone = copy.deepcopy(module).cpu().float().train()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence():
             return torch.export.export(
                 clone, (example,), dynamic_shapes=({0: batch},), strict=False
             )
@@ -61,6 +62,19 @@ def _export(module: nn.Module, input_shape: tuple[int, int, int]) -> torch.expor
             action="Remove data-dependent control flow and constants equal to the batch size, "
             "and check the input shape",
         ) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep PyTorch from logging tracebacks of errors that are reported in one line."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def _one_line(error: BaseException) -> str:
@@ -125,8 +139,20 @@ def _live_nodes(nodes: list[fx.Node], output: fx.Node, walk: Walk) -> set[fx.Nod
         work.extend(node.all_input_nodes)
         if node.op == "placeholder" and node.name in walk.targets:
             continue  # in-place updates of buffers (step counters) carry no activations
-        work.extend(user for user in node.users if _is_in_place(user) and user.args[:1] == (node,))
+        work.extend(_in_place_changes(node))
     return live
+
+
+def _in_place_changes(node: fx.Node) -> list[fx.Node]:
+    """Return the in-place operators on ``node`` or on views of it."""
+    found: list[fx.Node] = []
+    for user in node.users:
+        if user.args[:1] == (node,):
+            if _is_in_place(user):
+                found.append(user)
+            elif is_view(user):
+                found.extend(_in_place_changes(user))
+    return found
 
 
 def _operator_name(node: fx.Node) -> str:

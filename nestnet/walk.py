@@ -84,12 +84,15 @@ class Walk:
         )
 
     def emit(
-        self, node: fx.Node, make: Callable[[str, str], Stage], name: str | None = None
+        self,
+        node: fx.Node,
+        source: Tensor,
+        make: Callable[[str, str], Stage],
+        name: str | None = None,
     ) -> None:
-        """Append the stage ``make(name, output)`` and bind ``node`` to its output."""
-        source = self.activation(node)
+        """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output."""
         stage_name = self._unique(name or node.name.rstrip("_"))
-        view = _operator_shares_storage(node)
+        view = is_view(node)
         shape = shape_of(node)
         keep = shape == source.torch_shape
         self._new(
@@ -139,7 +142,8 @@ class Walk:
         self._storage[name] = len(self._storage) if storage is None else storage
 
 
-def _operator_shares_storage(node: fx.Node) -> bool:
+def is_view(node: fx.Node) -> bool:
+    """Return whether the node's result may share memory with its argument."""
     return str(node.target).split(".")[1:2] in (
         [name] for name in ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten")
     )

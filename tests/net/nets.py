@@ -1,0 +1,204 @@
+"""Small modules, one per thing a user may write; shapes are distinct primes where they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module and the h, w, c of its input."""
+
+    name: str
+    shape: Shape
+    build: Callable[[], nn.Module]
+
+
+def head(channels: int, classes: int = 5) -> list[nn.Module]:
+    """Return average pool, flatten and a linear layer."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+
+
+def conv_bn(i: int, o: int, kernel: int | tuple[int, int] = 3, **options: object) -> nn.Module:
+    """Return convolution, batch norm, ReLU."""
+    conv = nn.Conv2d(i, o, kernel, bias=False, **options)  # type: ignore[arg-type]
+    return nn.Sequential(conv, nn.BatchNorm2d(o), nn.ReLU())
+
+
+class Residual(nn.Module):
+    """A residual block written with in-place operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, 7)
+        self.conv = nn.Conv2d(7, 7, 3, padding=1)
+        self.norm = nn.BatchNorm2d(7)
+        self.relu = nn.ReLU(inplace=True)
+        self.head = nn.Sequential(*head(7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.norm(self.conv(x))
+        y += x
+        self.relu(y)
+        return self.head(y)
+
+
+class TwoBranches(nn.Module):
+    """A sum of two convolutions, and a sum whose parts are used again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 5, 3, padding=1)
+        self.b = nn.Conv2d(3, 5, 1)
+        self.head = nn.Sequential(*head(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x) + self.b(x)
+        z = F.relu(y)
+        return self.head(y + z)
+
+
+class PreActivation(nn.Module):
+    """Batch norms and activations that follow no convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 5, 3)
+        self.second = nn.BatchNorm2d(5)
+        self.head = nn.Sequential(*head(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv(F.relu(self.first(x))))
+        return self.head(F.relu(self.second(x)))
+
+
+class Functional(nn.Module):
+    """No layer modules at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(5, 3, 3, 2) * 0.3)
+        self.b = nn.Parameter(torch.randn(5) * 0.3)
+        self.v = nn.Parameter(torch.randn(3, 5) * 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, self.w, self.b, stride=(2, 1)).clamp(min=0)
+        return F.log_softmax(F.linear(x.mean((2, 3)), self.v), dim=1)
+
+
+class Positions(nn.Module):
+    """Positions merged to one axis, averaged there; shapes taken from the tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv_bn(3, 7)
+        self.fc = nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x.view(x.size(0), x.size(1), -1).mean(-1)
+        return self.fc(x.unsqueeze(-1).squeeze(-1))
+
+
+class VectorNorm(nn.Module):
+    """Batch norm on a flattened map, then a linear layer with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv_bn(2, 3)
+        self.norm = nn.BatchNorm1d(3 * 3 * 5)
+        self.fc1 = nn.Linear(3 * 3 * 5, 11, bias=False)
+        self.norm1 = nn.BatchNorm1d(11)
+        self.fc2 = nn.Linear(11, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(torch.flatten(self.conv(x), 1))
+        x = F.dropout(F.relu(self.norm1(self.fc1(x))), 0.25, self.training)
+        return self.fc2(x)
+
+
+def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(*layers)
+
+
+CASES = (
+    Case("plain", (7, 5, 3), _sequential(conv_bn(3, 11), *head(11))),
+    Case("bias without norm", (7, 5, 3), _sequential(nn.Conv2d(3, 7, 3), nn.ReLU(), *head(7))),
+    Case("norm after bias", (7, 5, 3), _sequential(nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7), *head(7))),
+    Case("norm without affine", (7, 5, 3),
+         _sequential(nn.Conv2d(3, 7, 3), nn.BatchNorm2d(7, affine=False), nn.ReLU(), *head(7))),
+    Case("stride and padding", (11, 7, 3),
+         _sequential(conv_bn(3, 5, (5, 3), stride=(2, 1), padding=(2, 0)), *head(5))),
+    Case("same, even kernel", (7, 5, 3), _sequential(conv_bn(3, 5, (4, 2), padding="same"), *head(5))),
+    Case("valid", (7, 5, 3), _sequential(conv_bn(3, 5, 2, padding="valid"), *head(5))),
+    Case("grouped", (7, 5, 6), _sequential(conv_bn(6, 9, groups=3), *head(9))),
+    Case("depthwise", (7, 5, 5), _sequential(conv_bn(5, 5, groups=5), conv_bn(5, 7, 1), *head(7))),
+    Case("relu6", (7, 5, 3),
+         _sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU6(inplace=True), *head(5))),
+    Case("hardtanh", (7, 5, 3), _sequential(nn.Conv2d(3, 5, 3), nn.Hardtanh(), *head(5))),
+    Case("two activations", (7, 5, 3),
+         _sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Hardtanh(-1, 0.7), *head(5))),
+    Case("activation of a pool", (11, 9, 3),
+         _sequential(nn.AvgPool2d(2), nn.ReLU(), nn.Conv2d(3, 5, 2), nn.MaxPool2d(2, 1), nn.ReLU(),
+                     nn.Flatten(), nn.Linear(30, 3))),
+    Case("max pool", (11, 7, 3),
+         _sequential(conv_bn(3, 5), nn.MaxPool2d(3, 2, padding=1), *head(5))),
+    Case("max pool, ceil", (12, 7, 3),
+         _sequential(conv_bn(3, 5, 2), nn.MaxPool2d(2, 2, ceil_mode=True), *head(5))),
+    Case("average pool", (11, 7, 3),
+         _sequential(conv_bn(3, 5), nn.AvgPool2d((3, 2), (2, 1), padding=(1, 1)), *head(5))),
+    Case("adaptive pools", (8, 12, 3),
+         _sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveMaxPool2d((4, 6)), nn.AdaptiveAvgPool2d((2, 3)),
+                     nn.Flatten(), nn.Linear(30, 3))),
+    Case("flatten a map", (5, 7, 3),
+         _sequential(conv_bn(3, 2), nn.Flatten(), nn.Linear(30, 13), nn.ReLU(), nn.Linear(13, 3))),
+    Case("softmax", (7, 5, 3), _sequential(conv_bn(3, 5), *head(5), nn.Softmax(1))),
+    Case("dropout", (7, 5, 3),
+         _sequential(conv_bn(3, 5), nn.Dropout2d(0.3), *head(5)[:2], nn.Dropout(0.5), nn.Linear(5, 3))),
+    Case("all convolutions", (7, 5, 3),
+         _sequential(conv_bn(3, 5), nn.Conv2d(5, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+    Case("linear only", (3, 5, 2), _sequential(nn.Flatten(), nn.Linear(30, 3))),
+    Case("residual in place", (7, 5, 3), lambda: _padded(Residual())),
+    Case("two branches", (7, 5, 3), TwoBranches),
+    Case("pre-activation", (7, 5, 3), PreActivation),
+    Case("functional", (7, 5, 3), Functional),
+    Case("positions", (7, 5, 3), Positions),
+    Case("vector norm", (5, 7, 2), VectorNorm),
+)  # fmt: skip
+
+
+def _padded(net: Residual) -> Residual:
+    net.stem[0].padding = (1, 1)  # type: ignore[index]
+    return net
+
+
+def trained_like(case: Case, seed: int = 0) -> nn.Module:
+    """Return the case's module with lively batch-norm statistics and affines, in training mode."""
+    torch.manual_seed(seed)
+    module = case.build()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert part.running_mean is not None and part.running_var is not None
+            part.running_mean.normal_(0, 0.3)
+            part.running_var.uniform_(0.2, 2.0)
+            if part.affine:
+                nn.init.uniform_(part.weight, -1.2, 1.5)
+                nn.init.normal_(part.bias, 0, 0.4)
+    return module.train()
+
+
+def images(shape: Shape, count: int, seed: int) -> Tensor:
+    """Return network inputs (n, c, h, w) on the int8 grid."""
+    generator = torch.Generator().manual_seed(seed)
+    h, w, c = shape
+    pixels = torch.randint(0, 256, (count, c, h, w), generator=generator)
+    return (pixels - 128).float() / 64

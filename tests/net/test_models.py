@@ -1,0 +1,96 @@
+"""Models by name, with a width, and from the user's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from codegen.errors import UserError
+from nestnet import models
+from nestnet.fuse import macs
+from nestnet.trace import trace_network
+
+SHAPES = {"digits_cnn": (8, 8, 1), "resnet8": (32, 32, 3), "mobilenetv1": (32, 32, 3)}
+
+
+def test_names() -> None:
+    assert set(models.names()) == set(SHAPES)
+    assert models.DEFAULT in models.names()
+    assert all(models.describe(name).endswith((".", ")")) or ":" in models.describe(name)
+               for name in models.names())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("resnet8", 12.50e6), ("mobilenetv1", 46.4e6), ("mobilenetv1@0.25", 3.33e6)],
+)
+def test_macs(name: str, wanted: float) -> None:
+    network = trace_network(models.build(name, (32, 32, 3), 10), (32, 32, 3))
+    assert macs(network) == pytest.approx(wanted, rel=0.005)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_models_build_for_other_shapes_and_classes(name: str) -> None:
+    module = models.build(name, (48, 40, 2), 7).eval()
+    assert module(torch.zeros(3, 2, 48, 40)).shape == (3, 7)
+    assert trace_network(module, (48, 40, 2)).stages
+
+
+def test_unknown_model_suggests() -> None:
+    with pytest.raises(UserError, match="digits_cnn, mobilenetv1, resnet8.*Did you mean 'resnet8'"):
+        models.build("resnet18", (32, 32, 3), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet8@0.5", "no width multiplier"),
+        ("mobilenetv1@wide", "bad width multiplier"),
+        ("mobilenetv1@0", "bad width multiplier"),
+        ("mobilenetv1@nan", "bad width multiplier"),
+        ("mobilenetv1@", "bad width multiplier"),
+        ("missing.py:factory", "model file does not exist"),
+        ("missing.py", "incomplete name"),
+    ],
+)
+def test_bad_names(name: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        models.build(name, (32, 32, 3), 10)
+
+
+OWN = """
+import torch
+from torch import nn
+def net(input_shape, classes):
+    h, w, c = input_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(h * w * c, classes))
+def broken(input_shape, classes):
+    raise RuntimeError("no such luck\\nsecond line")
+def nothing(input_shape, classes):
+    return None
+"""
+
+
+def test_own_model(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    module = models.build(f"{path}:net", (5, 3, 2), 7)
+    assert isinstance(module, nn.Sequential)
+    assert module(torch.zeros(2, 2, 5, 3)).shape == (2, 7)
+    for function, words in (
+        ("broken", "the factory failed; got RuntimeError: no such luck, expected"),
+        ("nothing", "returned no module; got NoneType"),
+        ("absent", "no such function in the model file; got 'absent', expected net, broken"),
+    ):
+        with pytest.raises(UserError, match=words):
+            models.build(f"{path}:{function}", (5, 3, 2), 7)
+
+
+def test_own_file_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import nothing_of_that_name\n")
+    with pytest.raises(UserError, match="cannot be imported; got ModuleNotFoundError"):
+        models.build(f"{path}:net", (5, 3, 2), 7)
