@@ -26,7 +26,6 @@ from nestnet.stages import (
     NormParams,
     Reshape,
     Softmax,
-    Stage,
     Tensor,
 )
 from nestnet.walk import Unsupported, Walk, shape_of

@@ -19,7 +19,7 @@ from nestnet.export import export
 from nestnet.functional import reshape
 from nestnet.models import build
 from nestnet.network import NestedNet, calibrate, predict, to_float_input, trace
-from tests.net.nets import CASES, Case, conv_bn, head, trained_like
+from tests.net.nets import CASES, conv_bn, head, trained_like
 
 DENSITIES = (0.15, 0.4, 0.8)
 PROVENANCE = ir.Provenance("0", "0" * 64, "model", "random", ())
@@ -265,7 +265,7 @@ def test_extreme_batch_norms(change: Callable[[NestedNet], None]) -> None:
 def test_export_before_quantization_is_refused() -> None:
     net = trace(nn.Sequential(conv_bn(3, 5), *head(5)), (7, 5, 3))
     net.set_levels(3)
-    with pytest.raises(UserError, match="range of its output is not known.*level 0, 1, 2"):
+    with pytest.raises(UserError, match=r"range of its output is not known.*level 0, 1, 2"):
         export(net, levels(), PROVENANCE, "net")
 
 

@@ -40,7 +40,9 @@ def test_models_build_for_other_shapes_and_classes(name: str) -> None:
 
 
 def test_unknown_model_suggests() -> None:
-    with pytest.raises(UserError, match="digits_cnn, mobilenetv1, resnet8.*Did you mean 'resnet8'"):
+    with pytest.raises(
+        UserError, match=r"digits_cnn, mobilenetv1, resnet8.*Did you mean 'resnet8'"
+    ):
         models.build("resnet18", (32, 32, 3), 10)
 
 

@@ -70,7 +70,7 @@ def test_prunable_leaves_out_first_last_and_grouped() -> None:
 def test_prunable_with_own_dense_layers() -> None:
     net = trace(small(), SHAPE)
     assert list(net.prunable(dense_layers=["1.0"])) == ["0.0", "3", "5"]
-    with pytest.raises(UserError, match="no such layer; got conv9, expected 0.0, 1.0, 3, 5"):
+    with pytest.raises(UserError, match=r"no such layer; got conv9, expected 0.0, 1.0, 3, 5"):
         net.prunable(dense_layers=["conv9"])
 
 

@@ -189,7 +189,7 @@ class Shared(nn.Module):
 
 
 def test_shared_weight_is_refused() -> None:
-    with pytest.raises(UserError, match="'conv.weight': weights are shared.*'conv' and 'conv_2'"):
+    with pytest.raises(UserError, match=r"'conv.weight': weights are shared.*'conv' and 'conv_2'"):
         trace_network(Shared(), (7, 5, 3))
 
 
@@ -220,7 +220,7 @@ def test_computed_weight_is_refused() -> None:
     ids=["channels", "control flow", "features", "fixed batch"],
 )
 def test_uncapturable_module_is_one_line(module: nn.Module) -> None:
-    with pytest.raises(UserError, match="torch.export cannot capture") as caught:
+    with pytest.raises(UserError, match=r"torch.export cannot capture") as caught:
         trace_network(module, (7, 5, 3))
     assert "\n" not in str(caught.value)
 
