@@ -67,13 +67,9 @@ def save_checkpoint(state: Checkpoint, path: Path) -> None:
         "quantized": state.quantized,
     }
     text = json.dumps(about, sort_keys=True)
-    metadata = {
-        "kind": _KIND,
-        "schema_version": str(SCHEMA_VERSION),
-        "about": text,
-        "sha256": _digest(tensors, text),
-    }
-    write_atomic(path, save(tensors, metadata=metadata))
+    header = {"schema_version": SCHEMA_VERSION, "about": text, "sha256": _digest(tensors, text)}
+    # One entry only: safetensors writes several in no fixed order.
+    write_atomic(path, save(tensors, metadata={_KIND: json.dumps(header)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -86,13 +82,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise _unreadable(path, "no such file", "train first, or give another run")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            _check_kind(path, metadata)
+            header = _header(path, file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise _unreadable(path, error, "restore the file, or train again") from error
-    text = metadata.get("about", "")
-    if metadata.get("sha256") != _digest(tensors, text):
+    text = str(header.get("about"))
+    if header.get("sha256") != _digest(tensors, text):
         raise _unreadable(path, "content that does not match its hash", "restore it or train again")
     about = json.loads(text)
     return Checkpoint(
@@ -107,18 +102,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _check_kind(path: Path, metadata: Mapping[str, str]) -> None:
-    if metadata.get("kind") != _KIND:
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
+    """Return the checkpoint's own header after checking kind and version; ValueError if damaged."""
+    if _KIND not in metadata:
         raise _unreadable(path, "another kind of file", "give a run's checkpoint.safetensors")
-    version = metadata.get("schema_version", "")
-    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+    header = json.loads(metadata[_KIND])
+    version = header.get("schema_version") if isinstance(header, dict) else None
+    if not isinstance(version, int):
+        raise ValueError("no schema version")
+    if version > SCHEMA_VERSION:
         raise UserError(
             str(path),
             "checkpoint of a newer version",
-            got=f"schema version {version or 'none'}",
+            got=f"schema version {version}",
             expected=f"at most {SCHEMA_VERSION}",
             action="Update nestnet",
         )
+    return dict(header)
 
 
 def _unreadable(path: Path, got: object, action: str) -> UserError:

@@ -162,7 +162,8 @@ Test accuracy, float / int8 (fake-quantized), of one nested network with four le
 dense network and four stand-alone sparse ones. Each row is one training run: {options.epochs}
 epochs (ramp, recovery, quantization-aware) from one dense pre-training of
 {options.pretrain_epochs}, groups 1x4, batch 128. A nested run trains two levels a step. s/epoch:
-wall time of a float epoch with the evaluation of its levels. Machine: {options.machine}. Date: {options.date}.
+wall time of a float epoch with the evaluation of its levels.
+Machine: {options.machine}. Date: {options.date}.
 
 {table(results)}
 

@@ -1,0 +1,187 @@
+"""A run that was killed, interrupted or spoilt continues to the same bytes or says why not."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import nestnet.train  # noqa: F401  (its module is patched below)
+from codegen.errors import UserError
+from nestnet import runs
+from nestnet.checkpoint import load_checkpoint
+from nestnet.config import TrainConfig, to_toml
+from nestnet.train import resume, train
+
+LOOP = sys.modules["nestnet.train"]
+CONFIG = TrainConfig(name="run", epochs=7, split=(0.3, 0.3, 0.2, 0.2), batch=256, seed=11)
+"""5 steps an epoch; 2 epochs warm-up, 2 ramp, 2 recovery, 1 quantized."""
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the code may catch it."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    torch.set_num_threads(1)
+    return train(CONFIG, tmp_path_factory.mktemp("whole"), quiet=True)
+
+
+def _assert_same(run: Path, whole: Path) -> None:
+    for name in (runs.CHECKPOINT, runs.MODEL):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    lines = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (folder / runs.METRICS).read_text().splitlines()
+        ]
+        for folder in (run, whole)
+    ]
+    assert lines[0] == lines[1]
+    assert not list(run.glob("*.partial"))
+
+
+def _raise_at_call(count: int, original: Callable[..., Any], error: BaseException) -> Any:
+    calls = 0
+
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == count:
+            raise error
+        return original(*args, **kwargs)
+
+    return patched
+
+
+@pytest.mark.parametrize(
+    ("function", "call"),
+    [
+        ("training_loss", 2),  # before the first checkpoint
+        ("training_loss", 13),  # in the middle of an epoch of the ramp
+        ("save_checkpoint", 4),  # the epoch's metrics are written, its checkpoint is not
+        ("start_quantization", 1),  # between two phases
+        ("training_loss", 32),  # in the quantization-aware phase
+        ("write_model", 1),  # after the last checkpoint
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_bytes(
+    function: str, call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(LOOP, function, _raise_at_call(call, getattr(LOOP, function), Killed()))
+        with pytest.raises(Killed):
+            train(CONFIG, tmp_path, quiet=True)
+    assert not (tmp_path / "run" / runs.MODEL).exists()
+    resume(tmp_path / "run", quiet=True)
+    _assert_same(tmp_path / "run", whole)
+
+
+def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
+    whole: Path, tmp_path: Path
+) -> None:
+    script = """
+import os, signal, sys
+import torch
+from pathlib import Path
+import nestnet.checkpoint
+from nestnet.config import from_toml
+from nestnet.train import train
+torch.set_num_threads(1)
+replace, calls = os.replace, 0
+def killing(source, target):
+    global calls
+    calls += str(target).endswith("checkpoint.safetensors")
+    if calls == 3:
+        with open(source, "r+b") as file:
+            file.truncate(1000)
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+nestnet.checkpoint.os.replace = killing
+train(from_toml(sys.argv[1], "test"), Path(sys.argv[2]), quiet=True)
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script, to_toml(CONFIG), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    run = tmp_path / "run"
+    assert load_checkpoint(run / runs.CHECKPOINT).epoch == 2
+    assert (run / f"{runs.CHECKPOINT}.partial").stat().st_size == 1000
+    resume(run, quiet=True)
+    _assert_same(run, whole)
+
+
+def test_resuming_a_finished_run_changes_nothing(whole: Path) -> None:
+    before = {path.name: path.read_bytes() for path in whole.iterdir()}
+    resume(whole, quiet=True)
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
+
+
+def test_ctrl_c_says_how_to_continue(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    with monkeypatch.context() as patch:
+        stopped = _raise_at_call(13, LOOP.training_loss, KeyboardInterrupt())
+        patch.setattr(LOOP, "training_loss", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(CONFIG, tmp_path)
+    assert f"nestnet train --resume {tmp_path / 'run'}" in capsys.readouterr().out
+    resume(tmp_path / "run", quiet=True)
+    _assert_same(tmp_path / "run", whole)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, original = 0, LOOP.training_loss
+
+    def spoilt(*args: Any) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        loss = original(*args)
+        return loss * math.nan if steps > 12 else loss
+
+    monkeypatch.setattr(LOOP, "training_loss", spoilt)
+    with pytest.raises(UserError, match="stopped being a number in epoch 3") as caught:
+        train(CONFIG, tmp_path, quiet=True)
+    assert "epoch 2 is kept" in str(caught.value)
+    state = load_checkpoint(tmp_path / "run" / runs.CHECKPOINT)
+    assert state.epoch == 2
+    assert all(bool(t.isfinite().all()) for t in state.network.values() if t.is_floating_point())
+
+
+def test_a_learning_rate_that_diverges_is_a_user_error(tmp_path: Path) -> None:
+    wild = TrainConfig(name="run", epochs=2, lr=1e20)
+    with pytest.raises(UserError, match="lower --lr"):
+        train(wild, tmp_path, quiet=True)
+
+
+def test_a_changed_configuration_does_not_resume(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in whole.iterdir():
+        (run / path.name).write_bytes(path.read_bytes())
+    text = (whole / runs.CONFIG).read_text()
+    assert "lr = 0.1\n" in text
+    (run / runs.CONFIG).write_text(text.replace("lr = 0.1\n", "lr = 1.0\n"))
+    with pytest.raises(UserError, match="not the configuration of the checkpoint"):
+        resume(run, quiet=True)

@@ -1,0 +1,55 @@
+"""Run folders: names, the newest run, and errors that list what there is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codegen.errors import UserError
+from nestnet import config, runs
+from nestnet.config import TrainConfig
+
+
+def test_names_count_up_and_hold_no_path(tmp_path: Path) -> None:
+    own = TrainConfig(model="some/where/my net.py:make")
+    created = [runs.create(own, tmp_path), runs.create(own, tmp_path)]
+    assert [run.name for run in created] == ["my-net-digits-1", "my-net-digits-2"]
+    assert config.load(created[1] / runs.CONFIG) == own
+
+
+def test_a_name_in_use_is_a_user_error(tmp_path: Path) -> None:
+    runs.create(TrainConfig(name="mine"), tmp_path)
+    with pytest.raises(UserError, match=r"exists already.*--resume"):
+        runs.create(TrainConfig(name="mine"), tmp_path)
+
+
+def test_a_root_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot create|exists already"):
+        runs.create(TrainConfig(), tmp_path / "file")
+
+
+def test_newest_is_by_start_and_may_ask_for_finished_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nestnet train"):
+        runs.newest(tmp_path)
+    for age, name in enumerate(["c", "a", "b"]):
+        run = runs.create(TrainConfig(name=name), tmp_path)
+        os.utime(run / runs.CONFIG, (1000 + age, 1000 + age))
+    (tmp_path / "a" / runs.MODEL).write_text("")
+    assert runs.newest(tmp_path).name == "a"
+    assert runs.newest(tmp_path, finished=False).name == "b"
+    (tmp_path / "a" / runs.MODEL).unlink()
+    with pytest.raises(UserError, match="no finished run"):
+        runs.newest(tmp_path)
+
+
+def test_find_takes_a_path_or_a_name_and_suggests(tmp_path: Path) -> None:
+    run = runs.create(TrainConfig(name="resnet8-first"), tmp_path)
+    assert runs.find("resnet8-first", tmp_path) == run
+    assert runs.find(str(run), tmp_path / "elsewhere") == run
+    with pytest.raises(UserError, match="Did you mean 'resnet8-first'"):
+        runs.find("resnet8-frist", tmp_path)
+    with pytest.raises(UserError, match="no such run"):
+        runs.find("x", tmp_path / "elsewhere")
