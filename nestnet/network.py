@@ -333,7 +333,8 @@ def predict(
 def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
     """Turn fake quantization on and set the activation ranges of all levels from ``images``.
 
-    Earlier ranges are forgotten; weights and batch norm stay as they are. Images: uint8, n, h, w, c.
+    Earlier ranges are forgotten; weights and batch norm stay as they are.
+    Images are uint8 (n, h, w, c).
     """
     net.set_quantize(True, bn_frozen=True)
     with _evaluation(net) as device:
