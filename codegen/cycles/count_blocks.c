@@ -54,7 +54,7 @@ extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id,
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
-extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -204,6 +204,14 @@ static void accessed(unsigned cpu, uint32_t info, uint64_t address, void *data)
     }
 }
 
+/* Size of a Thumb instruction from its first halfword. qemu_plugin_insn_size() counts the halfword after
+ * it too where QEMU looks ahead across a page (1 KB on these cores). */
+static uint64_t instruction_bytes(const struct qemu_plugin_insn *insn)
+{
+    const uint8_t *const code = qemu_plugin_insn_data(insn);
+    return code[1] >= 0xE8 ? 4 : 2;
+}
+
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
     (void)id;
@@ -220,7 +228,7 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     const size_t instructions = qemu_plugin_tb_n_insns(tb);
     uint64_t bytes = 0;
     for (size_t index = 0; index < instructions; index++) {
-        bytes += qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, index));
+        bytes += instruction_bytes(qemu_plugin_tb_get_insn(tb, index));
     }
     struct block *const block = find_or_add_block(address, bytes, instructions);
     qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, QEMU_PLUGIN_CB_NO_REGS, block);

@@ -121,3 +121,45 @@ def test_no_emulator_says_how_to_install(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="apt-get install qemu-system-arm"):
         qemu.run_elf(tmp_path / "x.elf", "mps2-an386", tmp_path, 1, tmp_path / "out")
+
+
+STRAIGHT_LINE = """
+#include "nn_port.h"
+
+__attribute__((naked, noinline)) static void straight(void)
+{
+    __asm__ volatile(".rept PAD\\nnop\\n.endr\\n"
+                     ".rept 700\\nadd.w r0, r0, #1\\n.endr\\n"
+                     "bx lr\\n");
+}
+
+int main(void)
+{
+    nn_mark_begin();
+    straight();
+    nn_mark_end();
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("pad", [1, 2, 3])
+def test_block_sizes_across_pages(tmp_path: Path, pad: int) -> None:
+    """QEMU reports the instruction before a page end too long; blocks must still add up."""
+    elf = compile_program(tmp_path, "qemu_m4", STRAIGHT_LINE.replace("PAD", str(pad)))
+    out = tmp_path / "counts.txt"
+    assert qemu.run_elf(elf, "mps2-an386", tmp_path, 1, out) == 0
+    straight = next(f for f in counts.functions(elf) if f.name == "straight")
+    size = 2 * pad + 4 * 700 + 2
+    blocks = [
+        block
+        for block in counts.read(out).blocks
+        if straight.address <= block.address < straight.address + size
+    ]
+    assert len(blocks) > 2, "the code crosses pages"
+    address = straight.address
+    for block in blocks:
+        assert block.address == address
+        address += block.size_bytes
+    assert address == straight.address + size
+    assert sum(block.instructions for block in blocks) == pad + 700 + 1
