@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,8 @@ class Storage:
     channels: int
     """Input channels of the patch buffer."""
 
-    def coefficients(self, group_size: int) -> cost.Coefficients:
-        """Return the cost table row of this storage."""
+    def tiles(self, group_size: int) -> Mapping[int, cost.TileCost]:
+        """Return the costs of this storage's tiles by output columns."""
         return cost.NESTED[group_size] if self.nested else cost.DENSE
 
 
@@ -36,7 +37,7 @@ def choose_storage(op: Conv2D | Linear, levels: int) -> Storage:
     """Return the cheaper correct storage of ``op``.
 
     A layer whose levels differ can only be nested: dense weights hold one level. Where all levels
-    are the same weights, exact bytes decide, then modelled cycles of one output column.
+    are the same weights, it is nested if that takes fewer bytes or fewer instructions a column.
     """
     if op.group_level is None:
         return _dense(op, levels, "the layer is dense at every level")
@@ -45,20 +46,21 @@ def choose_storage(op: Conv2D | Linear, levels: int) -> Storage:
         return as_nested
     as_dense = _dense(op, levels, "")
     nested_bytes, dense_bytes = as_nested.level_bytes[-1], as_dense.level_bytes[-1]
-    nested_cycles = _column_cycles(as_nested, op.group_size)
-    dense_cycles = _column_cycles(as_dense, op.group_size)
+    nested_work = _column_instructions(as_nested, op.group_size)
+    dense_work = _column_instructions(as_dense, op.group_size)
     text = (
-        f"all levels share one weight set; nested {nested_bytes} bytes and {nested_cycles:.0f} "
-        f"cycles a column, dense {dense_bytes} bytes and {dense_cycles:.0f}"
+        f"all levels share one weight set; nested {nested_bytes} bytes and {nested_work:.0f} "
+        f"modelled instructions a column, dense {dense_bytes} bytes and {dense_work:.0f}"
     )
-    if nested_bytes < dense_bytes or nested_cycles < dense_cycles:
+    if nested_bytes < dense_bytes or nested_work < dense_work:
         return _with_reason(as_nested, text)
     return _with_reason(as_dense, text)
 
 
-def _column_cycles(storage: Storage, group_size: int) -> float:
-    row = storage.coefficients(group_size)
-    return storage.units[-1] * (row.unit / 4 + row.unit_column)
+def _column_instructions(storage: Storage, group_size: int) -> float:
+    """Return the fewest instructions any tile spends on weights per output column."""
+    tiles = storage.tiles(group_size)
+    return storage.units[-1] * min(cost.unit / tile for tile, cost in tiles.items())
 
 
 def _with_reason(storage: Storage, reason: str) -> Storage:

@@ -1,83 +1,107 @@
 """A first cycle model: linear in groups, outputs and expanded elements.
 
 It ranks tiles and kernels and fills ``nn_level_info.cycles`` where nothing was counted. The
-coefficients are Cortex-M4 cycles with flash at zero wait states. Those of the convolutions are
-fitted to the pipeline-model estimates of a plain C prototype, 3x3, 16x16x32 -> 32 channels, groups
-1x4, 4 columns: 5.1 M cycles at density 100 %, 1.67 M at 30 %, 0.71 M at 10 % (this model gives
-5.07, 1.66 and 0.69). The others are instruction counts of straightforward loops. Expect errors of
-tens of per cent outside that layer; numbers from it are "modelled".
+coefficients are executed instructions on the emulated Cortex-M4 (DSP kernels, gcc 12 -O3), fitted
+to pairs of runs of a 3x3, 16x16x32 -> 32 layer at densities 100 % and 25 %, at 32 and 8 channels,
+and of single layers of the other operators; the softmax is an estimate. Cycles are instructions
+times one factor. Expect errors of tens of per cent away from those layers; numbers from this model
+are "modelled", never "measured".
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+CYCLES_PER_INSTRUCTION = 1.22
+"""Pipeline-model estimate of the scheduled 1x4 loop on a Cortex-M4: 4.27 M cycles for 3.50 M."""
 
 
 @dataclass(frozen=True)
-class Coefficients:
-    """Cycles of one kernel's parts."""
+class TileCost:
+    """Instructions of one output channel and tile."""
 
     unit: float
-    """Per stored unit (a group, or four dense weights) and tile, independent of P."""
-    unit_column: float
-    """Per unit and output column."""
-    tile: float
-    """Per tile and output channel: pointers, segment ends, tables."""
-    output: float
-    """Per output: requantize, clamp, store."""
-    expand: float
-    """Per int16 element written to the patch buffer."""
+    """Per stored unit: a group, or four dense weights."""
+    fixed: float
+    """Pointers, segment ends, tables, requantizing and storing the tile's outputs."""
 
 
-NESTED = {
-    4: Coefficients(5.0, 7.0, 40.0, 12.0, 2.0),
-    2: Coefficients(4.0, 3.5, 40.0, 12.0, 2.0),
-    1: Coefficients(5.0, 2.5, 40.0, 12.0, 2.0),
+NESTED: Mapping[int, Mapping[int, TileCost]] = {
+    4: {
+        1: TileCost(11.0, 23.5),
+        2: TileCost(15.0, 38.6),
+        3: TileCost(19.0, 46.3),
+        4: TileCost(23.0, 50.1),
+    },
+    2: {
+        1: TileCost(6.5, 28.1),
+        2: TileCost(8.5, 42.3),
+        3: TileCost(10.5, 51.2),
+        4: TileCost(12.4, 58.1),
+    },
+    1: {
+        1: TileCost(7.0, 21.8),
+        2: TileCost(10.0, 30.6),
+        3: TileCost(12.0, 37.2),
+        4: TileCost(13.0, 48.6),
+        5: TileCost(16.0, 45.2),
+        6: TileCost(18.0, 50.8),
+        7: TileCost(20.0, 52.7),
+        8: TileCost(21.0, 67.7),
+    },
 }
-"""By group size; the unit is one group."""
+"""By group size, then output columns P."""
 
-DENSE = Coefficients(3.0, 6.5, 36.0, 12.0, 2.0)
-"""The unit is four consecutive weights."""
+DENSE: Mapping[int, TileCost] = {
+    1: TileCost(8.0, 15.4),
+    2: TileCost(9.5, 22.0),
+    3: TileCost(18.5, 26.6),
+    4: TileCost(22.5, 30.3),
+}
+"""By output columns P; the unit is four consecutive weights. P = 2 keeps all in registers."""
 
-SEGMENT = 8.0
-"""Per level and tile of a nested layer: entering a segment."""
+DENSE_LINEAR = TileCost(6.0, 15.0)
+"""Four output channels share each input; nested linear layers cost what P = 1 costs."""
 
-RESIDUAL = 6.0
-"""Per output with a fused residual."""
+EXPAND_ELEMENT = 2.1
+"""Per int16 element written to the patch buffer."""
 
-LINEAR_UNIT = {4: 10.0, 2: 6.0, 1: 6.0}
-"""Nested linear layers, per group; one output column."""
+SEGMENT = 10.0
+"""Per level above the first and tile of a nested layer: entering another segment."""
 
-DENSE_LINEAR_UNIT = 7.0
-"""Dense linear layers, per four weights."""
-
-DEPTHWISE_MAC = 4.0
-GROUPED_MAC = 8.0
-ADD_ELEMENT = 9.0
+RESIDUAL_OUTPUT = 8.7
+DEPTHWISE_MAC = 5.9
+DEPTHWISE_OUTPUT = 11.0
+GROUPED_MAC = 4.3
+GROUPED_OUTPUT = 25.0
+ADD_ELEMENT = 12.0
 MAX_POOL_ELEMENT = 4.0
-AVG_POOL_ELEMENT = 4.0
+AVG_POOL_ELEMENT = 3.7
 SOFTMAX_CHANNEL = 30.0
-CMSIS_MAC = 2.3
-"""CMSIS-NN 3x3 convolution, 16x16x32 -> 32: 5.5 M cycles for 2.36 M multiply-accumulates."""
-CMSIS_ADD_ELEMENT = 81.0
-"""Instructions per element of its residual addition."""
+CMSIS_MAC = 1.94
+"""CMSIS-NN, 3x3, 16x16x32 -> 32: 4.58 M instructions for 2.36 M multiply-accumulates."""
 
 
-def tile_cycles(coefficients: Coefficients, units: float, tile: int) -> float:
-    """Return the cycles of one output channel and tile of ``tile`` columns."""
-    column = coefficients.unit + coefficients.unit_column * tile
-    return coefficients.tile + coefficients.output * tile + units * column
+def cycles(instructions: float) -> int:
+    """Return modelled cycles."""
+    return round(CYCLES_PER_INSTRUCTION * instructions)
 
 
-def best_tile(
-    coefficients: Coefficients, units_per_channel: float, out_w: int, largest: int
-) -> int:
-    """Return the tile P in 1..largest, at most ``out_w``, with the fewest cycles per row.
+def channel_instructions(cost: TileCost, units: float) -> float:
+    """Return the instructions of one output channel and tile that walks ``units``."""
+    return cost.fixed + cost.unit * units
+
+
+def best_tile(tiles: Mapping[int, TileCost], units_per_channel: float, out_w: int) -> int:
+    """Return the tile P of ``tiles``, at most ``out_w``, with the fewest instructions per row.
 
     A row takes ``ceil(out_w / P)`` tiles; the last one overlaps its neighbour where P does not
     divide the width, and its columns are computed twice. The larger of equals wins.
     """
-    def row_cycles(tile: int) -> float:
-        return -(-out_w // tile) * tile_cycles(coefficients, units_per_channel, tile)
 
-    return min(range(1, min(largest, out_w) + 1), key=lambda tile: (row_cycles(tile), -tile))
+    def rank(tile: int) -> tuple[float, int]:
+        count = -(-out_w // tile)
+        return count * channel_instructions(tiles[tile], units_per_channel), -tile
+
+    return min((tile for tile in tiles if tile <= out_w), key=rank)

@@ -29,10 +29,7 @@ Kernel = Literal[
     "cmsis_conv",
     "cmsis_depthwise_conv",
     "cmsis_linear",
-    "cmsis_add",
     "cmsis_max_pool",
-    "cmsis_avg_pool",
-    "cmsis_softmax",
 ]
 """The C function a layer calls: ``nn_<kernel>`` in ``firmware/kernels/<kernel>.h``, or for
 ``cmsis_*`` the function of the CMSIS-NN s8 API of the same purpose."""

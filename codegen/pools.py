@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from codegen import cost
 from codegen.ir import AvgPool, Graph, MaxPool, Shape
 from codegen.lowering import Draft
 from codegen.packed import Kernel, LevelCost
@@ -25,9 +26,9 @@ def check_pool(op: MaxPool | AvgPool, graph: Graph) -> Iterator[tuple[str, objec
 
 
 def lower_pool(op: MaxPool | AvgPool, graph: Graph, kernel: Kernel, per_element: float) -> Draft:
-    """Return the call of ``kernel``, at ``per_element`` cycles per window element."""
+    """Return the call of ``kernel``, at ``per_element`` instructions per window element."""
     before, after = graph.value(op.input).shape, graph.value(op.output).shape
-    cycles = round(prod(after) * prod(op.kernel) * per_element)
+    cycles = cost.cycles(prod(after) * prod(op.kernel) * per_element)
     return Draft(
         kernel=kernel,
         reason="the only kernel for this operator",

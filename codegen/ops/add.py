@@ -56,7 +56,7 @@ class AddRule(OpRule[Add]):
     def lower(self, op: Add, graph: Graph, target: Target) -> Draft:
         """Call ``nn_add``."""
         count = prod(graph.value(op.output).shape)
-        level_cost = LevelCost(0, round(count * cost.ADD_ELEMENT), 12)
+        level_cost = LevelCost(0, cost.cycles(count * cost.ADD_ELEMENT), 12)
         return Draft(
             kernel="add",
             reason="not fused: no convolution of its own produces this sum",

@@ -36,11 +36,6 @@ from codegen.window import (
     window_shape,
 )
 
-LARGEST_TILE = {4: 4, 2: 4, 1: 8}
-"""By group size; more columns than this spill registers."""
-
-LARGEST_DENSE_TILE = 4
-
 
 class Conv2DRule(OpRule[Conv2D]):
     """Shape, reference, checks and kernel choice of :class:`codegen.ir.Conv2D`."""
@@ -144,10 +139,8 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     levels = len(graph.levels)
     storage = choose_storage(op, levels)
     group = op.group_size if storage.nested else 1
-    row = storage.coefficients(group)
-    largest = LARGEST_TILE[group] if storage.nested else LARGEST_DENSE_TILE
     per_channel = storage.units[-1] / shape.out_c
-    tile = cost.best_tile(row, per_channel, shape.out_w, largest)
+    tile = cost.best_tile(storage.tiles(group), per_channel, shape.out_w)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
@@ -172,18 +165,17 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
 def _patch_cycles(
     op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int
 ) -> int:
-    row = storage.coefficients(op.group_size)
     per_channel = storage.units[level] / shape.out_c
     tiles = shape.out_h * -(-shape.out_w // tile)
-    channel = cost.tile_cycles(row, per_channel, tile)
+    channel = cost.channel_instructions(storage.tiles(op.group_size)[tile], per_channel)
     if storage.nested:
         channel += cost.SEGMENT * level
     if op.residual is not None:
-        channel += cost.RESIDUAL * tile
+        channel += cost.RESIDUAL_OUTPUT * tile
     padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
     rows = (shape.out_h - 1) * shape.stride_h + shape.kernel_h
-    expanded = rows * padded_w * storage.channels * row.expand
-    return round(tiles * shape.out_c * channel + expanded)
+    expanded = rows * padded_w * storage.channels * cost.EXPAND_ELEMENT
+    return cost.cycles(tiles * shape.out_c * channel + expanded)
 
 
 def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
@@ -199,9 +191,11 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         reason = f"{op.groups} groups of {shape.in_c // op.groups} input channels"
     align = 4 if weights.size % 4 == 0 else 1
     macs = kept_macs(op, shape.out_h * shape.out_w, 0)
-    per_mac = cost.DEPTHWISE_MAC if depthwise else cost.GROUPED_MAC
+    per_mac, per_output = cost.GROUPED_MAC, cost.GROUPED_OUTPUT
+    if depthwise:
+        per_mac, per_output = cost.DEPTHWISE_MAC, cost.DEPTHWISE_OUTPUT
     outputs = shape.out_h * shape.out_w * shape.out_c
-    cycles = round(macs * per_mac + outputs * cost.DENSE.output)
+    cycles = cost.cycles(macs * per_mac + outputs * per_output)
     costs = tuple(
         LevelCost(macs, cycles, weights.size + table_bytes(op, level, levels))
         for level in range(levels)
@@ -227,7 +221,7 @@ def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         weights = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
     macs = kept_macs(op, shape.out_h * shape.out_w, levels - 1)
     cost_of_level = LevelCost(
-        macs, round(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+        macs, cost.cycles(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
     )
     align = 4 if weights.size % 4 == 0 else 1
     return Draft(

@@ -65,14 +65,13 @@ class LinearRule(OpRule[Linear]):
         if isinstance(op.requant, TfliteRequant):
             return _lower_cmsis(op, graph, shape)
         storage = choose_storage(op, levels)
-        unit = cost.LINEAR_UNIT[op.group_size] if storage.nested else cost.DENSE_LINEAR_UNIT
-        row = storage.coefficients(op.group_size)
-        fixed = out_c * (row.tile + row.output) + in_c * row.expand
+        tile = cost.NESTED[op.group_size][1] if storage.nested else cost.DENSE_LINEAR
+        fixed = out_c * tile.fixed + in_c * cost.EXPAND_ELEMENT
         segment = out_c * cost.SEGMENT if storage.nested else 0.0
         costs = tuple(
             LevelCost(
                 macs=kept_macs(op, 1, level),
-                cycles=round(fixed + segment * level + storage.units[level] * unit),
+                cycles=cost.cycles(fixed + segment * level + storage.units[level] * tile.unit),
                 weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
             )
             for level in range(levels)
@@ -98,7 +97,7 @@ def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
     weights = level_weight(op, levels - 1)
     macs = kept_macs(op, 1, levels - 1)
     level_cost = LevelCost(
-        macs, round(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+        macs, cost.cycles(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
     )
     align = 4 if weights.size % 4 == 0 else 1
     return Draft(

@@ -53,7 +53,7 @@ class SoftmaxRule(OpRule[Softmax]):
 
     def lower(self, op: Softmax, graph: Graph, target: Target) -> Draft:
         """Call ``nn_softmax``."""
-        cycles = round(prod(graph.value(op.input).shape) * cost.SOFTMAX_CHANNEL)
+        cycles = cost.cycles(prod(graph.value(op.input).shape) * cost.SOFTMAX_CHANNEL)
         return Draft(
             kernel="softmax",
             reason="the only kernel for this operator",

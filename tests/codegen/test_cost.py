@@ -1,0 +1,50 @@
+"""The cycle model reproduces the instruction counts it was fitted to, and ranks tiles sensibly."""
+
+from __future__ import annotations
+
+import pytest
+
+from codegen import cost
+from codegen.pack import lower
+from codegen.synthetic import conv_layer_graph
+
+# (group or None for dense, density) -> executed instructions on the emulated Cortex-M4.
+COUNTED = {
+    (4, 1.0): 3_515_504,
+    (4, 0.25): 971_888,
+    (2, 1.0): 3_810_416,
+    (2, 0.25): 1_057_952,
+    (1, 1.0): 6_284_016,
+    (1, 0.25): 1_639_152,
+    (None, 1.0): 2_920_846,
+}
+
+
+@pytest.mark.parametrize(("group", "density"), COUNTED)
+def test_counted_layers_are_within_two_per_cent(group: int | None, density: float) -> None:
+    counted = COUNTED[group, density]
+    densities = None if group is None else (density * 0.9995, 1.0)
+    graph = conv_layer_graph(16, 16, 32, 32, group=group or 1, densities=densities)
+    (layer,) = lower(graph).layers
+    modelled = layer.levels[0].cycles / cost.CYCLES_PER_INSTRUCTION
+    print(f"group {group} density {density}: counted {counted}, modelled {modelled:.0f}")
+    assert modelled == pytest.approx(counted, rel=0.02)
+
+
+@pytest.mark.parametrize("tiles", [*cost.NESTED.values(), cost.DENSE])
+@pytest.mark.parametrize("out_w", [1, 2, 3, 4, 5, 6, 7, 13, 16, 31])
+@pytest.mark.parametrize("units", [1, 18, 288])
+def test_the_best_tile_is_the_cheapest_that_fits(
+    tiles: dict[int, cost.TileCost], out_w: int, units: int
+) -> None:
+    def row(tile: int) -> float:
+        return -(-out_w // tile) * (tiles[tile].fixed + tiles[tile].unit * units)
+
+    best = cost.best_tile(tiles, units, out_w)
+    assert best <= out_w
+    assert all(row(best) <= row(tile) for tile in tiles if tile <= out_w)
+
+
+def test_wide_maps_take_the_scheduled_tiles() -> None:
+    assert [cost.best_tile(cost.NESTED[group], 50, 16) for group in (4, 2, 1)] == [4, 4, 8]
+    assert cost.best_tile(cost.DENSE, 50, 16) == 2
