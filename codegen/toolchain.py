@@ -83,6 +83,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     info = read_info(project)
     board = boards.load(info.board)
     find("cc" if board.is_host else "arm-none-eabi-gcc")
+    _check_cmsis(info, variables or {})
     command = [find("make"), "-C", str(project), f"-j{os.cpu_count() or 1}", "--output-sync"]
     command += [f"{name}={value}" for name, value in (variables or {}).items()]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -92,6 +93,21 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     data = {"board": board.id, "elf": FIRMWARE_ELF, **asdict(measured)}
     (project / SIZES_JSON).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     return Built(project, info, board, measured)
+
+
+def _check_cmsis(info: ProjectInfo, variables: Mapping[str, str]) -> None:
+    """Refuse to build calls of CMSIS-NN without knowing where it is."""
+    if not any(layer.kernel.startswith("cmsis_") for layer in info.layers):
+        return
+    for name in ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB"):
+        if not (variables.get(name) or os.environ.get(name)):
+            raise UserError(
+                name,
+                "not set, but the project calls CMSIS-NN",
+                got="nothing",
+                expected="the folder of arm_nnfunctions.h, and the CMSIS-NN library",
+                action="Set CMSIS_NN_INCLUDE and CMSIS_NN_LIB in the environment",
+            )
 
 
 def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:

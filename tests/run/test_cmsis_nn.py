@@ -1,0 +1,79 @@
+"""The CMSIS-NN flavour, linked against a plain-C double of the functions it calls."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codegen import board, pack, project, report, toolchain
+from codegen.errors import UserError
+from codegen.graph_builder import GraphBuilder
+from codegen.ir import Graph, MaxPool
+from codegen.synthetic import random_graph, random_images
+
+from .conftest import SHA256, need_tools
+
+DOUBLE = Path(__file__).parent / "cmsis_nn"
+
+
+def mixed_graph() -> Graph:
+    """Return a network with a layer for each CMSIS-NN function, and a nested layer between."""
+    net = GraphBuilder((11, 13, 3), 3, 5, "mixed")
+    stem = net.conv("input", 8, (3, 5), stride=(2, 1), padding=(1, 2, 1, 2))
+    nested = net.conv(
+        stem, 8, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.4, 0.7), residual=stem
+    )
+    depthwise = net.conv(nested, 8, (3, 3), padding=(1, 1, 1, 1), groups=8)
+    pointwise = net.conv(depthwise, 7, (1, 1), relu=False)
+    pooled = net.pool(pointwise, MaxPool, (3, 2), (2, 3), (1, 0, 0, 1))
+    net.linear(pooled, 10)
+    return net.graph()
+
+
+def variables(folder: Path, board_id: str) -> dict[str, str]:
+    """Compile the double for a board; return the Make variables that point to it."""
+    target = board.load(board_id).core
+    compiler = "cc" if board_id == "host" else "arm-none-eabi-gcc"
+    command = [compiler, *target.cpu_flags, *target.fpu_flags, "-std=c11", "-O2", "-Wall"]
+    command += ["-Wextra", "-Werror", "-c", str(DOUBLE / "arm_nn_double.c"), "-o", "double.o"]
+    subprocess.run(command, cwd=folder, check=True)
+    return {"CMSIS_NN_INCLUDE": str(DOUBLE), "CMSIS_NN_LIB": str(folder / "double.o")}
+
+
+@pytest.mark.parametrize("board_id", ["host", "qemu_m4", "qemu_m7"])
+@pytest.mark.parametrize("graph", [mixed_graph(), random_graph(31, blocks=6)], ids=["mixed", "31"])
+def test_cmsis_flavour_equals_the_reference(tmp_path: Path, board_id: str, graph: Graph) -> None:
+    need_tools(board_id)
+    folder = project.write(graph, SHA256, board.load(board_id), tmp_path / "out", "cmsis-nn")
+    built = toolchain.build(folder, variables(tmp_path, board_id))
+    images = random_images(graph, 4, seed=2)
+    made = report.compare(built, graph, images, None, range(len(graph.levels)))
+    assert made.kernels == "cmsis-nn"
+    assert made.bit_exact, "\n".join(map(str, made.differences))
+
+
+def test_every_function_is_called(tmp_path: Path) -> None:
+    kernels = {layer.kernel for layer in pack.lower(mixed_graph(), kernels="cmsis-nn").layers}
+    assert kernels == {
+        "cmsis_conv",
+        "nested_conv",
+        "cmsis_depthwise_conv",
+        "cmsis_max_pool",
+        "cmsis_linear",
+    }
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_tools("host")
+    for name in ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB"):
+        monkeypatch.delenv(name, raising=False)
+    folder = project.write(
+        mixed_graph(), SHA256, board.load("host"), tmp_path / "out", kernels="cmsis-nn"
+    )
+    with pytest.raises(UserError, match="Set CMSIS_NN_INCLUDE and CMSIS_NN_LIB"):
+        toolchain.build(folder)
+    monkeypatch.setenv("CMSIS_NN_INCLUDE", str(DOUBLE))
+    with pytest.raises(UserError, match="CMSIS_NN_LIB: not set"):
+        toolchain.build(folder)
