@@ -18,13 +18,13 @@ NN_INLINE void nn_dense_rows(const nn_window_shape *s, const nn_requant *r, cons
 NN_INLINE void nn_dense_linear(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                                const int8_t *weights, const int8_t *in, int8_t *out, int16_t *scratch)
 {
-    int32_t oc = 0;
+    const int32_t by_4 = s->out_c & ~3;
     nn_expand(in, s->in_c, r->in_zero_point, scratch);
     nn_fill_zero(scratch + s->in_c, nn_round_up(s->in_c, 4) - s->in_c);
-    for (; oc + 4 <= s->out_c; oc += 4) {
+    for (int32_t oc = 0; oc < by_4; oc += 4) {
         nn_dense_rows(s, r, l, 4, oc, weights, scratch, out);
     }
-    for (; oc < s->out_c; oc++) {
+    for (int32_t oc = by_4; oc < s->out_c; oc++) {
         nn_dense_rows(s, r, l, 1, oc, weights, scratch, out);
     }
 }
