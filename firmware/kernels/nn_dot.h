@@ -18,6 +18,11 @@
 NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step, const int8_t *weights,
                       const int16_t *patch, int32_t acc[NN_DOT_MAX]);
 
+/* Do nn_dot's work if this machine has a hand-scheduled loop for the arguments; returns whether it did. */
+NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
+                          const int8_t *weights, const int16_t *patch, int32_t acc[NN_DOT_MAX]);
+
+#include "nn_dot_fast.h"
 #include "nn_dot_body.h"
 
 #endif

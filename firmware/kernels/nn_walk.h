@@ -46,6 +46,11 @@
 NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
                        const int16_t *patch, int32_t acc[NN_TILE_MAX]);
 
+/* Do nn_walk's work if this machine has a hand-scheduled loop for the arguments; returns whether it did. */
+NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
+                           const int16_t *patch, int32_t acc[NN_TILE_MAX]);
+
+#include "nn_walk_fast.h"
 #include "nn_walk_body.h"
 
 #endif

@@ -1,6 +1,6 @@
 """Print executed instructions of the kernels on the emulated Cortex-M4.
 
-Usage: PYTHONPATH=. python tests/firmware/bench.py
+Usage: python -m tests.firmware.bench
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from cases import Case, nested, weighted
-from oracle import Shape
-from rig import run_m4
+from tests.firmware.cases import Case, nested, weighted
+from tests.firmware.oracle import Shape
+from tests.firmware.rig import run_m4
 
-from cases import compare
+from tests.firmware.cases import compare
 
 LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)

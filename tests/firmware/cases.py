@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from oracle import (
+from tests.firmware.oracle import (
     NEVER,
     Array,
     Requant,
@@ -142,7 +142,9 @@ def make_tables(
     largest = float(np.clip(wanted / 2**shift, 1, 32767))
     multiplier = (largest * rng.uniform(0.2, 1.0, (levels, out_c))).astype(np.int64)
     multiplier *= np.where(rng.random((levels, out_c)) < 0.2, -1, 1)
-    low, high = (-128, 127) if plain else ((-128, 127), (-128, 61), (-37, 127), (-5, 40))[rng.integers(4)]
+    low, high = (
+        (-128, 127) if plain else ((-128, 127), (-128, 61), (-37, 127), (-5, 40))[rng.integers(4)]
+    )
     r = Requant(
         in_zero_point=zero_point,
         multiplier_shift=shift,

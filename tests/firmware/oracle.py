@@ -50,9 +50,7 @@ def windows(x: Array, s: Shape, fill: int) -> Array:
     """Return the windows of ``x`` (h, w, c) as (out_h, out_w, kernel_h, kernel_w, c)."""
     bottom = max(0, (s.out_h - 1) * s.stride_h + s.kernel_h - s.pad_top - s.in_h)
     right = max(0, (s.out_w - 1) * s.stride_w + s.kernel_w - s.pad_left - s.in_w)
-    padded = np.pad(
-        x, ((s.pad_top, bottom), (s.pad_left, right), (0, 0)), constant_values=fill
-    )
+    padded = np.pad(x, ((s.pad_top, bottom), (s.pad_left, right), (0, 0)), constant_values=fill)
     rows = np.arange(s.out_h)[:, None] * s.stride_h + np.arange(s.kernel_h)
     columns = np.arange(s.out_w)[:, None] * s.stride_w + np.arange(s.kernel_w)
     return padded[rows[:, None, :, None], columns[None, :, None, :]]
@@ -94,7 +92,9 @@ def requantize(
     return np.clip(t >> r.fraction_bits, r.act_min, r.act_max)
 
 
-def add(a: Array, b: Array, m0: int, m1: int, offset: int, shift: int, low: int, high: int) -> Array:
+def add(
+    a: Array, b: Array, m0: int, m1: int, offset: int, shift: int, low: int, high: int
+) -> Array:
     """Elementwise sum."""
     return np.clip((a * m0 + b * m1 + offset) >> shift, low, high)
 

@@ -2,7 +2,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "nn_dot_fast.h"
 
 /* Four elements of column p; row j of the weights times every column. */
 #define NN_DOT_COLUMN(p)                        \

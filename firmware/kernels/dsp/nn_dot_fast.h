@@ -67,7 +67,6 @@
 
 /* clang-format on */
 
-/* Do nn_dot's work if there is a loop for this tile and distances; returns whether it did. */
 NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
                           const int8_t *weights, const int16_t *patch, int32_t acc[NN_DOT_MAX])
 {

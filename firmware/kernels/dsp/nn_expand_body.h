@@ -16,28 +16,29 @@ NN_INLINE void nn_expand(const int8_t *in, int32_t count, int32_t zero_point, in
 {
     const uint32_t low = (uint32_t)-zero_point & 0xFFFFu;
     const uint32_t offset = low | (low << 16);
-    int32_t i = 0;
-    for (; i + 8 <= count; i += 8) {
+    const int32_t by_8 = count & ~7;
+    const int32_t by_4 = count & ~3;
+    for (int32_t i = 0; i < by_8; i += 8) {
         const uint32_t first = nn_load_quad(in + i);
         const uint32_t second = nn_load_quad(in + i + 4);
         nn_expand_quad(first, offset, out + i);
         nn_expand_quad(second, offset, out + i + 4);
     }
-    for (; i + 4 <= count; i += 4) {
-        nn_expand_quad(nn_load_quad(in + i), offset, out + i);
+    if (by_4 > by_8) {
+        nn_expand_quad(nn_load_quad(in + by_8), offset, out + by_8);
     }
-    for (; i < count; i++) {
+    for (int32_t i = by_4; i < count; i++) {
         out[i] = (int16_t)(in[i] - zero_point);
     }
 }
 
 NN_INLINE void nn_fill_zero(int16_t *out, int32_t count)
 {
-    int32_t i = 0;
-    for (; i + 2 <= count; i += 2) {
+    const int32_t by_2 = count & ~1;
+    for (int32_t i = 0; i < by_2; i += 2) {
         nn_store_pair(out + i, 0);
     }
-    if (i < count) {
-        out[i] = 0;
+    if (by_2 < count) {
+        out[by_2] = 0;
     }
 }

@@ -3,8 +3,6 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "nn_walk_fast.h"
-
 /* One segment. */
 NN_INLINE void nn_walk_segment(int32_t group, int32_t tile, int32_t step, nn_stream *cursor,
                                const int16_t *patch, int32_t acc[NN_TILE_MAX])

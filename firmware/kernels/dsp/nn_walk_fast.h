@@ -141,7 +141,6 @@
             NN_ACC8, NN_TEMP1)
 /* clang-format on */
 
-/* Do nn_walk's work if there is a loop for this group, tile and step; returns whether it did. */
 NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
                            const int16_t *patch, int32_t acc[NN_TILE_MAX])
 {

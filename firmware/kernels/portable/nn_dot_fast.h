@@ -1,4 +1,4 @@
-/* nn_dot_fast.h (portable) - no hand-scheduled loops; what they do stands in dsp/nn_dot_fast.h.
+/* nn_dot_fast.h (portable) - no hand-scheduled loops.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

@@ -1,4 +1,4 @@
-/* nn_walk_fast.h (portable) - no hand-scheduled loops; what they do stands in dsp/nn_walk_fast.h.
+/* nn_walk_fast.h (portable) - no hand-scheduled loops.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

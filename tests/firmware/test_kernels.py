@@ -1,0 +1,168 @@
+"""Kernels against a NumPy oracle, bit for bit: portable and DSP bodies, host and emulated core."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
+from tests.firmware.oracle import NEVER, Shape
+from tests.firmware.rig import SANITIZERS, run_host, run_m4
+
+SEED = 20240601
+
+# Odd on purpose: primes, 1, widths below and not divisible by a tile, stride beyond the kernel,
+# asymmetric padding (bottom and right follow from the output extents), padding wider than the map.
+CONVOLUTIONS = (
+    Shape(5, 7, 3, 5, 7, 5, 3, 3, 1, 1, 1, 1),
+    Shape(7, 5, 5, 4, 3, 7, 3, 3, 2, 2, 1, 1),
+    Shape(7, 11, 6, 4, 6, 3, 3, 3, 2, 2, 0, 0),
+    Shape(1, 13, 7, 1, 13, 11, 1, 1, 1, 1, 0, 0),
+    Shape(4, 17, 1, 4, 17, 2, 3, 5, 1, 1, 1, 2),
+    Shape(5, 3, 13, 5, 3, 4, 5, 1, 1, 1, 2, 0),
+    Shape(9, 9, 4, 3, 3, 5, 2, 2, 3, 3, 0, 0),
+    Shape(3, 3, 8, 1, 1, 3, 3, 3, 1, 1, 0, 0),
+    Shape(2, 2, 5, 4, 6, 3, 5, 7, 1, 1, 3, 5),
+    Shape(6, 10, 9, 5, 8, 2, 3, 3, 1, 1, 1, 0),
+)
+
+
+def nested_cases(rng: np.random.Generator) -> list[Case]:
+    """Nested convolutions and linear layers: all groups, all tiles, three levels."""
+    cases = []
+    densities = (0.1, 0.35, 0.8)
+    for index, s in enumerate(CONVOLUTIONS):
+        for group in (1, 2, 4):
+            tile = 1 + (index + 3 * group) % min(8 if group == 1 else 5, s.out_w)
+            residual = (index + group) % 2 == 0
+            cases.append(nested(rng, s, group, tile, densities, residual=residual))
+    wide = Shape(2, 19, 5, 2, 19, 3, 3, 3, 1, 1, 1, 1)
+    for group, tiles in ((1, range(1, 9)), (2, range(1, 6)), (4, range(1, 6))):
+        cases += [nested(rng, wide, group, tile, densities) for tile in tiles]
+    for group in (1, 2, 4):
+        cases.append(nested(rng, Shape(1, 1, 37, 1, 1, 11), group, 1, densities, linear=True))
+        cases.append(nested(rng, Shape(1, 1, 1, 1, 1, 1), group, 1, (1.0,), linear=True))
+    return cases
+
+
+def corner_cases(rng: np.random.Generator) -> list[Case]:
+    """Empty segments and levels, gaps that need dummies, offsets out of a load's reach, plain."""
+    cases = []
+    for group in (1, 2, 4):
+        # 601 channels: single groups far apart, and level 1 empty in most rows.
+        s = Shape(2, 4, 601, 2, 4, 3, 1, 1, 1, 1)
+        level_map = np.full((3, 1, 1, -(-601 // group)), NEVER, np.int64)
+        level_map[0, 0, 0, -1] = 0
+        level_map[1, 0, 0, 128] = 2
+        level_map[1, 0, 0, 127] = 0
+        level_map[2, 0, 0, 149] = 1
+        cases.append(nested(rng, s, group, 4, (0.0, 0.1, 0.2), level_map=level_map))
+        nothing = np.full((3, 1, 1, -(-601 // group)), NEVER, np.int64)
+        cases.append(nested(rng, s, group, 3, (0.0, 0.0), level_map=nothing))
+        # Columns 2 * 3 * 420 elements apart: beyond 4095 bytes from the third on.
+        far = Shape(3, 8, 419, 1, 3, 2, 3, 3, 2, 2, 0, 0)
+        cases.append(nested(rng, far, group, 3, (0.2, 0.5)))
+        cases.append(nested(rng, far, group, 2, (0.2, 0.5)))
+        usual = Shape(5, 9, 8, 5, 9, 6, 3, 3, 1, 1, 1, 1)
+        cases.append(nested(rng, usual, group, 4, (0.25, 1.0), plain=True, residual=True))
+    far = Shape(3, 8, 419, 1, 3, 3, 3, 3, 2, 2, 0, 0)
+    cases.append(weighted(rng, "DENSE_CONV", far, tile=2))
+    cases.append(weighted(rng, "DENSE_LINEAR", Shape(1, 1, 1601, 1, 1, 5)))
+    return cases
+
+
+def dense_cases(rng: np.random.Generator) -> list[Case]:
+    """Dense, grouped and depthwise convolutions and linear layers."""
+    cases = []
+    for index, s in enumerate(CONVOLUTIONS):
+        for tile in range(1, min(4, s.out_w) + 1):
+            residual = (index + tile) % 2 == 0
+            cases.append(weighted(rng, "DENSE_CONV", s, tile=tile, residual=residual, levels=2))
+        c = s.in_c
+        same = Shape(*(s.in_h, s.in_w, c, s.out_h, s.out_w, c, s.kernel_h, s.kernel_w),
+                     *(s.stride_h, s.stride_w, s.pad_top, s.pad_left))  # fmt: skip
+        cases.append(weighted(rng, "DEPTHWISE_CONV", same, groups=c, levels=2))
+    for c in (4, 8, 16, 23):
+        for stride in (1, 2):
+            out = -(-9 // stride)
+            s = Shape(9, 9, c, out, out, c, 3, 3, stride, stride, 1, 1)
+            cases.append(weighted(rng, "DEPTHWISE_CONV", s, groups=c, plain=c == 8))
+    grouped = Shape(5, 7, 6, 5, 7, 9, 3, 3, 1, 1, 1, 1)
+    cases.append(weighted(rng, "GROUPED_CONV", grouped, groups=3, residual=True, levels=2))
+    cases.append(weighted(rng, "GROUPED_CONV", Shape(4, 4, 3, 2, 2, 6, 3, 3, 2, 2, 1, 1), groups=3))
+    for count, out in ((1, 1), (13, 7), (64, 10), (100, 3)):
+        cases.append(weighted(rng, "DENSE_LINEAR", Shape(1, 1, count, 1, 1, out), levels=2))
+    return cases
+
+
+def elementwise_cases(rng: np.random.Generator) -> list[Case]:
+    """Additions, pools and softmax."""
+    cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
+    for kind in ("MAX_POOL", "AVG_POOL"):
+        for c in (1, 3, 4, 8, 13):
+            cases.append(pool(rng, kind, Shape(7, 5, c, 3, 2, c, 3, 2, 2, 2, 0, 0)))
+            cases.append(pool(rng, kind, Shape(5, 7, c, 5, 7, c, 3, 3, 1, 1, 1, 1)))
+            cases.append(pool(rng, kind, Shape(8, 8, c, 1, 1, c, 8, 8, 1, 1, 0, 0)))
+            cases.append(pool(rng, kind, Shape(9, 9, c, 2, 2, c, 2, 2, 5, 5, 0, 0)))
+        # More elements than 16-bit halves can add up.
+        cases.append(pool(rng, kind, Shape(17, 19, 5, 1, 1, 5, 17, 19)))
+        cases.append(pool(rng, kind, Shape(64, 64, 1, 1, 1, 1, 64, 64)))
+    cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
+    return cases
+
+
+FAMILIES: dict[str, Callable[[np.random.Generator], list[Case]]] = {
+    "nested": nested_cases,
+    "corner": corner_cases,
+    "dense": dense_cases,
+    "elementwise": elementwise_cases,
+}
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def cases(request: pytest.FixtureRequest) -> list[Case]:
+    """Return one family of cases, the same in every test."""
+    return FAMILIES[request.param](np.random.default_rng(SEED))
+
+
+@pytest.mark.parametrize("kind", ["portable", "dsp-on-host"])
+def test_host_matches_oracle(cases: list[Case], kind: str, tmp_path: Path) -> None:
+    outputs = run_host(cases, tmp_path, kind, "gcc", ("-O1", "-fsanitize=address"))
+    wrong = compare(cases, outputs)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("kind", ["portable", "dsp-on-host"])
+def test_host_without_undefined_behaviour(cases: list[Case], kind: str, tmp_path: Path) -> None:
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    some = cases[::3]
+    wrong = compare(some, run_host(some, tmp_path, kind, "clang", ("-O0", *SANITIZERS)))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_m4_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
+    wrong = compare(cases, run_m4(cases, tmp_path, measure=False).outputs)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimize"), [("dsp", "-O0"), ("dsp", "-Og"), ("portable", "-O2")]
+)
+def test_m4_with_other_flags(cases: list[Case], kind: str, optimize: str, tmp_path: Path) -> None:
+    some = cases[1::3]
+    wrong = compare(some, run_m4(some, tmp_path, kind, optimize, measure=False).outputs)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_compare_notices_one_wrong_output(tmp_path: Path) -> None:
+    case = addition(np.random.default_rng(SEED), 16)
+    good = case.runs[0].expected.astype(np.int8)
+    assert compare([case], good.tobytes()) == []
+    bad = good.copy()
+    bad[5] ^= 1
+    (line,) = compare([case], bad.tobytes())
+    assert f"first at (5,): got {bad[5]}, expected {good[5]}" in line
