@@ -11,6 +11,7 @@ from codegen.bench import EMULATOR, Bench, measure
 from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
 from codegen.report import Report
+from codegen.runners.progress import Progress
 from codegen.toolchain import Built
 
 
@@ -54,6 +55,7 @@ def run(
     out: Path | None = None,
     kernels: str = "nestnet",
     variables: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Run int8 ``images`` (n, h, w, c) on a board at each level and compare with the reference.
 
@@ -65,7 +67,7 @@ def run(
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
     built = build(prepare(nestfile_path, board_id, out, kernels), variables)
-    return report.compare(built, graph, images, labels, chosen)
+    return report.compare(built, graph, images, labels, chosen, progress)
 
 
 def bench(

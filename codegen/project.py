@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,6 +69,11 @@ class ProjectInfo:
     weights_bytes: int
     levels: tuple[LevelFacts, ...]
     layers: tuple[LayerFacts, ...]
+
+    @property
+    def output_bytes(self) -> int:
+        """Return the bytes of one output."""
+        return prod(self.output_shape)
 
 
 def generate(nestfile_path: Path, board_id: str, out_dir: Path, kernels: str = "nestnet") -> Path:

@@ -12,6 +12,7 @@ from codegen import pack, reference, runners
 from codegen.ir import Graph, Int8Array
 from codegen.packed import Packed
 from codegen.runners import RunResult
+from codegen.runners.progress import Progress
 from codegen.sizes import Sizes
 from codegen.toolchain import Built
 
@@ -97,17 +98,22 @@ def compare(
     images: Int8Array,
     labels: Sequence[int] | None,
     levels: Sequence[int],
+    progress: Progress | None = None,
 ) -> Report:
     """Run ``images`` (n, h, w, c) on the project's board and on the reference.
 
-    ``graph`` must be the one the project was generated from.
+    ``graph`` must be the one the project was generated from; ``progress`` is told how far it is.
 
     Raises:
         UserError: the machine is missing or the program failed.
     """
     packed = pack.lower(graph, kernels=built.info.kernels)
-    result = runners.run(built, images, levels)
-    expected = [reference.run(packed.graph, images, level) for level in levels]
+    result = runners.run(built, images, levels, progress=progress)
+    expected = []
+    for position, level in enumerate(levels):
+        expected.append(reference.run(packed.graph, images, level))
+        if progress is not None:
+            progress("reference", (position + 1) * len(images), len(levels) * len(images))
     differences = []
     for position, level in enumerate(levels):
         wrong = (result.outputs[position] != expected[position]).reshape(len(images), -1)

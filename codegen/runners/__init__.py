@@ -11,6 +11,7 @@ from codegen.cycles import counts
 from codegen.cycles.counts import Counts
 from codegen.ir import Int8Array
 from codegen.runners import host, protocol, pyocd, qemu
+from codegen.runners.progress import Progress, watch
 from codegen.toolchain import Built
 
 Execute = Callable[[Built, Path, int, Mapping[str, int]], Counts | None]
@@ -52,11 +53,13 @@ def run(
     images: Int8Array,
     levels: Sequence[int],
     memory: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Run int8 ``images`` (n, h, w, c) at each of ``levels``.
 
     ``memory`` describes caches the emulator shall simulate
     (:func:`codegen.cycles.memory.plugin_arguments`); other machines ignore it.
+    ``progress`` is called from another thread while the machine runs.
 
     Raises:
         UserError: the machine is missing, or the program failed; the message has its status.
@@ -64,7 +67,9 @@ def run(
     with tempfile.TemporaryDirectory(prefix="nestnet-run-") as name:
         folder = Path(name)
         protocol.write_request(folder, images, levels)
-        recorded = _EXECUTE[built.board.runner](built, folder, len(levels), memory or {})
+        inferences = len(images) * len(levels)
+        with watch(folder / protocol.OUTPUTS, built.info.output_bytes, inferences, progress):
+            recorded = _EXECUTE[built.board.runner](built, folder, len(levels), memory or {})
         answer = protocol.read_answer(folder, built.info, len(images), levels)
     layers = {layer.c_name for layer in built.info.layers}
     by_function: dict[str, tuple[float, ...]] = {}

@@ -236,7 +236,9 @@ def test_flow_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     path.parent.mkdir(parents=True)
     nestfile.save(graph, path)
     images = random_images(graph, 3, seed=9)
-    made = flow.run(path, "qemu_m4", images, [0, 1, 2])
+    seen: list[tuple[str, int, int]] = []
+    made = flow.run(path, "qemu_m4", images, [0, 1, 2], progress=lambda *state: seen.append(state))
+    assert ("device", 6, 6) in seen and seen[-2:] == [("reference", 3, 6), ("reference", 6, 6)]
     assert made.bit_exact and made.graph_sha256 == nestfile.file_sha256(path)
     folder = tmp_path / "build" / "first-qemu_m4"
     stamp = (folder / "build/runner.elf").stat().st_mtime_ns
