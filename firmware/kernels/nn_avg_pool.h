@@ -21,6 +21,21 @@ NN_INLINE int8_t nn_avg_of_sum(const nn_window_shape *s, int32_t zero_point, int
     return (int8_t)nn_ssat8_asr(zero_point + ((sum * reciprocal + (1 << 21)) >> 22), 0);
 }
 
+/* The mean of channel ch in the window whose corner lies at row top, column left. */
+NN_INLINE int8_t nn_avg_of_window(const nn_window_shape *s, int32_t zero_point, int32_t top, int32_t left,
+                                  int32_t ch, const int8_t *in)
+{
+    const int32_t iy_end = nn_min(s->in_h, top + s->kernel_h);
+    const int32_t ix_end = nn_min(s->in_w, left + s->kernel_w);
+    int32_t sum = 0;
+    for (int32_t iy = nn_max(0, top); iy < iy_end; iy++) {
+        for (int32_t ix = nn_max(0, left); ix < ix_end; ix++) {
+            sum += in[(iy * s->in_w + ix) * s->in_c + ch] - zero_point;
+        }
+    }
+    return nn_avg_of_sum(s, zero_point, sum);
+}
+
 #include "nn_avg_pool_body.h"
 
 #endif

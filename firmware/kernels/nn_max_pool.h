@@ -12,6 +12,21 @@
  * padding. in and out must not overlap. Cannot fail. */
 NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *out);
 
+/* The largest element of channel ch in the window whose corner lies at row top, column left. */
+NN_INLINE int8_t nn_max_of_window(const nn_window_shape *s, int32_t top, int32_t left, int32_t ch,
+                                  const int8_t *in)
+{
+    const int32_t iy_end = nn_min(s->in_h, top + s->kernel_h);
+    const int32_t ix_end = nn_min(s->in_w, left + s->kernel_w);
+    int32_t largest = -128;
+    for (int32_t iy = nn_max(0, top); iy < iy_end; iy++) {
+        for (int32_t ix = nn_max(0, left); ix < ix_end; ix++) {
+            largest = nn_max(largest, in[(iy * s->in_w + ix) * s->in_c + ch]);
+        }
+    }
+    return (int8_t)largest;
+}
+
 #include "nn_max_pool_body.h"
 
 #endif

@@ -1,4 +1,4 @@
-"""Print executed instructions of the kernels on the emulated Cortex-M4.
+"""Measure executed instructions of the kernels on the emulated Cortex-M4 (gcc -O3).
 
 Usage: python -m tests.firmware.bench
 """
@@ -9,37 +9,78 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from tests.firmware.cases import Case, nested, weighted
+
+from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
 from tests.firmware.oracle import Shape
 from tests.firmware.rig import run_m4
-
-from tests.firmware.cases import compare
 
 LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)
 
 
-def layer_cases() -> list[Case]:
-    """Return the 3x3, 16x16x32 to 32 layer of the table in DESIGN.md, in every variant."""
+def nested_layers() -> dict[str, Case]:
+    """Return the 3x3, 16x16x32 to 32 layer of DESIGN.md's table at one level, by name."""
     rng = np.random.default_rng(1)
-    cases = []
-    for group, tile in ((4, 4), (2, 4), (1, 8)):
-        cases += [nested(rng, LAYER, group, tile, (density,), plain=True) for density in DENSITIES]
-    cases += [weighted(rng, "DENSE_CONV", LAYER, tile=tile, plain=True) for tile in (1, 2, 3, 4)]
-    depthwise = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
-    cases.append(weighted(rng, "DEPTHWISE_CONV", depthwise, groups=32, plain=True))
-    return cases
+    return {
+        f"nested {LAYER.kernel_h}x{LAYER.kernel_w} G={group} P={tile} {100 * density:g} %": nested(
+            rng, LAYER, group, tile, (density,), plain=True
+        )
+        for group, tile in ((4, 4), (2, 4), (1, 8))
+        for density in DENSITIES
+    }
+
+
+def other_layers() -> dict[str, Case]:
+    """Return one typical layer of every other kernel, by name."""
+    rng = np.random.default_rng(2)
+    pointwise = Shape(1, 256, 32, 1, 256, 32)
+    first = Shape(32, 32, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1)
+    depthwise_2 = Shape(16, 16, 32, 8, 8, 32, 3, 3, 2, 2, 0, 0)
+    linear = Shape(1, 1, 256, 1, 1, 64)
+    return {
+        "dense 3x3 P=2": weighted(rng, "DENSE_CONV", LAYER, tile=2, plain=True),
+        "dense 3x3 P=1": weighted(rng, "DENSE_CONV", LAYER, tile=1, plain=True),
+        "dense 3x3 P=4": weighted(rng, "DENSE_CONV", LAYER, tile=4, plain=True),
+        "dense 1x1 32->32 P=2": weighted(rng, "DENSE_CONV", pointwise, tile=2, plain=True),
+        "dense 3x3 32x32x3->16 P=2": weighted(rng, "DENSE_CONV", first, tile=2, plain=True),
+        "nested 1x1 G=4 P=4 25 %": nested(rng, pointwise, 4, 4, (0.25,), plain=True),
+        "nested 4 levels G=4 P=4 50 %": nested(rng, LAYER, 4, 4, (0.1, 0.2, 0.3, 0.5), plain=True),
+        "nested + residual G=4 P=4 25 %": nested(
+            rng, LAYER, 4, 4, (0.25,), plain=True, residual=True
+        ),
+        "depthwise 3x3 16x16x32": weighted(rng, "DEPTHWISE_CONV", LAYER, groups=32, plain=True),
+        "depthwise 3x3 stride 2": weighted(
+            rng, "DEPTHWISE_CONV", depthwise_2, groups=32, plain=True
+        ),
+        "dense linear 256->64": weighted(rng, "DENSE_LINEAR", linear, plain=True),
+        "nested linear G=4 25 %": nested(rng, linear, 4, 1, (0.25,), linear=True, plain=True),
+        "add 8192": addition(rng, 8192),
+        "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
+        "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
+        "softmax 10": soft(rng, 1, 10),
+    }
+
+
+def measure(layers: dict[str, Case], folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return executed instructions per level of each layer.
+
+    Raises:
+        AssertionError: an output is wrong.
+    """
+    cases = list(layers.values())
+    result = run_m4(cases, folder)
+    wrong = compare(cases, result.outputs)
+    assert not wrong, "\n".join(wrong)
+    counts = iter(result.instructions)
+    return {name: tuple(next(counts) for _ in case.runs) for name, case in layers.items()}
 
 
 def main() -> None:
     """Measure and print."""
-    cases = layer_cases()
+    layers = {**nested_layers(), **other_layers()}
     with tempfile.TemporaryDirectory() as folder:
-        result = run_m4(cases, Path(folder))
-    for line in compare(cases, result.outputs):
-        print("WRONG", line)
-    for case, instructions in zip(cases, result.instructions, strict=True):
-        print(f"{instructions:>10,}  {case.name[:60]}")
+        for name, counts in measure(layers, Path(folder)).items():
+            print(f"{name:34}", *(f"{count:>10,}" for count in counts))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from tests.firmware.oracle import (
     NEVER,
     Array,
@@ -254,7 +255,7 @@ def weighted(
     levels: int = 1,
     plain: bool = False,
 ) -> Case:
-    """Return a dense layer; ``kind`` is DENSE_CONV, DENSE_LINEAR, DEPTHWISE_CONV or GROUPED_CONV."""
+    """Return a dense layer; ``kind`` names its macro in harness.c."""
     x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
     weight = np.maximum(int8(rng, s.out_c, s.kernel_h, s.kernel_w, s.in_c // groups), -127)
     acc = accumulate(x, weight, s, zero_point, groups)

@@ -6,9 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.firmware.cases import Case, write
-
 from codegen.cycles import counts, plugin
+from tests.firmware.cases import Case, write
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parents[1] / "firmware"

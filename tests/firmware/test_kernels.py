@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
 from tests.firmware.oracle import NEVER, Shape
 from tests.firmware.rig import SANITIZERS, run_host, run_m4

@@ -10,13 +10,7 @@ NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const i
             const int32_t top = oy * s->stride_h - s->pad_top;
             const int32_t left = ox * s->stride_w - s->pad_left;
             for (int32_t ch = 0; ch < s->out_c; ch++) {
-                int32_t sum = 0;
-                for (int32_t iy = nn_max(0, top); iy < nn_min(s->in_h, top + s->kernel_h); iy++) {
-                    for (int32_t ix = nn_max(0, left); ix < nn_min(s->in_w, left + s->kernel_w); ix++) {
-                        sum += in[(iy * s->in_w + ix) * s->in_c + ch] - zero_point;
-                    }
-                }
-                *out++ = nn_avg_of_sum(s, zero_point, sum);
+                *out++ = nn_avg_of_window(s, zero_point, top, left, ch, in);
             }
         }
     }

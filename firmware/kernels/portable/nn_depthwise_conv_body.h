@@ -10,17 +10,8 @@ NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, 
         for (int32_t ox = 0; ox < s->out_w; ox++) {
             const int32_t top = oy * s->stride_h - s->pad_top;
             const int32_t left = ox * s->stride_w - s->pad_left;
-            const int32_t ky_end = nn_min(s->kernel_h, s->in_h - top);
-            const int32_t kx_end = nn_min(s->kernel_w, s->in_w - left);
             for (int32_t ch = 0; ch < s->out_c; ch++) {
-                int32_t acc = 0;
-                for (int32_t ky = nn_max(0, -top); ky < ky_end; ky++) {
-                    for (int32_t kx = nn_max(0, -left); kx < kx_end; kx++) {
-                        const int32_t x =
-                            in[((top + ky) * s->in_w + left + kx) * s->in_c + ch] - r->in_zero_point;
-                        acc += weights[(ky * s->kernel_w + kx) * s->out_c + ch] * x;
-                    }
-                }
+                const int32_t acc = nn_depthwise_dot(s, r->in_zero_point, top, left, ch, weights, in);
                 *out++ = nn_requantize(r, l, nn_channel_at(r, l, ch), acc, NULL);
             }
         }

@@ -10,13 +10,7 @@ NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *o
             const int32_t top = oy * s->stride_h - s->pad_top;
             const int32_t left = ox * s->stride_w - s->pad_left;
             for (int32_t ch = 0; ch < s->out_c; ch++) {
-                int32_t largest = -128;
-                for (int32_t iy = nn_max(0, top); iy < nn_min(s->in_h, top + s->kernel_h); iy++) {
-                    for (int32_t ix = nn_max(0, left); ix < nn_min(s->in_w, left + s->kernel_w); ix++) {
-                        largest = nn_max(largest, in[(iy * s->in_w + ix) * s->in_c + ch]);
-                    }
-                }
-                *out++ = (int8_t)largest;
+                *out++ = nn_max_of_window(s, top, left, ch, in);
             }
         }
     }
