@@ -393,10 +393,15 @@ def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
         ) from error
 
 
-def main() -> None:
-    """Run the command line; a user's mistake ends in one message and exit code 2."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; a user's mistake ends in one message and exit code 2.
+
+    Args:
+        arguments: what follows the command's name; by default those of this process.
+    """
     try:
-        code = typer.main.get_command(app).main(prog_name="nestnet", standalone_mode=False)
+        command = typer.main.get_command(app)
+        code = command.main(arguments, prog_name="nestnet", standalone_mode=False)
     except UserError as error:
         print(error, file=sys.stderr)
         code = EXIT_CODE

@@ -1,0 +1,253 @@
+"""The command line: help, bad input of every kind, results as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.repo.conftest import Done, Here, nestnet
+
+COMMANDS = ["train", "codegen", "build", "run", "bench", "models", "datasets", "boards", "info"]
+FORM = re.compile(r"^.+: .+; got .*, expected .*\. .+\.$", re.S)
+
+
+def test_help_is_one_screen_and_shows_the_flow(tmp_path: Path) -> None:
+    done = nestnet("--help", folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.count("\n") <= 40
+    positions = [done.stdout.index(f"nestnet {c}") for c in ("train", "codegen", "build", "run")]
+    assert positions == sorted(positions)
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}\b", done.stdout, flags=re.M), command
+    assert nestnet(folder=tmp_path).stdout == done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, here: Here, tmp_path: Path) -> None:
+    done = here(command, "--help")
+    assert done.returncode == 0
+    assert f"nestnet {command}" in done.stdout
+
+
+BAD_ARGUMENTS: list[tuple[str, str]] = [
+    ("trian", r"no such command; got 'trian'.*bench \| boards.*Did you mean 'train'"),
+    ("--bogus", r"no such option; got '--bogus', expected --help \| --version"),
+    ("train --epoch 3", r"no such option; got '--epoch'.*Did you mean '--epochs'"),
+    ("run --bord host", r"no such option.*--board.*Did you mean '--board'"),
+    ("train extra", r"got .*extra"),
+    ("train --levels four", r"--levels"),
+    ("train --levels", r"--levels"),
+    ("info", r"Missing argument"),
+    ("train --model resnet9", r"unknown model; got 'resnet9', expected one of .*resnet8"),
+    ("train --model nothere.py:make", r"model file does not exist"),
+    ("train --dataset digitz", r"no such data set; got 'digitz', expected cifar10 \| digits"),
+    ("train --dataset folder", r"--data: .*got nothing"),
+    ("train --dataset folder --data nowhere", r"nowhere: no such file or directory"),
+    ("train --dataset cifar10", r"not part of any dependency"),
+    ("train --data x", r"no such file or directory"),
+    ("train --levels 0", r"no such number of levels; got 0, expected 1\.\.8"),
+    ("train --levels 3 --sparsity 0.9,0.5", r"--levels: differs .*got 3, expected 2"),
+    ("train --sparsity 1.2", r"sparsity: not a share of pruned weights; got 1\.2"),
+    ("train --sparsity=-0.1", r"not a share of pruned weights"),
+    ("train --sparsity 0.5,0.9", r"not strictly nested; got 0\.5, 0\.9.*Try 0\.9, 0\.5"),
+    ("train --sparsity 0.5,0.5", r"not strictly nested"),
+    ("train --sparsity high", r"not a list of numbers"),
+    ("train --sparsity nan", r"sparsity"),
+    ("train --sparsity 0.9999,0.9998,0.9997,0.9996", r"group"),
+    ("train --group 4x1", r"1x1 \| 1x2 \| 1x4"),
+    ("train --routing sheel", r"shared \| shell.*Did you mean 'shell'"),
+    ("train --allocation x", r"global \| uniform"),
+    ("train --device gpu", r"auto \| cpu \| cuda"),
+    ("train --augment x", r"auto \| crop \| flip-crop \| none"),
+    ("train --epochs 0", r"epochs.*at least 1"),
+    ("train --batch 1", r"batch.*at least 2"),
+    ("train --lr 0", r"lr.*above 0"),
+    ("train --lr nan", r"lr"),
+    ("train --seed=-1", r"seed"),
+    ("train --resize 32", r"--resize: not a size; got '32', expected HEIGHTxWIDTH"),
+    ("train --resize 0x8", r"at least 1"),
+    ("train --resize 9000x8", r"1\.\.4096"),
+    ("train --name a/b", r"name"),
+    ("train --config nowhere.toml", r"nowhere\.toml: cannot read the configuration"),
+    ("train --resume nowhere", r"no such run"),
+    ("train --resume nowhere --lr 0.1", r"got --lr, expected no other flag"),
+    ("train --init-from nowhere", r"nowhere"),
+    ("codegen", r"unknown board; got '', expected one of host, qemu_m4"),
+    ("codegen --board stm32f8", r"got 'stm32f8', expected one of .*stm32f7"),
+    ("codegen --board host --run nowhere", r"--run: no such run"),
+    ("codegen --board host --run nowhere.nestnet", r"nowhere\.nestnet"),
+    ("build", r"no generated project.*nestnet codegen --board"),
+    ("build --out nowhere", r"nowhere"),
+    ("run --images 0", r"no finished run|--images"),
+    ("run --board qemu_m5", r"no finished run|unknown board"),
+    ("bench --board qemu_m5", r"no finished run|unknown board"),
+    ("info nowhere", r"nowhere: not something of nestnet; got nothing there"),
+    ("models --json /proc/nothing/x.json", r"cannot write the result"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_ARGUMENTS, ids=[b[0] for b in BAD_ARGUMENTS])
+def test_bad_arguments(line: str, message: str, here: Here, tmp_path: Path) -> None:
+    """Run in an empty folder: one message of the fixed form, exit code 2, nothing written."""
+    done = here(*line.split(" "))
+    _check(done, message)
+    assert not list(tmp_path.iterdir()), "a refused command must leave nothing behind"
+
+
+def _check(done: Done, message: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert FORM.match(done.stderr.strip()), done.stderr
+    assert re.search(message, done.stderr, flags=re.S), done.stderr
+
+
+def _damage(path: Path, change: Callable[[bytes], bytes]) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+def _flip(content: bytes) -> bytes:
+    middle = len(content) * 3 // 4
+    return content[:middle] + bytes([content[middle] ^ 0x55]) + content[middle + 1 :]
+
+
+@pytest.fixture
+def copy(workspace: Path, tmp_path: Path) -> Path:
+    """Return a folder with a finished run to damage."""
+    shutil.copytree(workspace / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("change", [_flip, lambda c: c[:-100], lambda c: c[:10], lambda c: b""],
+                         ids=["flipped", "cut", "stub", "empty"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("model.nestnet", "codegen --board host"),
+        ("model.nestnet", "run --board host"),
+        ("model.nestnet", "info runs/net-digits-1/model.nestnet"),
+        ("checkpoint.safetensors", "info runs/net-digits-1/checkpoint.safetensors"),
+        ("checkpoint.safetensors", "train --resume net-digits-1"),
+    ],
+)
+def test_damaged_files(
+    change: Callable[[bytes], bytes], name: str, line: str, copy: Path, here: Here
+) -> None:
+    _damage(copy / "runs/net-digits-1" / name, change)
+    _check(here(*line.split(" ")), re.escape(name))
+    assert not (copy / "build").exists()
+
+
+def test_newer_network_file(copy: Path, here: Here) -> None:
+    from codegen import nestfile
+
+    path = copy / "runs/net-digits-1/model.nestnet"
+    content = path.read_bytes()
+    newer = content.replace(b'schema_version\\":1', b'schema_version\\":9')
+    assert newer != content
+    digits = re.search(rb'content_sha256\\":\\"([0-9a-f]{64})', newer)
+    assert digits is not None
+    import hashlib
+
+    blank = newer.replace(digits[1], b"0" * 64)
+    path.write_bytes(blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1))
+    assert nestfile.SCHEMA_VERSION < 9
+    _check(here("codegen", "--board", "host"), r"newer .*schema version 9")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t + "epoch = 3\n", r"unknown key.*Did you mean 'epochs'"),
+        (lambda t: re.sub(r"seed = .*\n", "", t), r"missing key; got no seed"),
+        (lambda t: t.replace("batch = 256", 'batch = "big"'), r"batch"),
+        (lambda t: t + "===", r"not a TOML file"),
+        (lambda t: t.replace("batch = 256", "batch = 128"), r"configuration of the checkpoint"),
+    ],
+    ids=["unknown", "missing", "type", "syntax", "changed"],
+)
+def test_damaged_configuration(
+    change: Callable[[str], str], message: str, copy: Path, here: Here
+) -> None:
+    path = copy / "runs/net-digits-1/config.toml"
+    text = path.read_text()
+    assert change(text) != text
+    path.write_text(change(text))
+    _check(here("train", "--resume", "net-digits-1"), message)
+
+
+def test_out_folder_that_is_not_ours(copy: Path, here: Here) -> None:
+    precious = copy / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("do not lose")
+    line = "codegen --board host --out precious"
+    _check(here(*line.split()), r"precious: the output folder is not ours")
+    assert [p.name for p in precious.iterdir()] == ["thesis.txt"]
+
+
+def test_existing_run_name(copy: Path, here: Here) -> None:
+    line = "train --epochs 1 --name net-digits-1"
+    _check(here(*line.split()), r"the run exists already")
+
+
+@pytest.mark.parametrize("board", ["stm32f7", "qemu_m4"])
+def test_missing_tools_say_how_to_install_them(
+    board: str, copy: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    done = here("run", "--board", board, "--images", "1")
+    _check(done, r"is not installed.*apt-get install")
+
+
+def test_levels_out_of_range(copy: Path, here: Here) -> None:
+    for levels in ("0,2", "9", "x"):
+        line = f"run --board host --images 1 --levels {levels}"
+        _check(here(*line.split()), r"levels: ")
+
+
+def test_run_writes_the_schema_of_the_demo(copy: Path, here: Here) -> None:
+    done = nestnet(
+        *["run", "--board", "host", "--images", "3", "--json", "out/r.json"], folder=copy
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((copy / "out/r.json").read_text())
+    assert {"levels", "weights_bytes", "arena_bytes", "elf"} <= set(report)
+    assert [level["level"] for level in report["levels"]] == [0, 1]
+    for level in report["levels"]:
+        assert {
+            "level", "sparsity", "accuracy_float", "accuracy_reference", "accuracy_device",
+            "bit_exact", "images", "instructions", "flash_bytes", "ram_bytes",
+        } <= set(level)  # fmt: skip
+        assert level["bit_exact"] is True
+        assert level["images"] == 3
+    assert here("info", "out/r.json").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["models", "datasets", "boards"])
+def test_lists_as_json(command: str, here: Here, tmp_path: Path) -> None:
+    done = here(command, "--json", "list.json")
+    assert done.returncode == 0
+    for name in json.loads((tmp_path / "list.json").read_text()):
+        assert name in done.stdout
+
+
+def test_info_explains_every_file_of_a_run(copy: Path, here: Here) -> None:
+    run = copy / "runs/net-digits-1"
+    kinds = {
+        run: "training run",
+        run / "model.nestnet": "integer network",
+        run / "checkpoint.safetensors": "training checkpoint",
+        run / "config.toml": "training configuration",
+    }
+    for path, kind in kinds.items():
+        done = here("info", path, "--json", "info.json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads((copy / "info.json").read_text())["kind"] == kind
+    assert here("codegen", "--board", "host").returncode == 0
+    done = here("info", "build/net-digits-1-host")
+    assert "generated C project" in done.stdout
+    assert here("info", run / "metrics.jsonl").returncode == 2
