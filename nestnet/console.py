@@ -10,8 +10,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from nestnet.config import Phase, TrainConfig
 
-_SHARE_COLUMN = TextColumn("{task.percentage:>3.0f}%")
-
 
 class PhaseLine:
     """Progress of one phase, steps as the unit; use as a context manager."""
@@ -24,9 +22,8 @@ class PhaseLine:
         self._loss = float("nan")
         self._progress = Progress(
             TextColumn("{task.fields[phase]:9s}"),
-            BarColumn(bar_width=20),
-            _SHARE_COLUMN,
-            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=14),
+            TextColumn("{task.fields[epoch]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[result]}"),
             console=console,
@@ -58,15 +55,15 @@ class PhaseLine:
         """Count one training step."""
         self._progress.advance(self._task)
 
-    def epoch(self, loss: float, levels: Sequence[int], accuracies: Sequence[float]) -> None:
-        """Show an epoch's mean loss and the accuracy of each level that was evaluated."""
+    def epoch(self, loss: float, accuracies: Sequence[float]) -> None:
+        """Show an epoch's mean loss and the accuracies of the evaluated levels, sparsest first."""
         self._done += 1
         shown = min(self._done + 1, self._phase.epochs)
         self._progress.update(
             self._task,
             completed=self._done * self._steps,
             epoch=f"{shown}/{self._phase.epochs}",
-            result=f"loss {loss:.3f}  {level_text(levels, accuracies)}",
+            result=f"loss {loss:.3f}  {' '.join(f'{a:.1%}' for a in accuracies)}",
         )
 
 
@@ -76,7 +73,8 @@ def level_text(levels: Sequence[int], accuracies: Sequence[float]) -> str:
 
 
 def plan_text(config: TrainConfig, model: str) -> str:
-    """Return the line printed before training: what is trained and how the epochs are split."""
+    """Return what is printed before training: what is trained and how the epochs are split."""
     split = ", ".join(f"{phase.name} {phase.epochs}" for phase in config.phases())
     levels = " / ".join(f"{sparsity:.0%}" for sparsity in config.sparsity)
-    return f"{model} on {config.dataset}: sparsity {levels}, groups {config.group}; epochs: {split}"
+    what = f"{model} on {config.dataset}, sparsity {levels}, groups {config.group}"
+    return f"{what}\nepochs: {split}; test accuracy shown"

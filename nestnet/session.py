@@ -54,6 +54,12 @@ class Session:
     quantized: bool = False
 
     @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates of one dense forward pass over a batch."""
+        layers = self.network.weighted().values()
+        return self.train.batch * sum(layer.weight.numel() * layer.positions for layer in layers)
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width, channels of an image."""
         height, width, channels = self.train.images.shape[1:]

@@ -24,7 +24,7 @@ from nestnet.evaluate import accuracies
 from nestnet.losses import levels_of_step, training_loss
 from nestnet.modelfile import write_model
 from nestnet.norms import refresh_statistics, spread_densest, start_quantization
-from nestnet.precision import mixed_precision
+from nestnet.precision import mixed_precision, suitable_threads
 from nestnet.session import Session, named_after, prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
@@ -53,7 +53,8 @@ def train(
     config = named_after(config, module)
     session = prepare(config, quiet, module)
     run = runs.create(config, root) if session.processes.leads else root
-    return _train(session, Path(distributed.agree(str(run))), first_epoch=0)
+    run = Path(distributed.agree(str(run)))
+    return _train(session, run, first_epoch=0)
 
 
 def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -> Path:
@@ -81,36 +82,40 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
 
 
 def _train(session: Session, run: Path, first_epoch: int) -> Path:
-    """Run the epochs from ``first_epoch`` on, then write the model file."""
+    """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue."""
     session.console.print(plan_text(session.config, session.model))
     if session.processes.leads:
         _drop_metrics(run / runs.METRICS, first_epoch)
     try:
-        for phase in session.config.phases():
-            first = max(phase.first, first_epoch)
-            if first >= phase.last:
-                continue
-            if first == phase.first:
-                _enter(session, phase.name)
-            line = PhaseLine(phase, first - phase.first, session.train.steps, session.console)
-            with line:
-                for epoch in range(first, phase.last):
-                    started = time.perf_counter()
-                    loss = _train_epoch(session, phase, epoch, line, run)
-                    levels = _trained_levels(session, phase.name)
-                    amp = session.amp and not session.quantized
-                    found = accuracies(session.network, session.test, levels, amp)
-                    line.epoch(loss, levels, found)
-                    if session.processes.leads:
-                        seconds = time.perf_counter() - started
-                        _record(session, run, phase.name, epoch, loss, levels, found, seconds)
-                        _save(session, run, epoch + 1)
-        return _finish(session, run)
+        with suitable_threads(session.macs_per_step):
+            for phase in session.config.phases():
+                if phase.last > first_epoch:
+                    _train_phase(session, phase, max(phase.first, first_epoch), run)
+            return _finish(session, run)
     except KeyboardInterrupt:
-        session.console.print(f"Interrupted. To continue: nestnet train --resume {run}")
+        text = f"Interrupted. To continue: nestnet train --resume {run}"
+        session.console.print(text, soft_wrap=True)
         raise
     finally:
         distributed.leave()
+
+
+def _train_phase(session: Session, phase: Phase, first: int, run: Path) -> None:
+    """Train ``phase`` from epoch ``first`` on; record and save every epoch."""
+    if first == phase.first:
+        _enter(session, phase.name)
+    with PhaseLine(phase, first - phase.first, session.train.steps, session.console) as line:
+        for epoch in range(first, phase.last):
+            started = time.perf_counter()
+            loss = _train_epoch(session, phase, epoch, line, run)
+            levels = _trained_levels(session, phase.name)
+            amp = session.amp and not session.quantized
+            found = accuracies(session.network, session.test, levels, amp)
+            line.epoch(loss, found)
+            if session.processes.leads:
+                seconds = time.perf_counter() - started
+                _record(session, run, phase.name, epoch, loss, levels, found, seconds)
+                _save(session, run, epoch + 1)
 
 
 def _enter(session: Session, phase: str) -> None:

@@ -138,7 +138,6 @@ def test_ctrl_c_says_how_to_continue(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
     with monkeypatch.context() as patch:
         stopped = _raise_at_call(13, LOOP.training_loss, KeyboardInterrupt())
         patch.setattr(LOOP, "training_loss", stopped)

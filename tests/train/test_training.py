@@ -19,6 +19,7 @@ from nestnet.config import TrainConfig
 from nestnet.levels import check_nested
 from nestnet.losses import training_loss
 from nestnet.network import NestedNet
+from nestnet.precision import suitable_threads
 from nestnet.session import default_model, prepare
 
 SHORT = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2))
@@ -234,6 +235,19 @@ def test_nest_quantize_export_for_an_own_loop(group: str, tmp_path: Path) -> Non
 def test_default_model_follows_the_image_size() -> None:
     assert default_model((8, 8, 1)) == "digits_cnn"
     assert default_model((32, 32, 3)) == "resnet8"
+
+
+def test_small_networks_run_on_one_thread_and_large_ones_keep_theirs() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    digits = prepare(SHORT, quiet=True)
+    assert digits.macs_per_step == 128 * (64 * 9 * 16 + 16 * 9 * 32 * (16 + 32 + 32) + 320)
+    with suitable_threads(digits.macs_per_step):
+        assert torch.get_num_threads() == 1
+    with suitable_threads(128 * 12_500_000):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(before)
 
 
 def test_weight_decay_spares_norms_and_biases() -> None:
