@@ -2,7 +2,7 @@
 # make test     install what is missing, then run every test and check
 # make setup    install only: system packages (Debian, Ubuntu) and .venv
 # make format   rewrite Python and C sources in the project's format
-# make results  repeat the measurements under docs/results/ (hours)
+# make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
 # make clean    remove what the other targets made, .venv and runs/ excepted
 
 VENV := .venv
@@ -40,6 +40,11 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+results: setup
+	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }
+	$(BIN)/python docs/results/routing.py --data "$(CIFAR10)" --date "$$(date +%F)" \
+	    --machine "$$(nproc) cores of $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 
 setup: system $(VENV)/installed
 
