@@ -69,7 +69,8 @@ NN_INLINE int8_t nn_requantize(const nn_requant *r, const nn_requant_level *l, n
 {
     int32_t t = nn_smmlar(nn_shift_left(acc, r->pre_shift), channel.multiplier, channel.bias);
     if (residual != NULL) {
-        t += ((*residual - r->residual_zero_point) * l->residual_multiplier + (1 << 15)) >> 16;
+        const int32_t offset = (1 << 15) - r->residual_zero_point * l->residual_multiplier;
+        t += (offset + *residual * l->residual_multiplier) >> 16;
     }
     return nn_shift_clamp(t, r->fraction_bits, r->act_min, r->act_max);
 }

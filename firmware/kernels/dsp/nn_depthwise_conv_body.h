@@ -46,6 +46,7 @@ NN_INLINE void nn_depthwise_four(const nn_window_shape *s, const nn_requant *r, 
     const uint32_t low = (uint32_t)-r->in_zero_point & 0xFFFFu;
     const uint32_t offset = low | (low << 16);
     int32_t acc[8] = {0};
+    NN_KEEP_LOOP
     for (int32_t ky = window.ky; ky < window.ky_end; ky++) {
         const int8_t *x = in + ((window.top + ky) * s->in_w + window.left + window.kx) * s->in_c + ch;
         const int8_t *w = weights + (ky * s->kernel_w + window.kx) * s->out_c + ch;

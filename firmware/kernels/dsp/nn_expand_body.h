@@ -18,6 +18,7 @@ NN_INLINE void nn_expand(const int8_t *in, int32_t count, int32_t zero_point, in
     const uint32_t offset = low | (low << 16);
     const int32_t by_8 = count & ~7;
     const int32_t by_4 = count & ~3;
+    NN_KEEP_LOOP
     for (int32_t i = 0; i < by_8; i += 8) {
         const uint32_t first = nn_load_quad(in + i);
         const uint32_t second = nn_load_quad(in + i + 4);

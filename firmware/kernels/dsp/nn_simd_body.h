@@ -7,6 +7,8 @@
  */
 #include <arm_acle.h>
 
+#define NN_KEEP_LOOP _Pragma("GCC unroll 1")
+
 NN_INLINE int32_t nn_smlad(uint32_t x, uint32_t y, int32_t acc)
 {
     return __smlad((int16x2_t)x, (int16x2_t)y, acc);

@@ -39,12 +39,12 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
             const int32_t output = (oy * s->out_w + ox) * s->out_c;
             const int16_t *patch = base + ox * step;
             const int8_t *tile_residual = residual == NULL ? NULL : residual + output;
-            int32_t oc = 0;
-            for (; oc + 2 <= s->out_c; oc += 2) {
+            const int32_t by_2 = s->out_c & ~1;
+            for (int32_t oc = 0; oc < by_2; oc += 2) {
                 nn_dense_tile(s, r, &tables, 2, tile, oc, weights, patch, tile_residual, out + output);
             }
-            if (oc < s->out_c) {
-                nn_dense_tile(s, r, &tables, 1, tile, oc, weights, patch, tile_residual, out + output);
+            if (by_2 < s->out_c) {
+                nn_dense_tile(s, r, &tables, 1, tile, by_2, weights, patch, tile_residual, out + output);
             }
         }
     }

@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
+#define NN_KEEP_LOOP
+
 NN_INLINE int32_t nn_low_half(uint32_t pair)
 {
     return (int16_t)(uint16_t)(pair & 0xFFFFu);
