@@ -1,0 +1,71 @@
+"""Executed instructions of the kernels: the bars of the design, and no regression."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.firmware import bench
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
+    reason="needs arm-none-eabi-gcc and qemu-system-arm",
+)
+
+# 3x3, 16x16x32 to 32, one level: what the prototype executed, by group and density in per cent.
+PROTOTYPE = {
+    (4, "100"): 3_560_000,
+    (4, "50"): 1_860_000,
+    (4, "25"): 1_020_000,
+    (4, "12.5"): 590_000,
+    (2, "100"): 4_230_000,
+    (2, "50"): 2_210_000,
+    (2, "25"): 1_160_000,
+    (2, "12.5"): 620_000,
+    (1, "50"): 3_330_000,
+    (1, "25"): 1_730_000,
+    (1, "12.5"): 890_000,
+}
+CMSIS_NN_DENSE = 4_580_000
+NESTED_50 = "nested 3x3 G=4 P=4 50 %"
+
+# Instructions of the other layers, with 3 % to spare for another compiler of the same series.
+OTHERS = {
+    "dense 3x3 P=2": 2_930_000,
+    "dense 1x1 32->32 P=2": 433_000,
+    "dense 3x3 32x32x3->16 P=2": 914_000,
+    "nested + residual G=4 P=4 25 %": 1_033_000,
+    "depthwise 3x3 16x16x32": 296_000,
+    "dense linear 256->64": 26_000,
+    "nested linear G=4 25 %": 13_600,
+    "add 8192": 84_000,
+    "max pool 2x2 16x16x32": 7_100,
+    "avg pool 8x8x64": 4_050,
+}
+
+
+def test_nested_layers_meet_the_prototype(tmp_path: Path) -> None:
+    measured = bench.measure(bench.nested_layers(), tmp_path)
+    for (group, density), bar in PROTOTYPE.items():
+        tile = 8 if group == 1 else 4
+        (count,) = measured[f"nested 3x3 G={group} P={tile} {density} %"]
+        assert count <= bar, f"G={group} at {density} %: {count} instructions, bar {bar}"
+
+
+def test_other_layers_stay_within_budget(tmp_path: Path) -> None:
+    measured = bench.measure(bench.other_layers(), tmp_path)
+    assert measured["dense 3x3 P=2"][0] <= 0.72 * CMSIS_NN_DENSE
+    for name, budget in OTHERS.items():
+        (count,) = measured[name]
+        assert count <= 1.03 * budget, f"{name}: {count} instructions, budget {budget}"
+        assert count >= 0.8 * budget, f"{name}: {count} is much better than {budget}: lower it"
+
+
+def test_levels_cost_little_more_than_the_densest_alone(tmp_path: Path) -> None:
+    name = "nested 4 levels G=4 P=4 50 %"
+    layers = {name: bench.other_layers()[name], "alone": bench.nested_layers()[NESTED_50]}
+    measured = bench.measure(layers, tmp_path)
+    assert list(measured[name]) == sorted(measured[name])
+    assert measured[name][-1] <= 1.05 * measured["alone"][0]

@@ -1,0 +1,127 @@
+"""The runtime as a library: every status, what it links against, what compilers say, options."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.firmware.rig import FIRMWARE, HERE, KERNELS, M4_FLAGS, SANITIZERS, WARNINGS, run_checked
+
+RUNTIME = (FIRMWARE / "nestnet.c", FIRMWARE / "nn_crc32.c")
+HEADERS = sorted(path.name for path in KERNELS.glob("nn_*.h"))
+COMPILERS = ("gcc", "clang", "arm-none-eabi-gcc")
+
+
+def need(tool: str) -> str:
+    """Skip where a tool is missing."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    return tool
+
+
+def include_path(dsp: bool) -> list[str]:
+    """Return the flags that find the headers."""
+    folders = [FIRMWARE, *([KERNELS / "dsp"] if dsp else []), KERNELS / "portable"]
+    return [f"-I{folder}" for folder in folders]
+
+
+@pytest.mark.parametrize("checks_weights", [0, 1])
+def test_every_status_of_the_api(checks_weights: int, tmp_path: Path) -> None:
+    options = [f"-DNN_CHECK_WEIGHTS={checks_weights}", f"-DCHECKS_WEIGHTS={checks_weights}"]
+    command = ["gcc", "-std=c11", "-O1", *WARNINGS, *SANITIZERS, *options, *include_path(False)]
+    sources = [str(HERE / "api_test.c"), *map(str, RUNTIME)]
+    run_checked([*command, "-o", "api_test", *sources, "-lm"], tmp_path)
+    run_checked(["./api_test"], tmp_path)
+
+
+def test_api_test_would_notice_a_failure(tmp_path: Path) -> None:
+    text = (FIRMWARE / "nestnet.c").read_text(encoding="ascii")
+    check = "if (level >= net->model->level_count) {\n        return NN_ERR_LEVEL"
+    broken = text.replace(check, check.replace("level >=", "level >"), 1)
+    assert broken != text
+    (tmp_path / "nestnet.c").write_text(broken, encoding="ascii")
+    sources = [str(HERE / "api_test.c"), "nestnet.c", str(FIRMWARE / "nn_crc32.c")]
+    command = ["gcc", "-std=c11", "-DCHECKS_WEIGHTS=1", *include_path(False), "-o", "api_test"]
+    run_checked([*command, *sources, "-lm"], tmp_path)
+    result = subprocess.run(["./api_test"], cwd=tmp_path, capture_output=True, check=False)
+    assert result.returncode != 0
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("standard", ["-std=c99", "-std=c11"])
+def test_runtime_compiles_without_warnings(compiler: str, standard: str, tmp_path: Path) -> None:
+    flags = list(M4_FLAGS) if compiler.startswith("arm") else []
+    for source in RUNTIME:
+        command = [need(compiler), *flags, standard, "-O2", "-pedantic", *WARNINGS]
+        run_checked([*command, *include_path(False), "-c", "-o", "x.o", str(source)], tmp_path)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_kernel_header_stands_alone(compiler: str, tmp_path: Path) -> None:
+    dsp = compiler.startswith("arm")
+    flags = list(M4_FLAGS) if dsp else []
+    for header in HEADERS:
+        source = tmp_path / f"{header}.c"
+        source.write_text(f'#include "kernels/{header}"\nint used;\n', encoding="ascii")
+        command = [need(compiler), *flags, "-std=c99", "-O2", *WARNINGS, *include_path(dsp)]
+        run_checked([*command, "-c", "-o", "x.o", str(source)], tmp_path)
+
+
+def test_header_is_cplusplus(tmp_path: Path) -> None:
+    (tmp_path / "x.cpp").write_text(
+        '#include "nestnet.h"\nint main() { return nn_strerror(NN_OK) == nullptr; }\n',
+        encoding="ascii",
+    )
+    command = [need("g++"), "-std=c++11", "-Wall", "-Wextra", "-Werror", *include_path(False)]
+    run_checked([*command, "-c", "-o", "x.o", "x.cpp"], tmp_path)
+
+
+def test_freestanding_runtime_needs_and_shows_nothing_else(tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc")
+    command = ["arm-none-eabi-gcc", *M4_FLAGS, "-std=c99", "-O2", "-ffreestanding", "-nostdlib"]
+    sources = [str(source) for source in RUNTIME]
+    run_checked([*command, *include_path(True), "-r", "-o", "runtime.o", *sources], tmp_path)
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "-g", "runtime.o"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    rows = [line.split()[-2:] for line in symbols if line]
+    assert [name for kind, name in rows if kind == "U"] == []
+    assert all(name.startswith("nn_") for _, name in rows)
+    assert all(kind == "T" for kind, _ in rows), "no data: no globals"
+
+
+@pytest.mark.parametrize("option", ["NN_CHECK_WEIGHTS=2", "NN_MAX_LEVELS=0", "NN_MAX_LEVELS=256"])
+def test_illegal_option_is_a_compile_error(option: str, tmp_path: Path) -> None:
+    command = ["gcc", "-std=c99", f"-D{option}", "-fsyntax-only", *include_path(False)]
+    result = subprocess.run(
+        [*command, str(RUNTIME[0])], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode != 0
+    assert f"nn_config.h: {option.split('=')[0]} must be" in result.stderr
+
+
+def test_crc_table_is_what_its_comment_says() -> None:
+    text = (FIRMWARE / "nn_crc32.c").read_text(encoding="ascii")
+    body = text.split("nibble_crc[16] = {")[1].split("}")[0]
+    table = [int(word.strip(" \nu"), 16) for word in body.split(",") if word.strip()]
+    for value in range(16):
+        crc = value
+        for _ in range(4):
+            crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
+        assert table[value] == crc
+    assert zlib.crc32(b"123456789") == 0xCBF43926
+
+
+def test_instruction_set_choices_are_made_by_the_include_path_only() -> None:
+    for path in sorted(FIRMWARE.rglob("*.[ch]")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.lstrip().startswith("#") and "if" in line:
+                assert "__ARM" not in line and "__thumb" not in line, f"{path.name}: {line}"
