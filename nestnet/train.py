@@ -120,19 +120,21 @@ def _train_phase(session: Session, phase: Phase, first: int, run: Path) -> None:
 
 def _enter(session: Session, phase: str) -> None:
     """Prepare the network for the first epoch of ``phase``."""
+    unpruned = all(layer.module.level_map is None for layer in session.layers.values())
+    if session.layers and unpruned and phase != "warm-up":
+        spread_densest(session.network)
+        if phase != "ramp":
+            _prune(session, 1.0)
     if phase == "quantize":
         _quantize(session)
-    elif phase != "warm-up" and session.layers:
-        if all(layer.module.level_map is None for layer in session.layers.values()):
-            spread_densest(session.network)
-        if phase == "recovery":
-            _prune(session, 1.0)
 
 
 def _quantize(session: Session) -> None:
-    """End the float phases: note their accuracy, then turn fake quantization on."""
-    if session.layers:
-        _prune(session, 1.0)
+    """End the float phases: note their accuracy, then turn fake quantization on.
+
+    The masks stay as the ramp left them: the weights have moved since, and a new ranking would
+    exchange trained groups for untrained ones.
+    """
     seed = session.config.seed
     refresh_statistics(session.network, session.train, seed)
     levels = range(session.config.levels)
@@ -275,7 +277,7 @@ def _save(session: Session, run: Path, epoch: int) -> None:
 def _finish(session: Session, run: Path) -> Path:
     """Write the final checkpoint and model.nestnet; print every level's accuracy."""
     if not session.quantized:
-        _quantize(session)
+        _enter(session, "quantize")
     levels = list(range(session.config.levels))
     quantized = accuracies(session.network, session.test, levels)
     if session.processes.leads:

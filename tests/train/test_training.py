@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from codegen import nestfile
 from codegen.errors import UserError
 from nestnet import config as configs
 from nestnet import datasets, runs
+from nestnet.checkpoint import Checkpoint, save_checkpoint
 from nestnet.config import TrainConfig
 from nestnet.levels import check_nested
 from nestnet.losses import training_loss
@@ -65,6 +67,32 @@ def test_metrics_have_a_line_per_epoch_and_level(run: Path) -> None:
             assert {entry["quantized"] for entry in entries} == {phase.name == "quantize"}
     ramp = [line["sparsity"] for line in lines if line["phase"] == "ramp" and line["level"] == 0]
     assert ramp == sorted(ramp) and ramp[-1] == pytest.approx(0.9, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "split", [(0.2, 0.3, 0.3, 0.2), (0.4, 0.6, 0.0, 0.0), (0.4, 0.0, 0.3, 0.3)]
+)
+def test_masks_stay_as_the_ramp_leaves_them(
+    split: tuple[float, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new ranking after the recovery once cost the sparsest level 5 points on CIFAR-10."""
+    maps: dict[int, dict[str, torch.Tensor]] = {}
+
+    def keep(state: Checkpoint, path: Path) -> None:
+        found = {k: t.clone() for k, t in state.network.items() if k.endswith("level_map")}
+        maps[state.epoch] = found
+        save_checkpoint(state, path)
+
+    loop = importlib.import_module("nestnet.train")
+    monkeypatch.setattr(loop, "save_checkpoint", keep)
+    config = replace(SHORT, epochs=10, split=split)
+    nestnet.train(config, out=tmp_path, quiet=True)
+    first = next(phase for phase in config.phases() if phase.name != "warm-up")
+    pruned = first.last if first.name == "ramp" else first.first + 1
+    assert maps[pruned], "no masks"
+    for epoch in range(pruned, config.epochs + 1):
+        for key, level_map in maps[pruned].items():
+            assert torch.equal(maps[epoch][key], level_map), (epoch, key)
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(run: Path, tmp_path: Path) -> None:
