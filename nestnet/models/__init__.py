@@ -1,8 +1,9 @@
 """Models by name: every module of this package with a ``factory`` is one.
 
-A new model is one new file here with ``factory(input_shape, classes) -> nn.Module``. A factory that
-also takes ``width`` accepts a width multiplier in the name, ``mobilenetv1@0.25``. The user's own
-model is ``path/to/file.py:factory``.
+A new model is one new file here with ``factory(input_shape, classes) -> nn.Module`` and the
+``INPUT_SHAPE`` (h, w, c) and ``CLASSES`` it was designed for. A factory that also takes ``width``
+accepts a width multiplier in the name, ``mobilenetv1@0.25``. The user's own model is
+``path/to/file.py:factory``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,20 @@ def names() -> tuple[str, ...]:
 def describe(name: str) -> str:
     """Return the first line of a shipped model's documentation."""
     return (_shipped(name).__doc__ or "").strip().splitlines()[0]
+
+
+def designed_for(name: str) -> tuple[tuple[int, int, int], int] | None:
+    """Return the input shape (h, w, c) and the classes a model was designed for.
+
+    None for the user's own model, of which that is not known.
+
+    Raises:
+        UserError: unknown name.
+    """
+    if ".py" in name:
+        return None
+    module = _shipped(name.partition("@")[0])
+    return module.INPUT_SHAPE, module.CLASSES
 
 
 def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+INPUT_SHAPE = (8, 8, 1)
+CLASSES = 10
+
 
 class DigitsCnn(nn.Module):
     """Three 3x3 convolutions, the last with a shortcut, then a linear layer."""

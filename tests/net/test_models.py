@@ -13,7 +13,13 @@ from nestnet import models
 from nestnet.fuse import macs
 from nestnet.trace import trace_network
 
-SHAPES = {"digits_cnn": (8, 8, 1), "resnet8": (32, 32, 3), "mobilenetv1": (32, 32, 3)}
+SHAPES = {
+    "digits_cnn": (8, 8, 1),
+    "ds_cnn": (49, 10, 1),
+    "mobilenetv1": (32, 32, 3),
+    "mobilenetv1_96": (96, 96, 3),
+    "resnet8": (32, 32, 3),
+}
 
 
 def test_names() -> None:
@@ -32,6 +38,26 @@ def test_macs(name: str, wanted: float) -> None:
     assert macs(network) == pytest.approx(wanted, rel=0.005)
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("ds_cnn", 2_656_768), ("mobilenetv1_96", 7_489_664), ("resnet8", 12_501_632)],
+)
+def test_macs_of_the_mlperf_tiny_networks(name: str, wanted: int) -> None:
+    """The published networks' counts, to the last multiply-accumulate."""
+    design = models.designed_for(name)
+    assert design is not None
+    shape, classes = design
+    assert shape == SHAPES[name]
+    assert macs(trace_network(models.build(name, shape, classes), shape)) == wanted
+
+
+def test_only_shipped_models_know_their_input() -> None:
+    assert models.designed_for("mobilenetv1_96@0.5") == ((96, 96, 3), 2)
+    assert models.designed_for("some/file.py:make") is None
+    with pytest.raises(UserError, match="unknown model"):
+        models.designed_for("resnet18")
+
+
 @pytest.mark.parametrize("name", sorted(SHAPES))
 def test_models_build_for_other_shapes_and_classes(name: str) -> None:
     module = models.build(name, (48, 40, 2), 7).eval()
@@ -41,7 +67,7 @@ def test_models_build_for_other_shapes_and_classes(name: str) -> None:
 
 def test_unknown_model_suggests() -> None:
     with pytest.raises(
-        UserError, match=r"digits_cnn, mobilenetv1, resnet8.*Did you mean 'resnet8'"
+        UserError, match=r"digits_cnn, .*mobilenetv1_96, resnet8.*Did you mean 'resnet8'"
     ):
         models.build("resnet18", (32, 32, 3), 10)
 
