@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from codegen.cycles import counts, plugin
 from tests.firmware.cases import Case, write
@@ -15,6 +18,7 @@ KERNELS = FIRMWARE / "kernels"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 STANDARD = ("-std=c11", "-g")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
 M4_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
 
 
@@ -67,9 +71,17 @@ class Emulated:
 
 
 def run_m4(
-    cases: list[Case], folder: Path, kind: str = "dsp", optimize: str = "-O3", measure: bool = True
+    cases: list[Case],
+    folder: Path,
+    kind: str = "dsp",
+    flags: tuple[str, ...] = ("-O3",),
+    measure: bool = True,
+    machine: str = "mps2-an386",
 ) -> Emulated:
-    """Run the cases on QEMU's Cortex-M4."""
+    """Run the cases on QEMU's Cortex-M4, or with machine "mps2-an500" on its Cortex-M7."""
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
     write(cases, folder)
     elf = folder / "harness.elf"
     sources = [HERE / "harness.c", HERE / "harness_memory_m4.c", FIRMWARE / "port" / "nn_mark.c"]
@@ -77,11 +89,12 @@ def run_m4(
         FIRMWARE / "port" / "nn_port_semihosting.c",
         FIRMWARE / "startup" / "nn_startup.c",
     ]
-    command = ["arm-none-eabi-gcc", *M4_FLAGS, *STANDARD, optimize, *WARNINGS]
+    command = ["arm-none-eabi-gcc", *(M7_FLAGS if machine == "mps2-an500" else M4_FLAGS)]
+    command += [*STANDARD, *flags, *WARNINGS]
     command += [*kernel_path(kind, folder), "-nostartfiles", "--specs=nano.specs"]
     command += ["-Wl,--no-warn-rwx-segments", "-T", str(HERE / "qemu.ld")]
     run_checked([*command, "-o", str(elf), *map(str, sources)], folder)
-    emulator = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none"]
+    emulator = ["qemu-system-arm", "-M", machine, "-display", "none", "-monitor", "none"]
     emulator += ["-serial", "none", "-semihosting-config", "enable=on,target=native"]
     slots = sum(len(case.runs) for case in cases)
     if measure:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from codegen.cycles import loops
 from tests.firmware import bench
+from tests.firmware.cases import nested, weighted
+from tests.firmware.oracle import Shape
+from tests.firmware.rig import run_m4
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
@@ -69,3 +74,22 @@ def test_levels_cost_little_more_than_the_densest_alone(tmp_path: Path) -> None:
     measured = bench.measure(layers, tmp_path)
     assert list(measured[name]) == sorted(measured[name])
     assert measured[name][-1] <= 1.05 * measured["alone"][0]
+
+
+def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    s = Shape(2, 8, 8, 2, 8, 4, 3, 3, 1, 1, 1, 1)
+    tiles = [(4, p, 7 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
+    tiles += [(2, p, 9 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
+    tiles += [(1, p, 5 + 2 * p, p) for p in (1, 4, 8)]
+    cases = [nested(rng, s, group, p, (0.5,)) for group, p, _, _ in tiles]
+    # Rows of 72 weights: three times 18 instructions for 16 products, and 3 to loop.
+    cases.append(weighted(rng, "DENSE_CONV", s, tile=2))
+    wanted = [(length, products) for _, _, length, products in tiles] + [(57, 48)]
+    run_m4(cases, tmp_path, measure=False)
+    for index, (length, products) in enumerate(wanted):
+        found = {
+            (len(loop.instructions), loop.multiplies)
+            for loop in loops.find(tmp_path / "harness.elf", f"case_{index}")
+        }
+        assert (length, products) in found, f"{cases[index].name}: {sorted(found)}"

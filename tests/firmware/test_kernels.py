@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
+from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted, write
 from tests.firmware.oracle import NEVER, Shape
-from tests.firmware.rig import SANITIZERS, run_host, run_m4
+from tests.firmware.rig import (
+    HERE,
+    M4_FLAGS,
+    SANITIZERS,
+    STANDARD,
+    kernel_path,
+    run_checked,
+    run_host,
+    run_m4,
+)
 
 SEED = 20240601
 
@@ -151,12 +161,45 @@ def test_m4_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "optimize"), [("dsp", "-O0"), ("dsp", "-Og"), ("portable", "-O2")]
+    ("kind", "flags"),
+    [
+        ("dsp", ("-O0",)),
+        ("dsp", ("-Og",)),
+        ("dsp", ("-O3", "-fno-omit-frame-pointer", "-ffreestanding")),
+        ("portable", ("-O2",)),
+    ],
 )
-def test_m4_with_other_flags(cases: list[Case], kind: str, optimize: str, tmp_path: Path) -> None:
+def test_m4_with_other_flags(
+    cases: list[Case], kind: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
     some = cases[1::3]
-    wrong = compare(some, run_m4(some, tmp_path, kind, optimize, measure=False).outputs)
+    wrong = compare(some, run_m4(some, tmp_path, kind, flags, measure=False).outputs)
     assert not wrong, "\n".join(wrong)
+
+
+def test_m7_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
+    some = cases[2::3]
+    result = run_m4(some, tmp_path, measure=False, machine="mps2-an500")
+    wrong = compare(some, result.outputs)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_freestanding_kernels_call_nothing(cases: list[Case], tmp_path: Path) -> None:
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("arm-none-eabi-gcc is not installed")
+    write(cases, tmp_path)
+    command = ["arm-none-eabi-gcc", *M4_FLAGS, *STANDARD, "-O3", "-ffreestanding"]
+    command += [*kernel_path("dsp", tmp_path), "-c", "-o", "harness.o", str(HERE / "harness.c")]
+    run_checked(command, tmp_path)
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "-u", "harness.o"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    ours = ("U", "harness_", "nn_port_", "nn_mark_")
+    assert [name for name in symbols if not name.startswith(ours)] == []
 
 
 def test_compare_notices_one_wrong_output(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@
  * loop. Column p is read at a constant offset from x. At most 13 registers, so the loops also fit where a
  * frame pointer is kept.
  *
- * check: instructions per pass at groups of 4: 8 + 5 or fewer per column; groups of 2, two groups: 9 + 4 per
- * column; groups of 1: 5 + 2 per column.
+ * check: instructions a pass with P columns: groups of 4 7 + 4 P, groups of 2 (two a pass) 9 + 4 P, groups of
+ * 1 5 + 2 P.
  */
 
 /* The next group of 4: x moves to it; a and w become its weights 0, 1 and 2, 3. */
@@ -61,8 +61,8 @@
 #define NN_TEMP4 NN_TEMP3, [t3] "=&r"(t3)
 #define NN_A     [a] "=&r"(a)
 
-/* For each level: fetch the cursor, loop over the segment's groups, store the cursor. at, end and patch stay
- * on the stack, because the inner loop needs the registers. */
+/* For each level: fetch the cursor (nn_stream: positions, then weights), loop over the segment's groups,
+ * store the cursor. at, end and patch stay on the stack, because the inner loop needs the registers. */
 #define NN_LOOP(body, ...)                                                                                 \
     __asm__ volatile(                                                                                      \
         "2:\n\t"                                                                                           \
