@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import fx
 
 from nestnet.stages import (
@@ -168,6 +169,10 @@ def _limits(walk: Walk, node: fx.Node) -> None:
 
 
 def _add(walk: Walk, node: fx.Node) -> None:
+    for mine, other in (node.args[:2], node.args[1::-1]):
+        if isinstance(other, int | float) and other == 0:  # Python's sum() starts from 0
+            walk.alias(node, mine)
+            return
     left, right = walk.read(node.args[0]), walk.read(node.args[1])
     if left is None or right is None:
         raise Unsupported(
@@ -347,10 +352,21 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
 def _dropout(walk: Walk, node: fx.Node) -> None:
     tensor = walk.activation(node)
     probability = float(node.args[1])  # type: ignore[arg-type]
+    if not node.args[2]:  # F.dropout(x, p, training=False)
+        walk.alias(node, node.args[0])
+        return
     channels = "feature" in str(node.target)
     walk.emit(
         node, tensor, lambda name, output: Dropout(name, tensor.name, output, probability, channels)
     )
+
+
+def _convert(walk: Walk, node: fx.Node) -> None:
+    """Let a conversion to float32, which activations already are, change nothing."""
+    dtype = node.meta["val"].dtype
+    if dtype != torch.float32:
+        raise Unsupported("another number format", dtype, "float32 activations")
+    walk.alias(node, node.args[0])
 
 
 def _softmax(walk: Walk, node: fx.Node) -> None:
@@ -392,6 +408,8 @@ HANDLERS: dict[str, Callable[[Walk, fx.Node], None]] = {
     "unsqueeze": _reshape,
     "dropout": _dropout,
     "feature_dropout": _dropout,
+    "to": _convert,
+    "_to_copy": _convert,
     "softmax": _softmax,
     "log_softmax": _softmax,
 }

@@ -8,11 +8,12 @@ path and the source line. :mod:`nestnet.operators` translates single operators.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -25,6 +26,9 @@ from nestnet.stages import Conv, Linear, Network, Norm, Softmax, Stage
 from nestnet.walk import Unsupported, Walk, is_view
 
 _EXAMPLE_BATCH = 5
+_CUMULATIVE_MOMENTUM = 0.1
+"""Stands in for momentum=None, which cannot be captured; training ends with statistics measured as
+plain means anyway."""
 _TORCH_DIR = str(Path(torch.__file__).parent)
 
 
@@ -48,6 +52,9 @@ def _export(module: nn.Module, input_shape: tuple[int, int, int]) -> torch.expor
     where = f"model {type(module).__name__}"
     try:
         clone = copy.deepcopy(module).cpu().float().train()
+        for part in clone.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.momentum is None:
+                part.momentum = _CUMULATIVE_MOMENTUM
         with _silence():
             return torch.export.export(
                 clone, (example,), dynamic_shapes=({0: batch},), strict=False
@@ -66,11 +73,12 @@ def _export(module: nn.Module, input_shape: tuple[int, int, int]) -> torch.expor
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep PyTorch from logging tracebacks of errors that are reported in one line."""
+    """Keep PyTorch from logging and printing about errors that are reported in one line."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        quiet = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(quiet), redirect_stderr(quiet):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -96,8 +104,9 @@ def _walk(program: torch.export.ExportedProgram, module: nn.Module) -> Network:
     results = output_node.args[0]
     mutations = len(signature.buffers_to_mutate)
     returned = results[mutations:]
-    if len(returned) != 1 or not isinstance(returned[0], fx.Node):
-        raise _form_error(module, "outputs", len(returned))
+    tensors = [result for result in returned if isinstance(result, fx.Node)]
+    if len(returned) != 1 or len(tensors) != 1:
+        raise _form_error(module, "outputs", len(tensors))
     walk = Walk(targets={node.name: targets[node.name] for node in nodes if node.name in targets})
     walk.enter(inputs[0], "input")
     live = _live_nodes(nodes, returned[0], walk)
@@ -242,7 +251,7 @@ def _parameters_of(stage: Stage) -> list[str]:
 
 
 def _check_end(network: Network) -> Network:
-    """Drop a trailing dropout; check that a softmax is last and the output is unpermuted."""
+    """Check that a softmax is last and that the output is one unpermuted vector."""
     for index, stage in enumerate(network.stages):
         if isinstance(stage, Softmax) and index != len(network.stages) - 1:
             raise UserError(
@@ -260,5 +269,13 @@ def _check_end(network: Network) -> Network:
             got=f"{output.flat_from} in h, w, c",
             expected="logits of a linear layer or of a map of 1x1 positions",
             action="Pool to 1x1 before flattening, or end with a linear layer",
+        )
+    if output.shape[:2] != (1, 1):
+        raise UserError(
+            "model output",
+            "the output is a map, not a vector of logits",
+            got=f"{output.torch_shape} for each image",
+            expected="one number for each class",
+            action="Pool to 1x1, or end with a linear layer",
         )
     return network

@@ -40,9 +40,12 @@ class Walk:
     _storage: dict[str, int] = field(default_factory=dict)
     """Tensor name -> storage it lies in; views share one."""
     _stale: set[str] = field(default_factory=set)
+    _batch: str = ""
+    """The symbol of the batch size."""
 
     def enter(self, node: fx.Node, name: str) -> None:
         """Bind the network's input."""
+        self._batch = str(node.meta["val"].shape[0])
         self._new(node, name, flat_from=None, storage=None)
 
     def is_activation(self, node: object) -> bool:
@@ -137,7 +140,16 @@ class Walk:
     def _new(
         self, node: fx.Node, name: str, flat_from: tuple[int, int, int] | None, storage: int | None
     ) -> None:
-        self.tensors[name] = Tensor(name, shape_of(node), flat_from)
+        shape = shape_of(node)
+        batch = str(node.meta["val"].shape[0])
+        if batch != self._batch:
+            raise Unsupported(
+                "result mixes the images of a batch",
+                f"{batch} x {shape}, where the input has {self._batch} images",
+                "one result for each image",
+                "Correct the sizes; view(x.size(0), -1) and flatten(1) keep the batch",
+            )
+        self.tensors[name] = Tensor(name, shape, flat_from)
         self._bound[node] = name
         self._storage[name] = len(self._storage) if storage is None else storage
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -164,6 +165,7 @@ class Call(nn.Module):
         (Call(lambda x: x.permute(0, 1, 3, 2)), "permute", "not supported"),
         (Call(lambda x: x.reshape(x.shape[0], 3, 25).view(x.shape)), "reshape", "mixes channels"),
         (Call(lambda x: F.softmax(x, 2)), "softmax", "dim=1"),
+        (Call(lambda x: x.half()), "to", "float32"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
 )  # fmt: skip
@@ -225,9 +227,59 @@ def test_uncapturable_module_is_one_line(module: nn.Module) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_reshape_of_the_batch_is_refused() -> None:
+    halves = nn.Sequential(nn.Conv2d(3, 4, 3), Call(lambda x: x.view(-1, 30)), nn.Linear(30, 3))
+    with pytest.raises(UserError, match=r"module '1', operator view.*mixes the images of a batch"):
+        trace_network(halves, (7, 5, 3))
+
+
+def test_failed_capture_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError):
+        trace_network(Call(lambda x: x if x.sum() > 0 else -x), (7, 5, 3))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: sum([F.relu(x), x.float()]),
+        lambda x: F.relu(x) + F.dropout(x, 0.5, training=False),
+    ],
+    ids=["sum() starts from 0", "dropout switched off"],
+)
+def test_operators_that_change_nothing_leave_no_stage(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    module = Wrapper(Call(function))
+    net = trace(module, (7, 5, 3)).train()
+    kinds = {type(stage) for stage in net.network.stages}
+    assert not kinds & {st.Dropout} and len(net.network.stages) == 6
+    x = images((7, 5, 3), 3, seed=4)
+    torch.testing.assert_close(net(x), module(x))
+
+
+def test_cumulative_batch_norm_is_traced() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5, momentum=None), *head(5))
+    net = trace(module, (7, 5, 3)).eval()
+    assert module[1].momentum is None
+    x = images((7, 5, 3), 3, seed=5)
+    torch.testing.assert_close(net(x), module.eval()(x))
+
+
 def test_two_outputs_are_refused() -> None:
     with pytest.raises(UserError, match="wrong number of tensor outputs; got 2"):
         trace_network(Call(lambda x: (x, x)), (7, 5, 3))
+
+
+def test_no_output_is_refused() -> None:
+    with pytest.raises(UserError, match="wrong number of tensor outputs; got 0"):
+        trace_network(Call(lambda x: None), (7, 5, 3))
+
+
+@pytest.mark.parametrize("tail", [[], [nn.Softmax(1)], [nn.Flatten(2)]])
+def test_a_map_as_output_is_refused(tail: list[nn.Module]) -> None:
+    with pytest.raises(UserError, match="output is a map"):
+        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), *tail), (7, 5, 3))
 
 
 def test_softmax_inside_is_refused() -> None:
