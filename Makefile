@@ -8,13 +8,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := .ci/constraints.txt
-# TORCH=cpu installs torch without CUDA; TORCH=cuda the build that the package index offers.
+# TORCH=cpu installs torch without CUDA where pip finds such a build, TORCH=cuda what the package index
+# offers. TORCH_INDEX=URL: a package index that has the CPU builds, for a pip that knows none.
 TORCH ?= cpu
+TORCH_INDEX ?=
 # The first Python that is new enough.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
     $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
-TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 C_SOURCES = $(shell find firmware boards codegen tests -name '*.[ch]' -not -path '*/golden/*')
 CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
 # One thread per process: the tests already use every core.
@@ -55,11 +56,13 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "setup: no Python 3.11 or newer; install one, or make setup PYTHON=..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH),cpu)
-	@# The unpinned wheel for x86-64 Linux brings gigabytes of CUDA; other platforms have no +cpu build.
+	@# The plain wheel for x86-64 Linux brings gigabytes of CUDA; other platforms have no +cpu build.
 	@if [ "$$(uname -sm)" = "Linux x86_64" ]; then \
 	    echo "Installing torch $(TORCH_VERSION)+cpu"; \
-	    $(BIN)/python -m pip install -q --no-deps "torch==$(TORCH_VERSION)+cpu" 2>/dev/null || \
-	    $(BIN)/python -m pip install --no-deps --index-url $(TORCH_CPU_INDEX) "torch==$(TORCH_VERSION)+cpu"; \
+	    $(BIN)/python -m pip install -q --no-deps $(addprefix --index-url=,$(TORCH_INDEX)) \
+	        "torch==$(TORCH_VERSION)+cpu" || \
+	    echo "No CPU build of torch found (TORCH_INDEX=URL names an index that has it);" \
+	        "installing the package index's torch $(TORCH_VERSION), a large download"; \
 	fi
 endif
 	$(BIN)/python -m pip install -q -c $(CONSTRAINTS) -e '.[dev]'
