@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from codegen import runners
+from codegen import cost, runners
 from codegen.board import Board
 from codegen.cycles import counts, elf, estimate, memory
 from codegen.cycles.estimate import Estimate
 from codegen.cycles.memory import Memory, Span
 from codegen.ir import Int8Array
+from codegen.project import LayerFacts, ProjectInfo
 from codegen.runners import RunResult
 from codegen.sizes import Sizes
 from codegen.toolchain import Built
@@ -19,62 +20,147 @@ from codegen.toolchain import Built
 EMULATOR = {"cortex-m4": "qemu_m4", "cortex-m7": "qemu_m7"}
 """The emulated board that stands for a chip with this core."""
 
-Cycles = tuple[int, int]
-"""Fewest and most; equal where the memory model gives one number."""
+OTHER = "other"
+"""Row of the code outside the layers' own functions: nn_run and what the compiler shares."""
 
 
 @dataclass(frozen=True)
-class LayerBench:
-    """What one layer costs at every level, per inference."""
+class LayerCost:
+    """What one layer costs at one level, per inference."""
 
-    index: int
     name: str
     kernel: str
     reason: str
-    flash_bytes: int
-    macs: tuple[int, ...]
-    instructions: tuple[int, ...] | None
-    """Executed; the code the compiler moved out of the layer's function is under "other"."""
-    estimated_cycles: tuple[Cycles, ...] | None
-    """From the executed instructions; not measured."""
-    modelled_cycles: tuple[int, ...]
-    """What packing reckoned with before there was code; not measured."""
-    measured_cycles: tuple[int, ...] | None
-    """By the board's counter."""
+    """Why this kernel."""
+    instructions: int | None
+    """Executed; None where nothing counts them."""
+    cycles: Span | None
+    """Estimated, not measured; None where the layer has no function of its own."""
+    macs: int
+    dense_macs: int
+    """Multiply-accumulates of the same layer without any pruning."""
+    weights_bytes: int
+    """Flash this level reads."""
+    peak_ram_bytes: int
+    """Arena bytes in use while the layer runs."""
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """What one level costs, per inference; its layers add up to it."""
+
+    level: int
+    name: str
+    sparsity: float
+    instructions: int | None
+    cycles: Span
+    weights_bytes: int
+    layers: tuple[LayerCost, ...]
+    """The network's layers in order, then :data:`OTHER` where instructions are counted."""
+
+    @property
+    def macs(self) -> int:
+        """Return the multiply-accumulates of all layers."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def dense_macs(self) -> int:
+        """Return the multiply-accumulates of all layers without pruning."""
+        return sum(layer.dense_macs for layer in self.layers)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What a network costs on a board, per level and per layer, per inference."""
+    """What a network costs on a board."""
 
     network: str
     board: str
     title: str
+    clock_hz: int
+    """0 where there is no clock to speak of: the host."""
     executed_on: str
     """The board the code ran on: for a chip, the emulated board with the same core."""
     images: int
-    levels: tuple[str, ...]
-    macs: tuple[int, ...]
-    instructions: tuple[int, ...] | None
-    other_instructions: tuple[int, ...] | None
-    """Outside the layers' own functions: nn_run, copying, arithmetic helpers."""
-    estimated_cycles: tuple[Cycles, ...] | None
-    estimate_model: str | None
-    estimate_note: str | None
-    """Print it beside every estimate."""
-    modelled_cycles: tuple[int, ...]
-    measured_cycles: tuple[int, ...] | None
+    estimator: str
+    """Name of the cycle model and its validated error; print it beside every estimate."""
+    levels: tuple[LevelCost, ...]
     stack_bytes: int | None
+    """Deepest stack below the caller of nn_run, painted; None where not known."""
     sizes: Sizes
-    layers: tuple[LayerBench, ...]
+    elf: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain data for a JSON file."""
-        return asdict(self)
+        """Return plain data for a JSON file; docs/bench.md has the schema."""
+        return {
+            "board": self.board,
+            "clock_hz": self.clock_hz,
+            "estimator": self.estimator,
+            "levels": [self._level(level) for level in self.levels],
+            "code_bytes": self.sizes.code_bytes,
+            "weights_bytes": self.sizes.weights_bytes,
+            "arena_bytes": self.sizes.arena_bytes,
+            "stack_bytes": self.stack_bytes,
+            "elf": self.elf,
+        }
+
+    def _level(self, level: LevelCost) -> dict[str, Any]:
+        return {
+            "level": level.level,
+            "sparsity": level.sparsity,
+            "instructions": level.instructions,
+            "cycles": plain(level.cycles),
+            "ms": self.ms_of(level.cycles),
+            "layers": [self._layer(layer, level) for layer in level.layers],
+        }
+
+    def _layer(self, layer: LayerCost, level: LevelCost) -> dict[str, Any]:
+        return {
+            "name": layer.name,
+            "kernel": layer.kernel,
+            "reason": layer.reason,
+            "instructions": layer.instructions,
+            "cycles": plain(layer.cycles),
+            "ms": self.ms_of(layer.cycles),
+            "share": share(layer.cycles, level.cycles),
+            "macs": layer.macs,
+            "macs_skipped": layer.dense_macs - layer.macs,
+            "macs_per_cycle": per_cycle(layer.macs, layer.cycles),
+            "dense_macs_per_cycle": per_cycle(layer.dense_macs, layer.cycles),
+            "weights_bytes": layer.weights_bytes,
+            "peak_ram_bytes": layer.peak_ram_bytes,
+        }
+
+    def ms_of(self, cycles: Span | None) -> float | list[float] | None:
+        """Return milliseconds, a pair for a range; None without a clock or cycles."""
+        if cycles is None or not self.clock_hz:
+            return None
+        low, high = (round(1000.0 * end / self.clock_hz, 4) for end in (cycles.low, cycles.high))
+        return low if cycles.low == cycles.high else [low, high]
+
+
+def plain(span: Span | None) -> int | list[int] | None:
+    """Return one number, or [fewest, most] for the range of a model that was not validated."""
+    if span is None:
+        return None
+    return span.low if span.low == span.high else [span.low, span.high]
+
+
+def share(part: Span | None, whole: Span) -> float | None:
+    """Return ``part`` as a share of ``whole``; ranges count with their middle."""
+    total = whole.low + whole.high
+    return None if part is None or not total else round((part.low + part.high) / total, 5)
+
+
+def per_cycle(macs: int, cycles: Span | None) -> float | list[float] | None:
+    """Return multiply-accumulates per cycle, [fewest, most] for a range."""
+    if cycles is None or not cycles.low:
+        return None
+    high, low = (round(macs / end, 4) for end in (cycles.low, cycles.high))
+    return high if cycles.low == cycles.high else [low, high]
 
 
 def measure(
-    built: Built, images: Int8Array, levels: Sequence[int], target: Board, sizes: Sizes
+    built: Built, images: Int8Array, levels: Sequence[int], target: Built | None = None
 ) -> Bench:
     """Run ``images`` (n, h, w, c) and add up what was executed.
 
@@ -82,61 +168,33 @@ def measure(
         built: the project to run.
         images: int8 images.
         levels: all levels, in order.
-        target: the board whose memory the estimate is for; has the same core as ``built``'s.
-        sizes: of the program on ``target``.
+        target: the same network built for the board whose sizes and memory the result is for, with
+            the same core as ``built``'s; default: ``built``.
 
     Raises:
         UserError: the machine is missing or the program failed.
     """
-    model = memory.of_board(target)
+    target = target or built
+    model = memory.of_board(target.board)
     emulated = built.board.runner == "qemu"
     events = memory.plugin_arguments(model, built.board) if emulated else {}
     result = runners.run(built, images, levels, events)
-    estimates = _estimates(built, result, target, model)
-    info = built.info
-    other = None
-    if result.instructions is not None:
-        other = _rounded(
-            [
-                total - sum(per_level[position] for per_level in result.layer_instructions.values())
-                for position, total in enumerate(result.instructions)
-            ]
-        )
-    layers = tuple(
-        LayerBench(
-            index=layer.index,
-            name=layer.name,
-            kernel=layer.kernel,
-            reason=layer.reason,
-            flash_bytes=layer.flash_bytes,
-            macs=layer.macs,
-            instructions=_of(result.layer_instructions, layer.c_name),
-            estimated_cycles=_layer_cycles(estimates, layer.c_name, result),
-            modelled_cycles=layer.cycles,
-            measured_cycles=_of(result.layer_cycles, layer.c_name),
-        )
-        for layer in info.layers
-    )
+    estimates = _estimates(built, result, target.board, model)
     return Bench(
-        network=info.network,
-        board=target.id,
-        title=target.title,
+        network=built.info.network,
+        board=target.board.id,
+        title=target.board.title,
+        clock_hz=target.board.core.clock_hz,
         executed_on=built.board.id,
         images=result.images,
-        levels=tuple(level.name for level in info.levels),
-        macs=tuple(level.macs for level in info.levels),
-        instructions=None if result.instructions is None else _rounded(result.instructions),
-        other_instructions=other,
-        estimated_cycles=(
-            tuple(_per_image(item.total.cycles, result) for item in estimates) or None
+        estimator=f"{estimates[0].model}: {estimates[0].note}" if estimates else cost.NAME,
+        levels=tuple(
+            _level(built.info, result, estimates[position] if estimates else None, position)
+            for position in range(len(levels))
         ),
-        estimate_model=estimates[0].model if estimates else None,
-        estimate_note=estimates[0].note if estimates else None,
-        modelled_cycles=tuple(level.cycles for level in info.levels),
-        measured_cycles=None if result.cycles is None else _rounded(result.cycles),
         stack_bytes=result.stack_bytes,
-        sizes=sizes,
-        layers=layers,
+        sizes=target.sizes,
+        elf=str(target.firmware_elf),
     )
 
 
@@ -156,21 +214,71 @@ def _estimates(
     )
 
 
-def _per_image(span: Span, result: RunResult) -> Cycles:
-    return round(span.low / result.images), round(span.high / result.images)
+def _level(
+    info: ProjectInfo, result: RunResult, estimated: Estimate | None, position: int
+) -> LevelCost:
+    facts = info.levels[position]
+    layers = tuple(_layer(layer, result, estimated, position) for layer in info.layers)
+    instructions = None
+    reckoned = sum(layer.cycles[position] for layer in info.layers)
+    cycles = Span(reckoned, reckoned)
+    if estimated is not None and result.instructions is not None:
+        instructions = round(result.instructions[position])
+        cycles = _per_image(estimated.total.cycles, result)
+        layers += (_other(instructions, cycles, layers),)
+    return LevelCost(
+        level=result.levels[position],
+        name=facts.name,
+        sparsity=facts.sparsity,
+        instructions=instructions,
+        cycles=cycles,
+        weights_bytes=facts.weight_bytes,
+        layers=layers,
+    )
 
 
-def _layer_cycles(
-    estimates: Sequence[Estimate], name: str, result: RunResult
-) -> tuple[Cycles, ...] | None:
-    if not estimates or any(name not in item.by_function for item in estimates):
-        return None
-    return tuple(_per_image(item.by_function[name].cycles, result) for item in estimates)
+def _layer(
+    facts: LayerFacts, result: RunResult, estimated: Estimate | None, position: int
+) -> LayerCost:
+    cycles: Span | None = Span(facts.cycles[position], facts.cycles[position])
+    if estimated is not None:
+        found = estimated.by_function.get(facts.c_name)
+        cycles = None if found is None else _per_image(found.cycles, result)
+    return LayerCost(
+        name=facts.name,
+        kernel=facts.kernel,
+        reason=facts.reason,
+        instructions=_of(result.layer_instructions, facts.c_name, position),
+        cycles=cycles,
+        macs=facts.macs[position],
+        dense_macs=facts.dense_macs,
+        weights_bytes=facts.weight_bytes[position],
+        peak_ram_bytes=facts.peak_ram_bytes,
+    )
 
 
-def _rounded(values: Sequence[float]) -> tuple[int, ...]:
-    return tuple(round(value) for value in values)
+def _other(instructions: int, cycles: Span, layers: Sequence[LayerCost]) -> LayerCost:
+    """Return the row that makes the layers add up to the level."""
+    spans = [layer.cycles for layer in layers if layer.cycles is not None]
+    return LayerCost(
+        name=OTHER,
+        kernel="",
+        reason="code outside the layers' own functions",
+        instructions=instructions - sum(layer.instructions or 0 for layer in layers),
+        cycles=Span(
+            cycles.low - sum(span.low for span in spans),
+            cycles.high - sum(span.high for span in spans),
+        ),
+        macs=0,
+        dense_macs=0,
+        weights_bytes=0,
+        peak_ram_bytes=0,
+    )
 
 
-def _of(table: Mapping[str, Sequence[float]], name: str) -> tuple[int, ...] | None:
-    return _rounded(table[name]) if name in table else None
+def _per_image(span: Span, result: RunResult) -> Span:
+    return Span(round(span.low / result.images), round(span.high / result.images))
+
+
+def _of(table: Mapping[str, Sequence[float]], name: str, position: int) -> int | None:
+    return round(table[name][position]) if name in table else None

@@ -21,15 +21,27 @@ def default_project(nestfile_path: Path, board_id: str) -> Path:
 
 
 def codegen(
-    nestfile_path: Path, board_id: str, out: Path | None = None, kernels: str = "nestnet"
+    nestfile_path: Path,
+    board_id: str,
+    out: Path | None = None,
+    kernels: str = "nestnet",
+    cycles: Path | None = None,
 ) -> Path:
     """Write the C project of a network for a board; return its folder.
 
+    Args:
+        nestfile_path: the network.
+        board_id: name of a file in boards/.
+        out: the folder; default: :func:`default_project`.
+        kernels: "nestnet" or "cmsis-nn" for dense layers.
+        cycles: report of :func:`bench` or :func:`run` whose cycles nn_fit_cycles shall go by.
+
     Raises:
-        UserError: unknown board or kernels, a damaged file, an output folder that is not ours.
+        UserError: unknown board or kernels, a damaged file, an output folder that is not ours, a
+            report of another network or board.
     """
     out = out or default_project(nestfile_path, board_id)
-    return project.generate(nestfile_path, board_id, out, kernels)
+    return project.generate(nestfile_path, board_id, out, kernels, cycles)
 
 
 def build(folder: Path, variables: Mapping[str, str] | None = None) -> Built:
@@ -92,7 +104,7 @@ def bench(
         emulator = EMULATOR[built.board.core.name]
         twin = out.with_name(f"{out.name}-{emulator}")
         running = build(prepare(nestfile_path, emulator, twin, kernels), variables)
-    return measure(running, images, levels, built.board, built.sizes)
+    return measure(running, images, levels, built)
 
 
 def prepare(
@@ -112,7 +124,7 @@ def prepare(
             board_id,
             kernels,
         )
-        if same:
+        if same and project.has_current_firmware(out, boards.load(board_id)):
             return out
     return project.generate(nestfile_path, board_id, out, kernels)
 

@@ -11,16 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codegen import board as boards
-from codegen import nestfile, pack, paths, render
+from codegen import cost, level_cycles, nestfile, pack, paths, render
 from codegen.board import Board
 from codegen.errors import UserError
-from codegen.ir import Graph
+from codegen.ir import Conv2D, Graph, Linear
 from codegen.packed import Packed, PackedLayer
 
 MARKER = "nestnet-project.json"
 """The file that says a folder is ours, and what is in it."""
 
-MARKER_VERSION = 1
+MARKER_VERSION = 2
 KERNELS = ("nestnet", "cmsis-nn")
 
 
@@ -36,8 +36,14 @@ class LayerFacts:
     flash_bytes: int
     macs: tuple[int, ...]
     """Per level."""
+    dense_macs: int
+    """Without any pruning."""
+    weight_bytes: tuple[int, ...]
+    """Flash each level reads."""
+    peak_ram_bytes: int
+    """Arena bytes in use while the layer runs."""
     cycles: tuple[int, ...]
-    """Per level, modelled."""
+    """Per level, by the analytic model."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class LevelFacts:
     sparsity: float
     macs: int
     cycles: int
-    """Modelled."""
+    """As ``ProjectInfo.cycles_source`` says."""
     weight_bytes: int
     own_bytes: int
     """Flash that dropping this level would free, if it is the densest of those left."""
@@ -67,6 +73,8 @@ class ProjectInfo:
     output_shape: tuple[int, int, int]
     arena_bytes: int
     weights_bytes: int
+    cycles_source: str
+    """Where the levels' cycles come from."""
     levels: tuple[LevelFacts, ...]
     layers: tuple[LayerFacts, ...]
 
@@ -76,7 +84,13 @@ class ProjectInfo:
         return prod(self.output_shape)
 
 
-def generate(nestfile_path: Path, board_id: str, out_dir: Path, kernels: str = "nestnet") -> Path:
+def generate(
+    nestfile_path: Path,
+    board_id: str,
+    out_dir: Path,
+    kernels: str = "nestnet",
+    cycles: Path | None = None,
+) -> Path:
     """Write the C project of a ``.nestnet`` file for a board; return its folder.
 
     Args:
@@ -84,9 +98,12 @@ def generate(nestfile_path: Path, board_id: str, out_dir: Path, kernels: str = "
         board_id: name of a file in boards/.
         out_dir: created, or replaced if an earlier call made it.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
+        cycles: report whose cycles the levels get (:mod:`codegen.level_cycles`); default: the
+            analytic model's.
 
     Raises:
-        UserError: unknown board or kernels, a damaged file, a folder that is not ours.
+        UserError: unknown board or kernels, a damaged file, a folder that is not ours, a report of
+            something else.
     """
     board = boards.load(board_id)
     if kernels not in KERNELS:
@@ -98,18 +115,28 @@ def generate(nestfile_path: Path, board_id: str, out_dir: Path, kernels: str = "
             action="Choose one with --kernels",
         )
     graph = nestfile.load(nestfile_path)
-    return write(graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels)
+    return write(graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels, cycles)
 
 
 def write(
-    graph: Graph, graph_sha256: str, board: Board, out_dir: Path, kernels: str = "nestnet"
+    graph: Graph,
+    graph_sha256: str,
+    board: Board,
+    out_dir: Path,
+    kernels: str = "nestnet",
+    cycles: Path | None = None,
 ) -> Path:
     """Write the project of a graph in memory; see :func:`generate`."""
     _check_ours(out_dir)
     packed = pack.lower(graph, kernels=kernels)
+    known = level_cycles.analytic(packed, board.core.name)
+    if cycles is not None:
+        report = level_cycles.read(cycles)
+        known = level_cycles.from_report(cycles, report, packed, board.id, graph_sha256)
+    packed = level_cycles.with_cycles(packed, known)
     copied = _firmware_files(board)
-    texts = render.project_files(packed, board, graph_sha256, _sources(copied))
-    info = _info(packed, board, graph_sha256)
+    texts = render.project_files(packed, board, graph_sha256, _sources(copied), known.source)
+    info = _info(packed, board, graph_sha256, known.source)
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
     try:
@@ -151,13 +178,23 @@ def read_info(project: Path) -> ProjectInfo:
 
 def _info_from(data: dict[str, Any]) -> ProjectInfo:
     levels = tuple(LevelFacts(**item) for item in data.pop("levels"))
+    per_level = ("macs", "weight_bytes", "cycles")
     layers = tuple(
-        LayerFacts(**{**item, "macs": tuple(item["macs"]), "cycles": tuple(item["cycles"])})
+        LayerFacts(**{**item, **{key: tuple(item[key]) for key in per_level}})
         for item in data.pop("layers")
     )
     data["input_shape"] = tuple(data["input_shape"])
     data["output_shape"] = tuple(data["output_shape"])
     return ProjectInfo(levels=levels, layers=layers, **data)
+
+
+def has_current_firmware(project: Path, board: Board) -> bool:
+    """Return whether the runtime copied into ``project`` is this version's, byte for byte."""
+    return all(
+        (project / "firmware" / path).is_file()
+        and (project / "firmware" / path).read_bytes() == (paths.firmware() / path).read_bytes()
+        for path in _firmware_files(board)
+    )
 
 
 def _check_ours(out_dir: Path) -> None:
@@ -225,7 +262,17 @@ def _own_bytes(layer: PackedLayer, level: int) -> int:
     return own
 
 
-def _info(packed: Packed, board: Board, graph_sha256: str) -> ProjectInfo:
+def _dense_macs(layer: PackedLayer) -> int:
+    """Return the multiply-accumulates of a layer without pruning; 0 without weights."""
+    if not isinstance(layer.op, Conv2D | Linear):
+        return 0
+    height, width, _ = layer.out_shape
+    return int(layer.op.weight.size) * (height * width if isinstance(layer.op, Conv2D) else 1)
+
+
+def _info(
+    packed: Packed, board: Board, graph_sha256: str, cycles_source: str = cost.NAME
+) -> ProjectInfo:
     graph = packed.graph
     levels = tuple(
         LevelFacts(
@@ -246,8 +293,11 @@ def _info(packed: Packed, board: Board, graph_sha256: str) -> ProjectInfo:
             kernel=layer.kernel,
             reason=layer.reason,
             flash_bytes=layer.flash_bytes,
-            macs=tuple(cost.macs for cost in layer.levels),
-            cycles=tuple(cost.cycles for cost in layer.levels),
+            macs=tuple(level.macs for level in layer.levels),
+            dense_macs=_dense_macs(layer),
+            weight_bytes=tuple(level.weight_bytes for level in layer.levels),
+            peak_ram_bytes=packed.peak_bytes[layer.index],
+            cycles=tuple(level.cycles for level in layer.levels),
         )
         for layer in packed.layers
     )
@@ -261,6 +311,7 @@ def _info(packed: Packed, board: Board, graph_sha256: str) -> ProjectInfo:
         output_shape=graph.value(graph.output).shape,
         arena_bytes=packed.arena_bytes,
         weights_bytes=len(packed.image_bytes),
+        cycles_source=cycles_source,
         levels=levels,
         layers=layers,
     )

@@ -71,10 +71,11 @@ class _Meta:
     generator_version: str
     runtime_version: int
     graph_sha256: str
+    cycles_source: str
 
 
 def project_files(
-    packed: Packed, board: Board, graph_sha256: str, files: RuntimeFiles
+    packed: Packed, board: Board, graph_sha256: str, files: RuntimeFiles, cycles_source: str
 ) -> dict[PurePosixPath, str]:
     """Return the text of every generated file by its path in the project.
 
@@ -85,7 +86,7 @@ def project_files(
         "packed": packed,
         "board": board,
         "net": _net(packed),
-        "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256),
+        "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
     }

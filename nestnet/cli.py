@@ -15,7 +15,7 @@ import typer
 from codegen import board as board_files
 from codegen import flow, project
 from codegen.errors import EXIT_CODE, UserError
-from nestnet import config, datasets, info, runs, tables
+from nestnet import arguments, bench_source, bench_tables, config, datasets, info, runs, tables
 from nestnet.device_images import device_images
 from nestnet.usage import explain
 from nestnet.version import VERSION
@@ -107,8 +107,8 @@ def train(
         "model": model,
         "dataset": dataset,
         "data": data,
-        "resize": _resize(resize),
-        "sparsity": _sparsity(sparsity, levels),
+        "resize": arguments.resize(resize),
+        "sparsity": arguments.sparsity(sparsity, levels),
         "group": group,
         "allocation": allocation,
         "routing": routing,
@@ -143,11 +143,15 @@ def codegen(
     run: RunOption = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    cycles: Annotated[
+        Path | None,
+        typer.Option(help="JSON of bench, or of run on a board: what nn_fit_cycles goes by."),
+    ] = None,
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
     board_files.load(board)
-    folder = flow.codegen(_model(run), board, out, kernels)
+    folder = flow.codegen(_model(run), board, out, kernels, cycles)
     facts = project.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
@@ -193,7 +197,7 @@ def run(
     model = _model(run)
     board_files.load(board)
     data = device_images(model.parent, images)
-    chosen = _levels(levels)
+    chosen = arguments.levels(levels)
     with tables.working(f"{len(data.labels)} images on {board}"):
         report = flow.run(
             model, board, data.images, data.labels, levels=chosen, out=out, kernels=kernels
@@ -211,19 +215,60 @@ def run(
 def bench(
     board: BoardOption = "qemu_m4",
     run: RunOption = None,
-    images: ImagesOption = 4,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Random weights: size and speed before training.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="With --untrained: NAME@WIDTH or path/to/file.py:factory.")
+    ] = None,
+    levels: Annotated[int | None, typer.Option(help="With --untrained: nested levels.")] = None,
+    sparsity: Annotated[
+        str | None, typer.Option(help="With --untrained: 0.9,0.5; 0 alone is dense.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="With --untrained: 1x1 | 1x2 | 1x4.")] = None,
+    allocation: Annotated[
+        str | None, typer.Option(help="With --untrained: global | uniform.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="With --untrained: of all that is random.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(help="With --untrained: HEIGHTxWIDTHxCHANNELS.")
+    ] = None,
+    classes: Annotated[int | None, typer.Option(help="With --untrained: logits.")] = None,
+    images: Annotated[int, typer.Option("--images", help="Images to average over.")] = 1,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    csv_path: Annotated[
+        Path | None, typer.Option("--csv", help="Also write every row here.")
+    ] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Measure every layer at every level on a board."""
-    model = _model(run)
+    """Show what every layer costs at every level on a board.
+
+    Instructions are counted on an emulated core, cycles are estimated from them: not measured.
+    """
     board_files.load(board)
-    data = device_images(model.parent, images)
-    with tables.working(f"{len(data.labels)} images on {board}"):
-        result = flow.bench(model, board, data.images, out=out, kernels=kernels).as_json()
-    tables.console().print(tables.bench_layers(result))
-    _write_json(json_path, result)
+    options = {
+        "model": model,
+        "sparsity": arguments.sparsity(sparsity, levels),
+        "group": group,
+        "allocation": allocation,
+        "seed": seed,
+        "input_shape": arguments.input_shape(input_shape),
+        "classes": classes,
+    }
+    if untrained:
+        _refuse_run_with_untrained(run)
+        source = bench_source.untrained(options, images)
+    else:
+        bench_source.refuse_untrained_options(options)
+        source = bench_source.trained(_model(run), images)
+    with tables.working(f"{len(source.images)} images on {board}"):
+        result = flow.bench(source.model, board, source.images, out=out, kernels=kernels)
+    tables.console().print(bench_tables.as_table(result))
+    _write(csv_path, bench_tables.as_csv(result))
+    _write_json(json_path, result.as_json())
 
 
 @app.command()
@@ -307,59 +352,15 @@ def _newest_project() -> Path:
     return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
 
 
-def _sparsity(text: str | None, levels: int | None) -> tuple[float, ...] | None:
-    """Return the sparsities that --sparsity and --levels ask for, None for the default."""
-    if text is None:
-        return None if levels is None else config.default_sparsity(levels)
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
+def _refuse_run_with_untrained(run: str | None) -> None:
+    if run is not None:
         raise UserError(
-            "--sparsity",
-            "not a list of numbers",
-            got=repr(text),
-            expected="numbers from 0 to 1 with commas, as in 0.9,0.8,0.7,0.5",
-            action="Write 90 % as 0.9",
-        ) from None
-    if levels is not None and levels != len(values):
-        raise UserError(
-            "--levels",
-            "differs from the number of sparsities",
-            got=levels,
-            expected=f"{len(values)}, as many as --sparsity lists",
-            action="Leave --levels out",
+            "--run",
+            "a run is trained",
+            got=f"--run {run} --untrained",
+            expected="one of both",
+            action="Leave one out",
         )
-    return values
-
-
-def _resize(text: str | None) -> tuple[int, int] | None:
-    parts = (text or "").lower().split("x")
-    if text is None:
-        return None
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise UserError(
-            "--resize",
-            "not a size",
-            got=repr(text),
-            expected="HEIGHTxWIDTH in pixels, as in 32x32",
-            action="Write both numbers",
-        )
-    return int(parts[0]), int(parts[1])
-
-
-def _levels(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts):
-        raise UserError(
-            "--levels",
-            "not a list of levels",
-            got=repr(text),
-            expected="level numbers with commas, as in 0,3",
-            action="Leave it out for all levels",
-        )
-    return tuple(int(part) for part in parts)
 
 
 def _refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> None:
@@ -375,13 +376,17 @@ def _refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> N
 
 
 def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write ``content`` to ``path`` whole or not at all; do nothing without a path."""
+    _write(path, json.dumps(content, indent=2) + "\n")
+
+
+def _write(path: Path | None, text: str) -> None:
+    """Write ``text`` to ``path`` whole or not at all; do nothing without a path."""
     if path is None:
         return
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise UserError(
@@ -389,19 +394,19 @@ def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
             "cannot write the result",
             got=error.strerror or error,
             expected="a path that can be written",
-            action="Choose another path after --json",
+            action="Choose another path",
         ) from error
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(command_line: list[str] | None = None) -> None:
     """Run the command line and exit; a user's mistake ends in one message and exit code 2.
 
     Args:
-        arguments: what follows the command's name; by default those of this process.
+        command_line: what follows the command's name; by default those of this process.
     """
     try:
         command = typer.main.get_command(app)
-        code = command.main(arguments, prog_name="nestnet", standalone_mode=False)
+        code = command.main(command_line, prog_name="nestnet", standalone_mode=False)
     except UserError as error:
         print(error, file=sys.stderr)
         code = EXIT_CODE

@@ -102,32 +102,6 @@ def sizes(title: str, measured: Mapping[str, Any]) -> Group:
     return _titled(title, table)
 
 
-def bench_layers(result: Mapping[str, Any]) -> Group:
-    """Return what every layer costs at every level."""
-    counted = result["instructions"] is not None
-    measured = result["measured_cycles"] is not None
-    unit, key = ("executed instructions", "instructions") if counted else (
-        ("measured cycles", "measured_cycles") if measured else ("modelled cycles, not measured",
-                                                                 "modelled_cycles"))  # fmt: skip
-    title = f"{result['network']} on {result['title']}: {unit} per inference"
-    table = Table()
-    for column in ("layer", "kernel"):
-        table.add_column(column)
-    table.add_column("flash\nbytes", justify="right")
-    for name in result["levels"]:
-        table.add_column(name, justify="right")
-    for layer in result["layers"]:
-        values = layer[key] or [None] * len(result["levels"])
-        cells = [count(value) for value in values]
-        table.add_row(layer["name"], layer["kernel"], count(layer["flash_bytes"]), *cells)
-    table.add_section()
-    if counted:
-        table.add_row("other", "", "", *(count(value) for value in result["other_instructions"]))
-    table.add_row("[bold]all[/]", "", "", *(count(value) for value in result[key]))
-    table.add_row("MACs", "", "", *(count(value) for value in result["macs"]))
-    return _titled(title, table)
-
-
 def facts(title: str, values: Mapping[str, Any]) -> Group:
     """Return what `nestnet info` knows: one row per fact, levels in a row each."""
     table = Table(show_header=False)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 
+from codegen import nestfile
 from codegen.errors import UserError
-from codegen.ir import Graph, Level, Provenance
-from nestnet import models
+from codegen.ir import Graph, Int8Array, Level, Provenance
+from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.export import export
 from nestnet.levels import assign_levels, check_nested
@@ -76,6 +79,28 @@ def untrained(
     return export(network, levels, provenance, graph_name(model))
 
 
+def write_untrained(graph: Graph, build: Path = Path("build")) -> Path:
+    """Write an untrained ``graph`` to ``build/NAME/model.nestnet``; return the path."""
+    path = build / graph.name / runs.MODEL
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nestfile.save(graph, path)
+    return path
+
+
+def random_images(graph: Graph, count: int, seed: int = 0) -> Int8Array:
+    """Return ``count`` random int8 images (n, h, w, c) for ``graph``.
+
+    Raises:
+        UserError: ``count`` below 1.
+    """
+    if count < 1:
+        raise UserError(
+            "--images", "no image to run", got=count, expected="at least 1", action="Give more"
+        )
+    shape = (count, *graph.value(graph.input).shape)
+    return np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+
+
 def graph_name(model: str) -> str:
     """Return the name of an untrained ``model`` as a C identifier."""
     plain = model.rpartition("/")[2].replace(".py:", "_")
@@ -96,6 +121,14 @@ def _edges(
             action="Give --input-shape 32x32x3 --classes 10, with the model's own figures",
         )
     shape, outputs = known or ((1, 1, 1), 1)
+    if classes is not None and classes < 1:
+        raise UserError(
+            "--classes",
+            "no such number of logits",
+            got=classes,
+            expected="at least 1",
+            action="Give the number of classes",
+        )
     return input_shape or shape, outputs if classes is None else classes
 
 

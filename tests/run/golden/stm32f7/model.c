@@ -232,7 +232,7 @@ static const nn_level_info levels[LEVEL_COUNT] = {
         .sparsity_permille = 714,
         .accuracy_permyriad = 0xFFFF,
         .macs = 6306u,
-        .cycles = 32353u,
+        .cycles = 20706u,
         .weight_bytes = 846u,
     },
     {
@@ -240,7 +240,7 @@ static const nn_level_info levels[LEVEL_COUNT] = {
         .sparsity_permille = 429,
         .accuracy_permyriad = 0xFFFF,
         .macs = 7572u,
-        .cycles = 35731u,
+        .cycles = 22868u,
         .weight_bytes = 899u,
     },
 };

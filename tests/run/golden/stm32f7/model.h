@@ -5,7 +5,8 @@
  *
  * Input  5x7x3 int8, real = 0.015625f * (q - 0)
  * Output 1x1x3 int8, real = 0.00390625f * (q - -128)
- * Cycles in nn_level_info are modelled for cortex-m7, not measured.
+ * Cycles in nn_level_info:
+ *   analytic model fitted to Cortex-M4 instruction counts; not measured, errors of tens of %
  */
 #ifndef NN_TINY_MODEL_H
 #define NN_TINY_MODEL_H
