@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from codegen.errors import UserError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -30,12 +32,36 @@ class Processes:
 
 
 def join(device: str) -> Processes:
-    """Join the processes torchrun started; a process on its own gets rank 0 of 1."""
+    """Join the processes torchrun started; a process on its own gets rank 0 of 1.
+
+    Processes with a GPU each (``cuda``, or ``auto`` where there are GPUs) exchange through NCCL.
+
+    Raises:
+        UserError: more processes on this machine than it has GPUs.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return Processes()
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        _take_gpu(local_rank)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    return Processes(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", "0")))
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+    return Processes(dist.get_rank(), dist.get_world_size(), local_rank)
+
+
+def _take_gpu(local_rank: int) -> None:
+    """Make GPU ``local_rank`` this process's own, which NCCL's object exchange relies on."""
+    gpus = torch.cuda.device_count()
+    if local_rank >= gpus:
+        raise UserError(
+            "torchrun",
+            "more processes than GPUs",
+            got=f"process {local_rank} on a machine with {gpus}",
+            expected="one process for each GPU",
+            action=f"Use --nproc-per-node {gpus}, or --device cpu",
+        )
+    torch.cuda.set_device(local_rank)
 
 
 def leave() -> None:

@@ -147,5 +147,5 @@ def check_distinct(sizes: Mapping[str, Tensor], sparsity: Sequence[float], alloc
                 got=f"{flat.numel()} groups for {len(sparsity)} levels",
                 expected="at least one more group at each level",
                 action="Use fewer levels, sparsities further apart, a smaller --group, "
-                "--allocation global, or keep the layer dense with --dense-layers",
+                "--allocation global, or keep the layer dense (dense_layers in the configuration)",
             )

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 from codegen import nestfile
-from nestnet import runs
+from codegen.errors import UserError
+from nestnet import distributed, runs
 
 SCRIPT = """
 import hashlib, sys
@@ -30,6 +34,37 @@ loop._finish = report
 config = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2), device="cpu")
 loop.train(config, Path(sys.argv[1]), quiet=True)
 """
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "backend"),
+    [("auto", 0, "gloo"), ("auto", 2, "nccl"), ("cuda", 2, "nccl"), ("cpu", 2, "gloo")],
+)
+def test_processes_with_a_gpu_each_exchange_through_nccl(
+    device: str, gpus: int, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+    joined: list[str] = []
+    for key, value in {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.distributed, "init_process_group", joined.append)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 3)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)
+    assert distributed.join(device) == distributed.Processes(3, 4, 1)
+    assert joined == [backend]
+    assert taken == ([1] if backend == "nccl" else [])
+
+
+def test_more_processes_than_gpus_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {"RANK": "2", "WORLD_SIZE": "3", "LOCAL_RANK": "2"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="more processes than GPUs"):
+        distributed.join("auto")
 
 
 def test_two_processes_hold_the_same_weights_and_write_once(tmp_path: Path) -> None:
