@@ -72,7 +72,7 @@ def kept_weights(op: Op) -> int:
 
 
 def memory_row(case: Case, report: Report) -> str:
-    """Return the table row that compares flash with the densest level alone and RAM with the plan."""
+    """Return the table row: flash beside the densest level alone, RAM beside the plan."""
     graph = nestfile.load(case.file)
     family, alone = pack.lower(graph), pack.lower(densest_alone(graph))
     layers = [layer for layer in family.layers if layer.fields.streams]
@@ -135,8 +135,8 @@ def main() -> None:
             "",
             "Outputs of the emulated boards (QEMU 7.2 mps2-an386 and mps2-an500, arm-none-eabi-gcc "
             "12.2 -O3) against the",
-            "integer reference, all bytes of every image. Instructions: executed per inference, exact, "
-            f"mean over the images. Date: {options.date}.",
+            "integer reference, all bytes of every image. Instructions: executed per inference, "
+            f"exact, mean over the images. Date: {options.date}.",
             "",
             "| network | board | level | sparsity | images | bit-exact | accuracy | instructions |",
             "|---|---|---|---|---|---|---|---|",
@@ -148,8 +148,8 @@ def main() -> None:
             "planned arena, the measured stack",
             "depth of the runner, and all RAM of the program with that stack.",
             "",
-            "| network | family bytes | densest alone | ratio | bytes per kept weight | arena | stack "
-            "| RAM in all |",
+            "| network | family bytes | densest alone | ratio | bytes per kept weight | arena "
+            "| stack | RAM in all |",
             "|---|---|---|---|---|---|---|---|",
             *memory,
             "",
