@@ -115,17 +115,10 @@ def prepare(
     Raises:
         UserError: as :func:`codegen`.
     """
-    boards.load(board_id)
+    board = boards.load(board_id)
     out = out or default_project(nestfile_path, board_id)
-    if (out / project.MARKER).is_file():
-        info = project.read_info(out)
-        same = (info.graph_sha256, info.board, info.kernels) == (
-            nestfile.file_sha256(nestfile_path),
-            board_id,
-            kernels,
-        )
-        if same and project.has_current_firmware(out, boards.load(board_id)):
-            return out
+    if project.is_current(out, nestfile.file_sha256(nestfile_path), board, kernels):
+        return out
     return project.generate(nestfile_path, board_id, out, kernels)
 
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codegen import board as boards
-from codegen import cost, level_cycles, nestfile, pack, paths, render
+from codegen import cost, level_cycles, nestfile, output_folder, pack, paths, render
 from codegen.board import Board
 from codegen.errors import UserError
 from codegen.ir import Conv2D, Graph, Linear
 from codegen.packed import Packed, PackedLayer
 
-MARKER = "nestnet-project.json"
-"""The file that says a folder is ours, and what is in it."""
-
+MARKER = output_folder.MARKER
 MARKER_VERSION = 2
 KERNELS = ("nestnet", "cmsis-nn")
 
@@ -127,7 +123,7 @@ def write(
     cycles: Path | None = None,
 ) -> Path:
     """Write the project of a graph in memory; see :func:`generate`."""
-    _check_ours(out_dir)
+    output_folder.check_ours(out_dir)
     packed = pack.lower(graph, kernels=kernels)
     known = level_cycles.analytic(packed, board.core.name)
     if cycles is not None:
@@ -137,21 +133,13 @@ def write(
     copied = _firmware_files(board)
     texts = render.project_files(packed, board, graph_sha256, _sources(copied), known.source)
     info = _info(packed, board, graph_sha256, known.source)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-    try:
-        for path, text in texts.items():
-            (new / path).write_text(text, encoding="utf-8", newline="\n")
-        for path in copied:
-            target = new / "firmware" / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(paths.firmware() / path, target)
-        marker = {"nestnet_project": MARKER_VERSION, **asdict(info)}
-        (new / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
-        new.chmod(0o755)
-        _swap(new, out_dir)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    files = {path: text.encode() for path, text in texts.items()}
+    for path in copied:
+        files["firmware" / path] = (paths.firmware() / path).read_bytes()
+    names = sorted(str(path) for path in files)
+    marker = {"nestnet_project": MARKER_VERSION, **asdict(info), "files": names}
+    files[PurePosixPath(MARKER)] = (json.dumps(marker, indent=1) + "\n").encode()
+    output_folder.replace(out_dir, files)
     return out_dir
 
 
@@ -165,6 +153,7 @@ def read_info(project: Path) -> ProjectInfo:
         data = json.loads((project / MARKER).read_text(encoding="utf-8"))
         if data.pop("nestnet_project") != MARKER_VERSION:
             raise ValueError("another version")
+        del data["files"]
         return _info_from(data)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -188,40 +177,47 @@ def _info_from(data: dict[str, Any]) -> ProjectInfo:
     return ProjectInfo(levels=levels, layers=layers, **data)
 
 
-def has_current_firmware(project: Path, board: Board) -> bool:
-    """Return whether the runtime copied into ``project`` is this version's, byte for byte."""
-    return all(
-        (project / "firmware" / path).is_file()
-        and (project / "firmware" / path).read_bytes() == (paths.firmware() / path).read_bytes()
-        for path in _firmware_files(board)
-    )
+def check_complete(project: Path) -> None:
+    """Refuse a project that lacks a file it was written with.
 
-
-def _check_ours(out_dir: Path) -> None:
-    if out_dir.is_symlink() or not out_dir.exists():
-        wrong = out_dir.is_symlink()
-    else:
-        empty = out_dir.is_dir() and not any(out_dir.iterdir())
-        wrong = not empty and not (out_dir / MARKER).is_file()
-    if wrong:
+    Raises:
+        UserError: the first missing file.
+    """
+    missing = _missing(project)
+    if missing:
         raise UserError(
-            str(out_dir),
-            "the output folder is not ours",
-            got=f"something without {MARKER}",
-            expected="a new or empty folder, or one that nestnet generated",
-            action="Choose another folder with --out, or remove this one yourself",
+            str(project),
+            "the project is incomplete",
+            got=f"no {missing[0]}",
+            expected=f"the files that {MARKER} lists",
+            action="Run `nestnet codegen` again",
         )
 
 
-def _swap(new: Path, out_dir: Path) -> None:
-    """Put ``new`` in the place of ``out_dir`` by renaming."""
-    if not out_dir.exists():
-        new.rename(out_dir)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
-    out_dir.rename(old / "old")
-    new.rename(out_dir)
-    shutil.rmtree(old)
+def is_current(project: Path, graph_sha256: str, board: Board, kernels: str) -> bool:
+    """Return whether ``project`` is of this network, board and version, with nothing missing."""
+    try:
+        info = read_info(project)
+    except UserError:
+        return False
+    found = (info.graph_sha256, info.board, info.kernels, info.generator_version)
+    return (
+        found == (graph_sha256, board.id, kernels, render.GENERATOR_VERSION)
+        and not _missing(project)
+        and _has_current_firmware(project, board)
+    )
+
+
+def _missing(project: Path) -> list[PurePosixPath]:
+    return [path for path in output_folder.listed(project) if not (project / path).is_file()]
+
+
+def _has_current_firmware(project: Path, board: Board) -> bool:
+    """Return whether the runtime copied into ``project`` is this version's, byte for byte."""
+    return output_folder.is_complete(
+        project / "firmware",
+        {path: (paths.firmware() / path).read_bytes() for path in _firmware_files(board)},
+    )
 
 
 def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:

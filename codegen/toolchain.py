@@ -15,7 +15,7 @@ from codegen import board as boards
 from codegen import sizes
 from codegen.board import Board
 from codegen.errors import UserError
-from codegen.project import ProjectInfo, read_info
+from codegen.project import ProjectInfo, check_complete, read_info
 from codegen.sizes import Sizes
 
 FIRMWARE_ELF = "build/firmware.elf"
@@ -81,6 +81,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
             build.
     """
     info = read_info(project)
+    check_complete(project)
     board = boards.load(info.board)
     find("cc" if board.is_host else "arm-none-eabi-gcc")
     _check_cmsis(info, variables or {})
@@ -121,9 +122,10 @@ def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:
 
 def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> UserError:
     """Turn make's output into the error a user can act on."""
-    overflows = {region: int(count) for region, count in _OVERFLOW.findall(output)}
+    overflows = [(region, int(count)) for region, count in _OVERFLOW.findall(output)]
     if overflows:
-        region, count = next(iter(overflows.items()))
+        # Example and test runner are linked at once, in any order: flash first, then the larger.
+        region, count = max(overflows, key=lambda item: (item[0] == "FLASH", item[1]))
         limit = board.linked(region.lower()).size_bytes
         return UserError(
             f"board {board.id}",
@@ -144,9 +146,11 @@ def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> Use
 def _advice(region: str, info: ProjectInfo) -> str:
     """Say which level or layer to drop, with the bytes that frees."""
     if region == "RAM":
+        peak = max(info.layers, key=lambda layer: layer.peak_ram_bytes)
         return (
-            f"The arena takes {info.arena_bytes} bytes; use a smaller input or fewer channels in "
-            "the first layers, or choose a board with more RAM"
+            f"The arena takes {info.arena_bytes} bytes, {peak.peak_ram_bytes} of them in layer "
+            f"{peak.name}: make that layer's maps smaller, use a smaller input, or choose a board "
+            "with more RAM"
         )
     largest = max(info.layers, key=lambda layer: layer.flash_bytes)
     shrink = f"make layer {largest.name} smaller (it takes {largest.flash_bytes} bytes)"

@@ -69,41 +69,6 @@ def test_lines_are_short(tmp_path: Path) -> None:
         assert len(longest) <= 140, f"{name}: {longest}"
 
 
-@pytest.mark.parametrize("content", ["file", "folder", "link"])
-def test_a_foreign_folder_is_left_alone(tmp_path: Path, content: str) -> None:
-    out = tmp_path / "out"
-    if content == "file":
-        out.write_text("mine")
-    elif content == "folder":
-        out.mkdir()
-        (out / "thesis.tex").write_text("mine")
-    else:
-        (tmp_path / "elsewhere").mkdir()
-        out.symlink_to(tmp_path / "elsewhere")
-    before = tree(tmp_path)
-    with pytest.raises(UserError, match="the output folder is not ours"):
-        write(out)
-    assert tree(tmp_path) == before
-
-
-def test_an_empty_folder_is_used(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    assert (write(tmp_path / "out") / "model.c").is_file()
-
-
-def test_a_failure_leaves_the_old_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "out")
-    before = tree(tmp_path)
-
-    def broken(new: Path, out_dir: Path) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(project, "_swap", broken)
-    with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "out", name="other")
-    assert tree(tmp_path) == before
-
-
 def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
     info = project.read_info(write(tmp_path / "out"))
     assert (info.network, info.board, info.graph_sha256) == ("tiny", "stm32f7", SHA256)

@@ -26,7 +26,7 @@ static const struct nn_weights_tiny *const w = &nn_weights_tiny;
 
 /* Layer 0, conv0: dense conv, kernel 3x3, stride 1x1.
  * 5x7x3 -> 5x7x4; 172 bytes of weights and tables.
- * the layer is dense at every level */
+ * Why this kernel: the layer is dense at every level. */
 LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -59,7 +59,7 @@ LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
 
 /* Layer 1, conv1: nested conv, kernel 3x3, stride 1x1, groups of 4, adds its second input.
  * 5x7x4 -> 5x7x4; 131 bytes of weights and tables.
- * levels differ: nested family 95 bytes, one dense level alone 144 */
+ * Why this kernel: levels differ: nested family 95 bytes, one dense level alone 144. */
 LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -96,7 +96,7 @@ LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, 
 
 /* Layer 2, conv2: depthwise conv, kernel 3x3, stride 1x1.
  * 5x7x4 -> 5x7x4; 64 bytes of weights and tables.
- * one filter per channel */
+ * Why this kernel: one filter per channel. */
 LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -128,7 +128,7 @@ LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
 
 /* Layer 3, add3: add.
  * 5x7x4 -> 5x7x4; 24 bytes of weights and tables.
- * not fused: no convolution of its own produces this sum */
+ * Why this kernel: not fused: no convolution of its own produces this sum. */
 LAYER layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
     const int32_t *const multiplier = w->layer_03_add3_add_multiplier[net->level];
@@ -139,7 +139,7 @@ LAYER layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, i
 
 /* Layer 4, pool4: avg pool, kernel 5x7, stride 1x1.
  * 5x7x4 -> 1x1x4; 0 bytes of weights and tables.
- * the only kernel for this operator */
+ * Why this kernel: the only kernel for this operator. */
 LAYER layer_04_pool4(const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -155,7 +155,7 @@ LAYER layer_04_pool4(const int8_t *in, int8_t *out)
 
 /* Layer 5, linear5: nested linear, groups of 2.
  * 1x1x4 -> 1x1x3; 57 bytes of weights and tables.
- * levels differ: nested family 36 bytes, one dense level alone 12 */
+ * Why this kernel: levels differ: nested family 36 bytes, one dense level alone 12. */
 LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -192,7 +192,7 @@ LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
 
 /* Layer 6, softmax6: softmax.
  * 1x1x3 -> 1x1x3; 512 bytes of weights and tables.
- * the only kernel for this operator */
+ * Why this kernel: the only kernel for this operator. */
 LAYER layer_06_softmax6(const int8_t *in, int8_t *out)
 {
     nn_softmax(1, 3, w->layer_06_softmax6_table, in, out);
