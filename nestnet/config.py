@@ -124,8 +124,12 @@ class TrainConfig:
     """Run folder or checkpoint whose weights the training starts from; empty starts fresh."""
 
     def __post_init__(self) -> None:
-        """Check every field; raise UserError for the first wrong one."""
+        """Check every field, make whole numbers floats; UserError for the first wrong one."""
         _check_types(self)
+        hints = typing.get_type_hints(TrainConfig)
+        for field in fields(self):  # as a file would give them back, so that to_toml is stable
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, _convert(value, hints[field.name]))
         _check_choice("group", self.group, GROUPS)
         _check_choice("allocation", self.allocation, ALLOCATIONS)
         _check_choice("routing", self.routing, ROUTINGS)
@@ -194,7 +198,7 @@ def _check_types(config: TrainConfig) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         if not _is_instance(value, hints[field.name]):
-            raise _bad(field.name, repr(value), f"type {_type_text(hints[field.name])}")
+            raise _bad(field.name, repr(value), _type_text(hints[field.name]))
 
 
 def _is_instance(value: object, hint: Any) -> bool:
@@ -210,9 +214,10 @@ def _is_instance(value: object, hint: Any) -> bool:
 
 
 def _type_text(hint: Any) -> str:
+    texts = {str: "a text", int: "a whole number", float: "a finite number"}
     if typing.get_origin(hint) is tuple:
-        return f"list of {typing.get_args(hint)[0].__name__}"
-    return str(hint.__name__)
+        return f"a list, each entry {texts[typing.get_args(hint)[0]]}"
+    return texts[hint]
 
 
 def _check_sparsity(sparsity: tuple[float, ...]) -> None:
@@ -317,7 +322,7 @@ def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
 
 def _convert(value: object, hint: Any) -> Any:
     """Turn TOML's lists into tuples and whole numbers into floats where floats belong."""
-    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+    if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:
         return tuple(_convert(v, typing.get_args(hint)[0]) for v in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -208,8 +208,22 @@ def _densest_key(key: str, state: Mapping[str, Tensor]) -> str:
 
 
 def restore(session: Session, state: Checkpoint) -> None:
-    """Put the ``state`` of a checkpoint into a fresh session."""
-    session.network.load_state_dict(dict(state.network))
+    """Put the ``state`` of a checkpoint into a fresh session.
+
+    Raises:
+        UserError: the checkpoint is of another network, as after a change of the model's code.
+    """
+    try:
+        session.network.load_state_dict(dict(state.network))
+    except RuntimeError as error:
+        details = [line.strip() for line in str(error).splitlines()[1:]]
+        raise UserError(
+            "checkpoint",
+            f"does not fit the model {session.model}",
+            got=details[0] if details else error,
+            expected="the model that the run was started with",
+            action="Undo the change of the model, or train a new run",
+        ) from error
     for name, parameter in session.network.named_parameters():
         if name in state.momentum:
             buffer = torch.empty_like(parameter).copy_(state.momentum[name])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,11 +66,11 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
     Raises:
         UserError: the folder's configuration or checkpoint cannot be used.
     """
-    session = prepare(configs.load(run / runs.CONFIG), quiet, module)
+    config = configs.load(run / runs.CONFIG)
     if not (run / runs.CHECKPOINT).is_file():
-        return _train(session, run, first_epoch=0)
+        return _train(prepare(config, quiet, module), run, first_epoch=0)
     state = load_checkpoint(run / runs.CHECKPOINT)
-    if state.config_toml != to_toml(session.config):
+    if state.config_toml != to_toml(config):
         raise UserError(
             str(run / runs.CONFIG),
             "is not the configuration of the checkpoint",
@@ -77,6 +78,8 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
             expected="the file the run started with",
             action="Undo the change, or train a new run",
         )
+    session = prepare(replace(config, init_from=""), quiet, module)  # its weights are not needed
+    session.config = config
     restore(session, state)
     return _train(session, run, state.epoch)
 

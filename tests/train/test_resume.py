@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-import nestnet.train  # noqa: F401  (its module is patched below)
+import nestnet.train
 from codegen.errors import UserError
 from nestnet import runs
 from nestnet.checkpoint import load_checkpoint
@@ -172,6 +172,35 @@ def test_a_learning_rate_that_diverges_is_a_user_error(tmp_path: Path) -> None:
     wild = TrainConfig(name="run", epochs=2, lr=1e20)
     with pytest.raises(UserError, match="lower --lr"):
         train(wild, tmp_path, quiet=True)
+
+
+OWN_MODEL = """
+from torch import nn
+def factory(input_shape, classes):
+    return nn.Sequential(
+        nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Conv2d(5, {c}, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear({c} * 16, classes))
+"""
+
+
+def test_a_changed_model_file_does_not_resume(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN_MODEL.format(c=7))
+    config = TrainConfig(name="run", model=f"{file}:factory", epochs=1, split=(0, 0, 1, 0))
+    run = train(config, tmp_path, quiet=True)
+    file.write_text(OWN_MODEL.format(c=8))
+    for again in (lambda: resume(run, quiet=True), lambda: nestnet.evaluate(run)):
+        with pytest.raises(UserError, match=r"does not fit the model .*own\.py:factory"):
+            again()
+
+
+def test_a_run_resumes_without_the_run_it_started_from(tmp_path: Path) -> None:
+    first = train(TrainConfig(name="first", epochs=1), tmp_path, quiet=True)
+    run = train(TrainConfig(name="run", epochs=1, init_from=str(first)), tmp_path, quiet=True)
+    before = (run / runs.CHECKPOINT).read_bytes()
+    (first / runs.CHECKPOINT).unlink()
+    assert resume(run, quiet=True) == run
+    assert (run / runs.CHECKPOINT).read_bytes() == before
 
 
 def test_a_changed_configuration_does_not_resume(whole: Path, tmp_path: Path) -> None:
