@@ -61,10 +61,9 @@ NESTED: Mapping[int, Mapping[int, TileCost]] = {
 """By group size, then output columns P."""
 
 DENSE: Mapping[int, TileCost] = {
-    1: TileCost(8.0, 15.4),
+    1: TileCost(5.7, 15.4),
     2: TileCost(9.5, 22.0),
-    3: TileCost(18.5, 26.6),
-    4: TileCost(22.5, 30.3),
+    3: TileCost(12.4, 26.6),
 }
 """By output columns P; the unit is four consecutive weights. P = 2 keeps all in registers."""
 

@@ -226,6 +226,8 @@ def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:
     patterns = ["*.[ch]", "kernels/*.h", "kernels/portable/*.h"]
     if board.core.has_dsp:
         patterns.append("kernels/dsp/*.h")
+    if board.core.name == "cortex-m7":
+        patterns.append("kernels/m7/*.h")
     patterns += ["port/nn_port.h", "port/nn_mark.c"]
     if board.is_host:
         patterns.append("port/nn_port_host.c")

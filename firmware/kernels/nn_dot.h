@@ -10,7 +10,7 @@
 /* Weight rows and columns one call of nn_dot may take: at most 4 rows, 4 columns, 8 dot products. */
 #define NN_DOT_MAX 8
 
-/* acc[j * columns + p] += dot(row j of weights, column p of patch), j < rows, p < columns.
+/* acc[j * columns + p] = dot(row j of weights, column p of patch), j < rows, p < columns.
  * rows, columns: literals; rows 1, 2 or 4, columns 1 .. 4, rows * columns <= NN_DOT_MAX.
  * row_bytes: length of a weight row, a multiple of 4, each four stored as w0 w2 w1 w3; weights 4-byte
  * aligned. step: elements between the columns' patches, even; patch 4-byte aligned, row_bytes int16 are read

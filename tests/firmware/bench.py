@@ -40,9 +40,9 @@ def other_layers() -> dict[str, Case]:
     return {
         "dense 3x3 P=2": weighted(rng, "DENSE_CONV", LAYER, tile=2, plain=True),
         "dense 3x3 P=1": weighted(rng, "DENSE_CONV", LAYER, tile=1, plain=True),
-        "dense 3x3 P=4": weighted(rng, "DENSE_CONV", LAYER, tile=4, plain=True),
-        "dense 1x1 32->32 P=2": weighted(rng, "DENSE_CONV", pointwise, tile=2, plain=True),
-        "dense 3x3 32x32x3->16 P=2": weighted(rng, "DENSE_CONV", first, tile=2, plain=True),
+        "dense 3x3 P=3": weighted(rng, "DENSE_CONV", LAYER, tile=3, plain=True),
+        "dense 1x1 32->32 P=3": weighted(rng, "DENSE_CONV", pointwise, tile=3, plain=True),
+        "dense 3x3 32x32x3->16 P=3": weighted(rng, "DENSE_CONV", first, tile=3, plain=True),
         "nested 1x1 G=4 P=4 25 %": nested(rng, pointwise, 4, 4, (0.25,), plain=True),
         "nested 4 levels G=4 P=4 50 %": nested(rng, LAYER, 4, 4, (0.1, 0.2, 0.3, 0.5), plain=True),
         "nested + residual G=4 P=4 25 %": nested(

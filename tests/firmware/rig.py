@@ -23,13 +23,14 @@ M4_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard
 
 
 def kernel_path(kind: str, folder: Path) -> list[str]:
-    """Return the include path that chooses kernels: "portable", "dsp", or "dsp-on-host".
+    """Return the include path that chooses kernels: "portable", "dsp", "m7" or "dsp-on-host".
 
     The last takes the DSP bodies over the portable twin of the instructions.
     """
     chosen = {
         "portable": [KERNELS / "portable"],
         "dsp": [KERNELS / "dsp", KERNELS / "portable"],
+        "m7": [KERNELS / "m7", KERNELS / "dsp", KERNELS / "portable"],
         "dsp-on-host": [folder / "twin", KERNELS / "dsp", KERNELS / "portable"],
     }[kind]
     if kind == "dsp-on-host":

@@ -38,9 +38,10 @@ NESTED_50 = "nested 3x3 G=4 P=4 50 %"
 
 # Instructions of the other layers, with 3 % to spare for another compiler of the same series.
 OTHERS = {
-    "dense 3x3 P=2": 2_930_000,
-    "dense 1x1 32->32 P=2": 433_000,
-    "dense 3x3 32x32x3->16 P=2": 914_000,
+    "dense 3x3 P=2": 2_866_000,
+    "dense 3x3 P=3": 2_600_000,
+    "dense 1x1 32->32 P=3": 327_000,
+    "dense 3x3 32x32x3->16 P=3": 744_000,
     "nested + residual G=4 P=4 25 %": 1_033_000,
     "depthwise 3x3 16x16x32": 296_000,
     "dense linear 256->64": 26_000,
@@ -61,7 +62,7 @@ def test_nested_layers_meet_the_prototype(tmp_path: Path) -> None:
 
 def test_other_layers_stay_within_budget(tmp_path: Path) -> None:
     measured = bench.measure(bench.other_layers(), tmp_path)
-    assert measured["dense 3x3 P=2"][0] <= 0.72 * CMSIS_NN_DENSE
+    assert measured["dense 3x3 P=3"][0] <= 0.58 * CMSIS_NN_DENSE
     for name, budget in OTHERS.items():
         (count,) = measured[name]
         assert count <= 1.03 * budget, f"{name}: {count} instructions, budget {budget}"
@@ -83,9 +84,10 @@ def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
     tiles += [(2, p, 9 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
     tiles += [(1, p, 5 + 2 * p, p) for p in (1, 4, 8)]
     cases = [nested(rng, s, group, p, (0.5,)) for group, p, _, _ in tiles]
-    # Rows of 72 weights: three times 18 instructions for 16 products, and 3 to loop.
+    # Rows of 72 weights: four times 24 instructions for 24 products, or 18 for 16, and 3 to loop.
+    cases.append(weighted(rng, "DENSE_CONV", s, tile=3))
     cases.append(weighted(rng, "DENSE_CONV", s, tile=2))
-    wanted = [(length, products) for _, _, length, products in tiles] + [(57, 48)]
+    wanted = [(length, products) for _, _, length, products in tiles] + [(99, 96), (75, 64)]
     run_m4(cases, tmp_path, measure=False)
     for index, (length, products) in enumerate(wanted):
         found = {

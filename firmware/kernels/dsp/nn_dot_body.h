@@ -33,6 +33,9 @@ NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t 
     if (nn_dot_fast(rows, columns, row_bytes, step, weights, patch, acc)) {
         return;
     }
+    for (int32_t i = 0; i < rows * columns; i++) {
+        acc[i] = 0;
+    }
     do {
         uint32_t x[4], y[4];
         NN_DOT_COLUMN(0)

@@ -4,24 +4,60 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
-/* rows output channels from oc on, for one tile. patch: of the tile's first column; out, residual: its first
- * output. */
+/* What the tiles of one output row and a few output channels share. */
+typedef struct {
+    const int8_t *weights;  /* rows of the channels */
+    const int16_t *patch;   /* patch of the row's next column */
+    const int8_t *residual; /* of the next column and first channel, or NULL */
+    int8_t *out;            /* output of the next column and first channel */
+    nn_channel channel[4];
+} nn_dense_strip;
+
+/* The next columns of a strip of rows output channels; both literals. */
 NN_INLINE void nn_dense_tile(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
-                             int32_t rows, int32_t tile, int32_t oc, const int8_t *weights,
-                             const int16_t *patch, const int8_t *residual, int8_t *out)
+                             int32_t rows, int32_t columns, int32_t c, nn_dense_strip *strip)
 {
-    const int32_t c = nn_round_up(s->in_c, 2);
     const int32_t row_bytes = nn_round_up(s->kernel_w * s->kernel_h * c, 4);
-    const int32_t out_c = s->out_c;
-    int32_t acc[NN_DOT_MAX] = {0};
-    nn_dot(rows, tile, row_bytes, nn_patch_step(s, c), weights + oc * row_bytes, patch, acc);
+    int32_t acc[NN_DOT_MAX];
+    nn_dot(rows, columns, row_bytes, nn_patch_step(s, c), strip->weights, strip->patch, acc);
     for (int32_t j = 0; j < rows; j++) {
-        const nn_channel channel = nn_channel_at(r, l, oc + j);
-        for (int32_t p = 0; p < tile; p++) {
-            const int32_t at = p * out_c + oc + j;
-            out[at] =
-                nn_requantize(r, l, channel, acc[j * tile + p], residual == NULL ? NULL : &residual[at]);
+        for (int32_t p = 0; p < columns; p++) {
+            const int32_t at = p * s->out_c + j;
+            strip->out[at] = nn_requantize(r, l, strip->channel[j], acc[j * columns + p],
+                                           strip->residual == NULL ? NULL : &strip->residual[at]);
         }
+    }
+    strip->patch += columns * nn_patch_step(s, c);
+    strip->out += columns * s->out_c;
+    if (strip->residual != NULL) {
+        strip->residual += columns * s->out_c;
+    }
+}
+
+/* rows output channels from oc on, of one output row whose first patch is base. */
+NN_INLINE void nn_dense_channels(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                                 int32_t rows, int32_t tile, int32_t c, int32_t oc, const int8_t *weights,
+                                 const int16_t *base, const int8_t *residual, int8_t *out)
+{
+    /* Tiles of 3 leave 0, 2 or, as two tiles of 2, 4 columns; a width of 1 is left to the last. */
+    const int32_t threes = tile < 3 ? 0 : (s->out_w - (s->out_w % 3 == 1 ? 4 : 0)) / 3;
+    const int32_t twos = tile < 2 ? 0 : (s->out_w - 3 * nn_max(threes, 0)) / 2;
+    const int32_t row_bytes = nn_round_up(s->kernel_w * s->kernel_h * c, 4);
+    nn_dense_strip strip = {.weights = weights + oc * row_bytes,
+                            .patch = base,
+                            .residual = residual == NULL ? NULL : residual + oc,
+                            .out = out + oc};
+    for (int32_t j = 0; j < rows; j++) {
+        strip.channel[j] = nn_channel_at(r, l, oc + j);
+    }
+    for (int32_t i = 0; i < threes; i++) {
+        nn_dense_tile(s, r, l, rows, 3, c, &strip);
+    }
+    for (int32_t i = 0; i < twos; i++) {
+        nn_dense_tile(s, r, l, rows, 2, c, &strip);
+    }
+    for (int32_t i = 3 * nn_max(threes, 0) + 2 * twos; i < s->out_w; i++) {
+        nn_dense_tile(s, r, l, rows, 1, c, &strip);
     }
 }
 
@@ -30,22 +66,18 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
                              int8_t *out, int16_t *scratch)
 {
     const int32_t c = nn_round_up(s->in_c, 2);
-    const int32_t step = nn_patch_step(s, c);
+    const int32_t rows = tile == 1 ? 4 : 2;
+    const int32_t last = s->out_c % rows;
     const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         const int16_t *base = nn_patch_row(s, c, r->in_zero_point, oy, in, scratch);
-        for (int32_t tile_x = 0; tile_x < s->out_w; tile_x += tile) {
-            const int32_t ox = nn_min(tile_x, s->out_w - tile);
-            const int32_t output = (oy * s->out_w + ox) * s->out_c;
-            const int16_t *patch = base + ox * step;
-            const int8_t *tile_residual = residual == NULL ? NULL : residual + output;
-            const int32_t by_2 = s->out_c & ~1;
-            for (int32_t oc = 0; oc < by_2; oc += 2) {
-                nn_dense_tile(s, r, &tables, 2, tile, oc, weights, patch, tile_residual, out + output);
-            }
-            if (by_2 < s->out_c) {
-                nn_dense_tile(s, r, &tables, 1, tile, by_2, weights, patch, tile_residual, out + output);
-            }
+        const int32_t row = oy * s->out_w * s->out_c;
+        const int8_t *row_residual = residual == NULL ? NULL : residual + row;
+        for (int32_t oc = 0; oc < s->out_c - last; oc += rows) {
+            nn_dense_channels(s, r, &tables, rows, tile, c, oc, weights, base, row_residual, out + row);
+        }
+        for (int32_t oc = s->out_c - last; oc < s->out_c; oc++) {
+            nn_dense_channels(s, r, &tables, 1, tile, c, oc, weights, base, row_residual, out + row);
         }
     }
 }

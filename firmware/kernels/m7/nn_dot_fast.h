@@ -1,0 +1,78 @@
+/* nn_dot_fast.h (Cortex-M7) - the inner loops of dense layers, scheduled by hand.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Every multiply shares its cycle with a load or an SXTB16 (which must be the older of the two). What a pass
+ * multiplies first was loaded in the pass before, two cycles or more ago, so the four registers of the rows
+ * change roles from pass to pass: one pair holds elements 0 1 while the other turns from all four into 2 3.
+ * Two rows by three columns: 53 cycles for four passes of 24 multiply-accumulates and the loop.
+ */
+#include "../dsp/nn_dot_asm.h"
+
+/* clang-format off */
+/* Two rows, three columns. p0 p1: elements 0 1 of the rows, p1 yet to come; q0 q1: all four. r11, r12: elements
+ * 0 1 of columns 0 and 1, then whatever comes next. */
+#define NN_DOT_2X3_SETUP                                                                   \
+    NN_DOT_LOAD(r9, "[r0]") NN_DOT_LOAD(r11, "[r1]") NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1))       \
+    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOW(r7, r9)
+#define NN_DOT_2X3_CHECK NN_DOT_END(r12)
+#define NN_DOT_2X3_START(mac, p0, p1, q0, q1)                                              \
+    mac(r2, r11, p0) NN_DOT_LOW(p1, q1)                                                    \
+    NN_DOT_HIGH(q0, q0) mac(r5, r11, p1)                                                   \
+    NN_DOT_LOAD(r11, NN_DOT_AT_COLUMN(2, 0)) mac(r3, r12, p0)                                 \
+    mac(r6, r12, p1) NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(0, 4))                                 \
+    NN_DOT_HIGH(q1, q1) mac(r4, r11, p0)                                                   \
+    mac(r8, r11, p1) NN_DOT_LOAD(r11, NN_DOT_AT_COLUMN(1, 4))
+#define NN_DOT_2X3_PASS(mac, p0, p1, q0, q1, end)                                          \
+    NN_DOT_2X3_START(mac, p0, p1, q0, q1)                                                  \
+    NN_DOT_LOAD(p0, "[r0, #4]!") NN_DOT_MAC(r2, r12, q0)                                   \
+    NN_DOT_MAC(r5, r12, q1) NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(2, 4))                          \
+    NN_DOT_LOAD(p1, NN_DOT_AT_ROW(1)) NN_DOT_MAC(r3, r11, q0)                                 \
+    NN_DOT_MAC(r6, r11, q1) NN_DOT_LOAD(r11, "[r1, #8]!")                                  \
+    NN_DOT_MAC(r4, r12, q0)                                                                \
+    NN_DOT_LOW(q0, p0) NN_DOT_MAC(r8, r12, q1)                                             \
+    end NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0))
+#define NN_DOT_2X3_FINISH(mac, p0, p1, q0, q1)                                             \
+    NN_DOT_2X3_START(mac, p0, p1, q0, q1)                                                  \
+    NN_DOT_MAC(r2, r12, q0)                                                                \
+    NN_DOT_MAC(r5, r12, q1) NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(2, 4))                          \
+    NN_DOT_MAC(r3, r11, q0) NN_DOT_MAC(r6, r11, q1)                                        \
+    NN_DOT_MAC(r4, r12, q0) NN_DOT_MAC(r8, r12, q1)
+#define NN_DOT_2X3_EVEN(mac, end) NN_DOT_2X3_PASS(mac, r7, lr, r9, r10, end)
+#define NN_DOT_2X3_ODD(mac, end) NN_DOT_2X3_PASS(mac, r9, r10, r7, lr, end)
+#define NN_DOT_2X3_EVEN_LAST(mac) NN_DOT_2X3_FINISH(mac, r7, lr, r9, r10)
+#define NN_DOT_2X3_ODD_LAST(mac) NN_DOT_2X3_FINISH(mac, r9, r10, r7, lr)
+
+/* Two rows, two columns: r11 r6 and r12 r8. */
+#define NN_DOT_2X2_SETUP                                                                   \
+    NN_DOT_LOAD(r9, "[r0]") NN_DOT_LOAD(r11, "[r1]") NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1))       \
+    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOW(r7, r9)                               \
+    NN_DOT_LOAD(r6, NN_DOT_AT_COLUMN(0, 4)) NN_DOT_LOAD(r8, NN_DOT_AT_COLUMN(1, 4))
+#define NN_DOT_2X2_CHECK NN_DOT_END(r12)
+#define NN_DOT_2X2_START(mac, p0, p1, q0, q1)                                              \
+    NN_DOT_LOW(p1, q1) mac(r2, r11, p0)                                                    \
+    NN_DOT_HIGH(q0, q0) mac(r3, r12, p0)                                                   \
+    NN_DOT_HIGH(q1, q1) mac(r4, r11, p1)
+#define NN_DOT_2X2_PASS(mac, p0, p1, q0, q1, end)                                          \
+    NN_DOT_2X2_START(mac, p0, p1, q0, q1)                                                  \
+    NN_DOT_LOAD(p0, "[r0, #4]!") mac(r5, r12, p1)                                          \
+    NN_DOT_LOAD(p1, NN_DOT_AT_ROW(1)) NN_DOT_MAC(r2, r6, q0)                                  \
+    NN_DOT_LOAD(r11, "[r1, #8]!") NN_DOT_MAC(r3, r8, q0)                                   \
+    NN_DOT_LOW(q0, p0) NN_DOT_MAC(r4, r6, q1)                                              \
+    end NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_MAC(r5, r8, q1)                       \
+    NN_DOT_LOAD(r6, NN_DOT_AT_COLUMN(0, 4)) NN_DOT_LOAD(r8, NN_DOT_AT_COLUMN(1, 4))
+#define NN_DOT_2X2_FINISH(mac, p0, p1, q0, q1)                                             \
+    NN_DOT_2X2_START(mac, p0, p1, q0, q1)                                                  \
+    mac(r5, r12, p1) NN_DOT_MAC(r2, r6, q0) NN_DOT_MAC(r3, r8, q0)                         \
+    NN_DOT_MAC(r4, r6, q1) NN_DOT_MAC(r5, r8, q1)
+#define NN_DOT_2X2_EVEN(mac, end) NN_DOT_2X2_PASS(mac, r7, lr, r9, r10, end)
+#define NN_DOT_2X2_ODD(mac, end) NN_DOT_2X2_PASS(mac, r9, r10, r7, lr, end)
+#define NN_DOT_2X2_EVEN_LAST(mac) NN_DOT_2X2_FINISH(mac, r7, lr, r9, r10)
+#define NN_DOT_2X2_ODD_LAST(mac) NN_DOT_2X2_FINISH(mac, r9, r10, r7, lr)
+/* clang-format on */
+
+NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
+                          const int8_t *weights, const int16_t *patch, int32_t acc[NN_DOT_MAX])
+{
+    NN_DOT_FAST(1)
+}
