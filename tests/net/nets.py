@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -127,7 +128,8 @@ class VectorNorm(nn.Module):
 
 
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
-    return lambda: nn.Sequential(*layers)
+    """Return a factory of fresh copies: no case sees what another has done to its layers."""
+    return lambda: copy.deepcopy(nn.Sequential(*layers))
 
 
 CASES = (
@@ -189,6 +191,8 @@ def trained_like(case: Case, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     module = case.build()
     for part in module.modules():
+        if hasattr(part, "reset_parameters"):  # the case's layers were made before the seed was set
+            part.reset_parameters()
         if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
             assert part.running_mean is not None and part.running_var is not None
             part.running_mean.normal_(0, 0.3)
