@@ -28,6 +28,9 @@ from codegen.pipeline import PIPELINES, run_passes
 from codegen.plan_memory import Plan, Request, plan
 
 IMAGE_ALIGN_BYTES = 4
+NAME_CHARACTERS = 40
+"""Longest part a layer's name has in C names."""
+
 C_TYPES = {
     np.dtype(np.int8): "int8_t",
     np.dtype(np.uint8): "uint8_t",
@@ -93,8 +96,8 @@ def _target(kernels: str) -> Target:
 
 
 def _identifier(name: str) -> str:
-    """Return ``name`` with everything a C identifier cannot hold replaced."""
-    return re.sub(r"[^a-z0-9_]+", "_", name.lower())
+    """Return ``name``, or its end if it is long, without what C identifiers cannot hold."""
+    return re.sub(r"[^a-z0-9_]+", "_", name.lower())[-NAME_CHARACTERS:].strip("_")
 
 
 class _Buffers:

@@ -324,7 +324,7 @@ def _model(run: str | None) -> Path:
     """Return the .nestnet file that ``--run`` means; the newest run's without it."""
     if run is None:
         return runs.newest() / runs.MODEL
-    if run.endswith(".nestnet"):
+    if run.endswith(".nestnet") or Path(run).is_file():
         return Path(run)
     folder = runs.find(run)
     if not (folder / runs.MODEL).is_file():

@@ -37,6 +37,14 @@ def device_images(run: Path, count: int) -> DeviceImages:
         raise UserError(
             "--images", "no image to run", got=count, expected="at least 1", action="Give more"
         )
+    if not (run / runs.CONFIG).is_file():
+        raise UserError(
+            str(run),
+            "the network lies in no run folder, so its test images are not known",
+            got=f"no {runs.CONFIG}",
+            expected=f"{runs.CONFIG} beside the .nestnet file",
+            action="Name a run with --run, or give images to codegen.flow.run in Python",
+        )
     chosen = config.load(run / runs.CONFIG)
     size = (chosen.resize[0], chosen.resize[1]) if chosen.resize else None
     dataset = datasets.load(chosen.dataset, Path(chosen.data) if chosen.data else None, size)

@@ -14,6 +14,9 @@ from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
 from nestnet.version import VERSION
 
+NAME_CHARACTERS = 40
+"""Longest name of a network in C; compilers need to tell apart 63 characters only."""
+
 
 def write_model(
     network: NestedNet,
@@ -64,6 +67,6 @@ def level_name(sparsity: float) -> str:
 
 
 def c_identifier(name: str) -> str:
-    """Return ``name`` as a C identifier in lower case."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return plain if plain[:1].isalpha() else f"net_{plain}"
+    """Return ``name`` as a C identifier in lower case, of a length C compilers tell apart."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower())[:NAME_CHARACTERS].strip("_")
+    return plain if plain[:1].isalpha() else f"net_{plain}".rstrip("_")

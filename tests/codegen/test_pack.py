@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +34,17 @@ def test_running_from_flash_and_arena_equals_the_reference(seed: int, kernels: s
             assert np.array_equal(machine.run(image, level), output.reshape(-1))
     if kernels == "nestnet":
         assert np.array_equal(expected, reference.run(graph, images, level))
+
+
+@pytest.mark.parametrize("name", ["class", "1x1 naïve/*", "é" * 9, "a.b-c", "deep." * 60 + "conv"])
+def test_any_layer_name_gives_a_c_name(name: str) -> None:
+    net = GraphBuilder((3, 3, 2), 1, 0, "names")
+    net.linear(net.conv("input", 3, (2, 2)), 2)
+    graph = net.graph()
+    graph = replace(graph, ops=tuple(replace(op, name=f"{name} {op.name}") for op in graph.ops))
+    names = [layer.c_name for layer in lower(graph).layers]
+    assert len(set(names)) == len(graph.ops)
+    assert all(re.fullmatch(r"layer_\d\d_[a-z0-9_]{1,40}", c_name) for c_name in names), names
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -198,6 +198,16 @@ def test_out_folder_that_is_not_ours(copy: Path, here: Here) -> None:
     assert [p.name for p in precious.iterdir()] == ["thesis.txt"]
 
 
+def test_a_network_away_from_its_run(copy: Path, here: Here) -> None:
+    """Any name will do for generating; running needs the run's data set."""
+    lone = copy / "network.bin"
+    shutil.copy(copy / "runs" / "net-digits-1" / "model.nestnet", lone)
+    out = copy / "lone"
+    assert here("codegen", "--board", "host", "--run", str(lone), "--out", str(out)).returncode == 0
+    assert (out / "model.c").is_file()
+    _check(here("run", "--run", str(lone)), r"lies in no run folder.*no config\.toml.*--run")
+
+
 def test_existing_run_name(copy: Path, here: Here) -> None:
     line = "train --epochs 1 --name net-digits-1"
     _check(here(*line.split()), r"the run exists already")

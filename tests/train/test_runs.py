@@ -10,6 +10,7 @@ import pytest
 from codegen.errors import UserError
 from nestnet import config, runs
 from nestnet.config import TrainConfig
+from nestnet.modelfile import c_identifier
 
 
 def test_names_count_up_and_hold_no_path(tmp_path: Path) -> None:
@@ -53,3 +54,20 @@ def test_find_takes_a_path_or_a_name_and_suggests(tmp_path: Path) -> None:
         runs.find("resnet8-frist", tmp_path)
     with pytest.raises(UserError, match="no such run"):
         runs.find("x", tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my-Net 2", "my_net_2"),
+        ("123", "net_123"),
+        ("日本語", "net"),
+        ("", "net"),
+        ("--", "net"),
+        ("__a__b__", "a_b"),
+        ("x" * 300, "x" * 40),
+        ("a" * 39 + "-b", "a" * 39),
+    ],
+)
+def test_any_run_name_gives_a_c_identifier(name: str, expected: str) -> None:
+    assert c_identifier(name) == expected
