@@ -36,10 +36,12 @@ class TileCost:
 
 NESTED: Mapping[int, Mapping[int, TileCost]] = {
     4: {
-        1: TileCost(11.0, 23.5),
-        2: TileCost(15.0, 38.6),
-        3: TileCost(19.0, 46.3),
-        4: TileCost(23.0, 50.1),
+        1: TileCost(11.0, 17.1),
+        2: TileCost(15.0, 27.1),
+        3: TileCost(19.0, 32.1),
+        4: TileCost(23.0, 35.8),
+        5: TileCost(27.0, 39.8),
+        6: TileCost(31.0, 44.6),
     },
     2: {
         1: TileCost(6.5, 28.1),
@@ -73,10 +75,13 @@ DENSE_LINEAR = TileCost(6.0, 15.0)
 EXPAND_ELEMENT = 2.1
 """Per int16 element written to the patch buffer."""
 
-SEGMENT = 10.0
+SEGMENT = 8.3
 """Per level above the first and tile of a nested layer: entering another segment."""
 
-RESIDUAL_OUTPUT = 8.7
+SECOND_TILE = 0.02
+"""Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
+
+RESIDUAL_OUTPUT = 5.4
 DEPTHWISE_MAC = 5.9
 DEPTHWISE_OUTPUT = 11.0
 GROUPED_MAC = 4.3
@@ -99,15 +104,30 @@ def channel_instructions(cost: TileCost, units: float) -> float:
     return cost.fixed + cost.unit * units
 
 
-def best_tile(tiles: Mapping[int, TileCost], units_per_channel: float, out_w: int) -> int:
+def row_tiles(tile: int, out_w: int, nested: bool) -> tuple[int, ...]:
+    """Return the tiles of one output row, from left to right.
+
+    Where P does not divide the width, a nested layer ends with a narrower tile; a dense one
+    repeats columns, so that all tiles are alike.
+    """
+    whole, rest = divmod(out_w, tile)
+    if rest == 0:
+        return (tile,) * whole
+    return (*(tile,) * whole, rest if nested else tile)
+
+
+def best_tile(
+    tiles: Mapping[int, TileCost], units_per_channel: float, out_w: int, nested: bool
+) -> int:
     """Return the tile P of ``tiles``, at most ``out_w``, with the fewest instructions per row.
 
-    A row takes ``ceil(out_w / P)`` tiles; the last one overlaps its neighbour where P does not
-    divide the width, and its columns are computed twice. The larger of equals wins.
+    A second, narrower tile is a second copy of the layer's code and must save more than
+    :data:`SECOND_TILE`. The larger of equals wins.
     """
 
     def rank(tile: int) -> tuple[float, int]:
-        count = -(-out_w // tile)
-        return count * channel_instructions(tiles[tile], units_per_channel), -tile
+        row = row_tiles(tile, out_w, nested)
+        instructions = sum(channel_instructions(tiles[each], units_per_channel) for each in row)
+        return instructions * (1 + SECOND_TILE * (len(set(row)) - 1)), -tile
 
     return min((tile for tile in tiles if tile <= out_w), key=rank)

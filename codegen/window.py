@@ -81,6 +81,10 @@ def taps(
             yield ky, kx, padded[:, rows, columns]
 
 
+CHANNEL_BYTES = 8
+"""An ``nn_channel``: a nested convolution keeps one per output channel before its patch buffer."""
+
+
 def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
     """Return the bytes of a convolution's sliding patch buffer (docs/adr/0002).
 

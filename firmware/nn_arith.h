@@ -63,6 +63,16 @@ NN_INLINE nn_channel nn_channel_at(const nn_requant *r, const nn_requant_level *
     return channel;
 }
 
+/* M and B of output channels 0 .. out_c - 1. */
+NN_INLINE void nn_channels(const nn_requant *r, const nn_requant_level *l, int32_t out_c,
+                           nn_channel *channels)
+{
+    NN_KEEP_LOOP
+    for (int32_t oc = 0; oc < out_c; oc++) {
+        channels[oc] = nn_channel_at(r, l, oc);
+    }
+}
+
 /* Accumulator to output. residual points to the fused second input of this output, or is NULL. */
 NN_INLINE int8_t nn_requantize(const nn_requant *r, const nn_requant_level *l, nn_channel channel,
                                int32_t acc, const int8_t *residual)

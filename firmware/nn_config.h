@@ -24,4 +24,14 @@
 #error "nn_config.h: NN_MAX_LEVELS must be 1..255"
 #endif
 
+/* Whether the code is compiled with a frame pointer (-fno-omit-frame-pointer). The widest nested tiles need
+ * the register it takes; with 1 they run as compiled C, with about half as many instructions again. Legal: 0
+ * or 1. Default 0. */
+#ifndef NN_FRAME_POINTER
+#define NN_FRAME_POINTER 0
+#endif
+#if NN_FRAME_POINTER != 0 && NN_FRAME_POINTER != 1
+#error "nn_config.h: NN_FRAME_POINTER must be 0 or 1"
+#endif
+
 #endif

@@ -27,6 +27,7 @@ from codegen.weighted import (
     table_fields,
 )
 from codegen.window import (
+    CHANNEL_BYTES,
     check_window,
     cmsis_scratch_bytes,
     out_extent,
@@ -140,7 +141,7 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     storage = choose_storage(op, levels)
     group = op.group_size if storage.nested else 1
     per_channel = storage.units[-1] / shape.out_c
-    tile = cost.best_tile(storage.tiles(group), per_channel, shape.out_w)
+    tile = cost.best_tile(storage.tiles(group), per_channel, shape.out_w, storage.nested)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
@@ -154,7 +155,8 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         reason=storage.reason,
         fields=storage.fields + table_fields(op, levels),
         levels=costs,
-        scratch_bytes=patch_buffer_bytes(shape, storage.channels),
+        scratch_bytes=patch_buffer_bytes(shape, storage.channels)
+        + (CHANNEL_BYTES * shape.out_c if storage.nested else 0),
         shape=shape,
         requant=requant_constants(op, graph),
         group=group,
@@ -166,16 +168,17 @@ def _patch_cycles(
     op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int
 ) -> int:
     per_channel = storage.units[level] / shape.out_c
-    tiles = shape.out_h * -(-shape.out_w // tile)
-    channel = cost.channel_instructions(storage.tiles(op.group_size)[tile], per_channel)
+    costs = storage.tiles(op.group_size)
+    row = cost.row_tiles(tile, shape.out_w, storage.nested)
+    channel = sum(cost.channel_instructions(costs[each], per_channel) for each in row)
     if storage.nested:
-        channel += cost.SEGMENT * level
+        channel += cost.SEGMENT * level * len(row)
     if op.residual is not None:
-        channel += cost.RESIDUAL_OUTPUT * tile
+        channel += cost.RESIDUAL_OUTPUT * sum(row)
     padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
     rows = (shape.out_h - 1) * shape.stride_h + shape.kernel_h
     expanded = rows * padded_w * storage.channels * cost.EXPAND_ELEMENT
-    return cost.cycles(tiles * shape.out_c * channel + expanded)
+    return cost.cycles(shape.out_h * shape.out_c * channel + expanded)
 
 
 def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:

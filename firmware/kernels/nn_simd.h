@@ -20,6 +20,7 @@
  *   nn_smmlar(a, b, acc)    acc + ((a * b + 2^31) >> 32); must fit int32
  *   nn_ssat8_asr(x, n)      x >> n saturated to int8, n 0..22
  *   nn_max_quad(a, b)       the larger of each pair of bytes
+ *   NN_OPAQUE(x)            x, of which the compiler knows nothing any more
  *   NN_KEEP_LOOP            before a loop: do not unroll it, where code size matters more than its overhead
  */
 #ifndef NN_SIMD_H

@@ -6,6 +6,7 @@
 #define NN_WALK_H
 
 #include "../nn_arith.h"
+#include "../nn_config.h"
 
 /* The most output columns a tile may have. */
 #define NN_TILE_MAX 8
@@ -37,18 +38,38 @@
         }                        \
     } while (0)
 
-/* Add one channel's segments of levels 0 .. level to acc[0 .. tile - 1] and move the cursors behind them.
- * acc[p] += sum over the groups of weights times patch[p * step + position * group + i].
+/* A walk through the channels of one tile: where each level's next segment starts, and the first column's
+ * patch. at is the kernel's own. */
+typedef struct {
+    nn_stream *at;
+    const nn_stream *end; /* behind the last level's cursor */
+    const int16_t *patch;
+    nn_stream cursor[NN_MAX_LEVELS];
+} nn_walker;
+
+/* Prepare a walk through levels 0 .. level of streams, from channel 0 on. level < NN_MAX_LEVELS. */
+NN_INLINE void nn_walk_start(nn_walker *walker, const nn_stream *streams, uint32_t level,
+                             const int16_t *patch)
+{
+    walker->end = walker->cursor + level + 1;
+    walker->patch = patch;
+    NN_KEEP_LOOP
+    for (uint32_t k = 0; k <= level; k++) {
+        walker->cursor[k] = streams[NN_OPAQUE(k)]; /* a loop: memcpy would take longer */
+    }
+}
+
+/* acc[p] = sum over the groups of one channel's segments of weights times patch[p * step + position * group +
+ * i], p < tile; move the cursors behind the segments.
  * group: literal 1, 2 or 4. tile: literal 1 .. NN_TILE_MAX. step: elements between the columns' patches.
- * cursor: level + 1 entries, each at a segment as docs/format.md describes it; weights 4-byte aligned for
- * groups of 2 and 4. patch: 4-byte aligned for groups of 2 and 4, and step even. Nothing else is read or
- * written. */
-NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
-                       const int16_t *patch, int32_t acc[NN_TILE_MAX]);
+ * cursors: each at a segment as docs/format.md describes it; weights 4-byte aligned for groups of 2 and 4.
+ * patch: 4-byte aligned for groups of 2 and 4, and step even. Nothing else is read or written. */
+NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_walker *walker,
+                       int32_t acc[NN_TILE_MAX]);
 
 /* Do nn_walk's work if this machine has a hand-scheduled loop for the arguments; returns whether it did. */
-NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
-                           const int16_t *patch, int32_t acc[NN_TILE_MAX]);
+NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_walker *walker,
+                           int32_t acc[NN_TILE_MAX]);
 
 #include "nn_walk_fast.h"
 #include "nn_walk_body.h"

@@ -229,7 +229,7 @@ def nested(
         "inputs": as_bytes(x),
         "misalign_bytes": int(rng.integers(4)),
         "streams": tuple(pack_stream(weight, level_map, group, k) for k in levels),
-        "scratch_bytes": patch_buffer_bytes(s, -(-s.in_c // group) * group)
+        "scratch_bytes": 8 * s.out_c + patch_buffer_bytes(s, -(-s.in_c // group) * group)
         if not linear
         else -(-s.in_c // 4) * 8,
     }

@@ -80,7 +80,7 @@ def test_levels_cost_little_more_than_the_densest_alone(tmp_path: Path) -> None:
 def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     s = Shape(2, 8, 8, 2, 8, 4, 3, 3, 1, 1, 1, 1)
-    tiles = [(4, p, 7 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
+    tiles = [(4, p, 7 + 4 * p, 4 * p) for p in (1, 2, 3, 4, 5, 6)]
     tiles += [(2, p, 9 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
     tiles += [(1, p, 5 + 2 * p, p) for p in (1, 4, 8)]
     cases = [nested(rng, s, group, p, (0.5,)) for group, p, _, _ in tiles]

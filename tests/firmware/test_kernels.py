@@ -171,7 +171,7 @@ def test_m4_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
     [
         ("dsp", ("-O0",)),
         ("dsp", ("-Og",)),
-        ("dsp", ("-O3", "-fno-omit-frame-pointer", "-ffreestanding")),
+        ("dsp", ("-O3", "-fno-omit-frame-pointer", "-DNN_FRAME_POINTER=1", "-ffreestanding")),
         ("portable", ("-O2",)),
     ],
 )

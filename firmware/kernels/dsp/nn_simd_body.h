@@ -9,6 +9,13 @@
 
 #define NN_KEEP_LOOP _Pragma("GCC unroll 1")
 
+NN_INLINE uint32_t nn_opaque(uint32_t x)
+{
+    __asm__("" : "+r"(x));
+    return x;
+}
+#define NN_OPAQUE(x) nn_opaque(x)
+
 NN_INLINE int32_t nn_smlad(uint32_t x, uint32_t y, int32_t acc)
 {
     return __smlad((int16x2_t)x, (int16x2_t)y, acc);

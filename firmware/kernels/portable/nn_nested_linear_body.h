@@ -7,15 +7,13 @@ NN_INLINE void nn_nested_linear(const nn_window_shape *s, const nn_requant *r, c
                                 int32_t group, const nn_stream *streams, uint32_t level, const int8_t *in,
                                 int8_t *out, int16_t *scratch)
 {
-    nn_stream cursor[NN_MAX_LEVELS];
-    for (uint32_t k = 0; k <= level; k++) {
-        cursor[k] = streams[k];
-    }
+    nn_walker walker;
+    nn_walk_start(&walker, streams, level, scratch);
     nn_expand(in, s->in_c, r->in_zero_point, scratch);
     nn_fill_zero(scratch + s->in_c, nn_round_up(s->in_c, 4) - s->in_c);
     for (int32_t oc = 0; oc < s->out_c; oc++) {
-        int32_t acc[NN_TILE_MAX] = {0};
-        nn_walk(group, 1, 0, cursor, level, scratch, acc);
+        int32_t acc[NN_TILE_MAX];
+        nn_walk(group, 1, 0, &walker, acc);
         out[oc] = nn_requantize(r, l, nn_channel_at(r, l, oc), acc[0], NULL);
     }
 }

@@ -4,6 +4,7 @@
  */
 
 #define NN_KEEP_LOOP
+#define NN_OPAQUE(x) (x)
 
 NN_INLINE int32_t nn_low_half(uint32_t pair)
 {

@@ -42,10 +42,12 @@ NN_INLINE void nn_walk_segment(int32_t group, int32_t tile, int32_t step, nn_str
     cursor->weights = w;
 }
 
-NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_stream *cursor, uint32_t level,
-                       const int16_t *patch, int32_t acc[NN_TILE_MAX])
+NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_walker *walker, int32_t acc[NN_TILE_MAX])
 {
-    for (uint32_t k = 0; k <= level; k++) {
-        nn_walk_segment(group, tile, step, &cursor[k], patch, acc);
+    for (int32_t p = 0; p < NN_TILE_MAX; p++) {
+        acc[p] = 0;
+    }
+    for (nn_stream *cursor = walker->cursor; cursor != walker->end; cursor++) {
+        nn_walk_segment(group, tile, step, cursor, walker->patch, acc);
     }
 }
