@@ -2,6 +2,8 @@
 # make test     install what is missing, then run every test and check
 # make setup    install only: system packages (Debian, Ubuntu) and .venv
 # make format   rewrite Python and C sources in the project's format
+# make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
+# make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
 # make clean    remove what the other targets made, .venv and runs/ excepted
 
@@ -22,7 +24,7 @@ CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST_FLAGS ?= -n auto
 
-.PHONY: setup system demo test lint pytest format results clean
+.PHONY: setup system demo test lint pytest format budgets speed results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -41,6 +43,12 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+budgets: setup
+	$(TEST_ENV) $(BIN)/python -m tests.budgets
+
+speed: setup
+	$(TEST_ENV) $(BIN)/python docs/results/speed.py
 
 results: setup
 	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }
