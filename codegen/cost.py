@@ -82,8 +82,14 @@ SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 
 RESIDUAL_OUTPUT = 5.4
-DEPTHWISE_MAC = 5.9
-DEPTHWISE_OUTPUT = 11.0
+DEPTHWISE_MAC = 0.95
+DEPTHWISE_OUTPUT = 5.0
+DEPTHWISE_ELEMENT = 2.1
+"""Per input element widened into a plane."""
+
+DEPTHWISE_CHANNEL = 60.0
+"""Per channel and band of rows."""
+
 GROUPED_MAC = 4.3
 GROUPED_OUTPUT = 25.0
 ADD_ELEMENT = 12.0

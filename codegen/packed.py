@@ -222,7 +222,8 @@ class PackedLayer:
     groups: int
     """Convolution groups; 1 for everything else."""
     tile: int
-    """P, output columns computed at once, at most out_w; 1 where the kernel has no tile."""
+    """P, output columns computed at once, at most out_w; for depthwise convolutions the output rows
+    whose input is expanded at once; 1 where the kernel has neither."""
     in_shape: tuple[int, int, int]
     out_shape: tuple[int, int, int]
     out_zero_point: int

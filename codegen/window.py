@@ -18,6 +18,12 @@ Broken = tuple[str, object]
 OVER_READ = 4
 """Elements kernels may read past the patch buffer's last one."""
 
+DEPTHWISE_PLANES = 4
+"""Channels the depthwise kernel expands at once."""
+
+DEPTHWISE_BYTES = 6144
+"""Scratch a depthwise convolution does not exceed if two rows of outputs fit in less."""
+
 
 def kernel_of(op: Windowed) -> tuple[int, int]:
     """Return kernel height and width."""
@@ -97,6 +103,32 @@ def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
     if shape.stride_h < shape.kernel_h:
         elements += (shape.out_h - 1) * shape.stride_h * channels
     return round_up(2 * elements, 8)
+
+
+def depthwise_scratch_bytes(shape: WindowShape, band: int) -> int:
+    """Return the bytes of a depthwise convolution's planes (docs/format.md, "Depthwise scratch").
+
+    Args:
+        shape: the layer's extents.
+        band: output rows whose input is expanded at once.
+    """
+    pitch = round_up((shape.out_w - 1) * shape.stride_w + shape.kernel_w, 2)
+    rows = (band - 1) * shape.stride_h + shape.kernel_h
+    return round_up(2 * min(DEPTHWISE_PLANES, shape.out_c) * rows * pitch, 8)
+
+
+def depthwise_band(shape: WindowShape) -> int:
+    """Return the output rows a depthwise convolution expands at once.
+
+    All of them if the planes take at most ``DEPTHWISE_BYTES``, else even parts of the map: each
+    part expands ``kernel_h - stride_h`` rows again. Even, because tiles are two rows high.
+    """
+    band = shape.out_h
+    parts = 1
+    while band > 2 and depthwise_scratch_bytes(shape, band) > DEPTHWISE_BYTES:
+        parts += 1
+        band = round_up(-(-shape.out_h // parts), 2)
+    return band
 
 
 def cmsis_scratch_bytes(shape: WindowShape, depthwise: bool) -> int:

@@ -30,6 +30,8 @@ from codegen.window import (
     CHANNEL_BYTES,
     check_window,
     cmsis_scratch_bytes,
+    depthwise_band,
+    depthwise_scratch_bytes,
     out_extent,
     pad,
     patch_buffer_bytes,
@@ -187,18 +189,21 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     depthwise = op.groups == shape.in_c == shape.out_c and op.residual is None
     kernel: Kernel = "depthwise_conv" if depthwise else "grouped_conv"
     if depthwise:
-        weights = np.ascontiguousarray(op.weight[..., 0].transpose(1, 2, 0))
+        weights = np.ascontiguousarray(op.weight[..., 0])
         reason = "one filter per channel"
+        band = depthwise_band(shape)
     else:
-        weights = op.weight
+        weights, band = op.weight, 1
         reason = f"{op.groups} groups of {shape.in_c // op.groups} input channels"
     align = 4 if weights.size % 4 == 0 else 1
     macs = kept_macs(op, shape.out_h * shape.out_w, 0)
-    per_mac, per_output = cost.GROUPED_MAC, cost.GROUPED_OUTPUT
-    if depthwise:
-        per_mac, per_output = cost.DEPTHWISE_MAC, cost.DEPTHWISE_OUTPUT
     outputs = shape.out_h * shape.out_w * shape.out_c
-    cycles = cost.cycles(macs * per_mac + outputs * per_output)
+    if depthwise:
+        instructions = macs * cost.DEPTHWISE_MAC + outputs * cost.DEPTHWISE_OUTPUT
+        instructions += _plane_instructions(shape, band)
+    else:
+        instructions = macs * cost.GROUPED_MAC + outputs * cost.GROUPED_OUTPUT
+    cycles = cost.cycles(instructions)
     costs = tuple(
         LevelCost(macs, cycles, weights.size + table_bytes(op, level, levels))
         for level in range(levels)
@@ -208,10 +213,20 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         reason=reason,
         fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
         levels=costs,
+        scratch_bytes=depthwise_scratch_bytes(shape, band) if depthwise else 0,
         shape=shape,
         requant=requant_constants(op, graph),
         groups=op.groups,
+        tile=band,
     )
+
+
+def _plane_instructions(shape: WindowShape, band: int) -> float:
+    """Return what a depthwise convolution spends on input and tables of its bands."""
+    bands = -(-shape.out_h // band)
+    rows = shape.in_h + (bands - 1) * max(shape.kernel_h - shape.stride_h, 0)
+    per_channel = rows * shape.in_w * cost.DEPTHWISE_ELEMENT + bands * cost.DEPTHWISE_CHANNEL
+    return shape.in_c * per_channel
 
 
 def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:

@@ -11,6 +11,7 @@
  *   nn_store_quad(p, v)     inverse of nn_load_quad
  *   nn_smlad(x, y, acc)     acc + x.lo * y.lo + x.hi * y.hi
  *   nn_smlabb, _smlatt      acc + x.lo * y.lo, acc + x.hi * y.hi
+ *   nn_smlabt, _smlatb      acc + x.lo * y.hi, acc + x.hi * y.lo
  *   nn_sxtb16(q)            bytes 0 and 2 as a pair
  *   nn_sxtb16_ror8(q)       bytes 1 and 3 as a pair
  *   nn_sxtab16(base, q)     base + bytes 0 and 2, each half on its own, modulo 2^16
@@ -35,6 +36,8 @@ NN_INLINE void nn_store_quad(int8_t *p, uint32_t v);
 NN_INLINE int32_t nn_smlad(uint32_t x, uint32_t y, int32_t acc);
 NN_INLINE int32_t nn_smlabb(uint32_t x, uint32_t y, int32_t acc);
 NN_INLINE int32_t nn_smlatt(uint32_t x, uint32_t y, int32_t acc);
+NN_INLINE int32_t nn_smlabt(uint32_t x, uint32_t y, int32_t acc);
+NN_INLINE int32_t nn_smlatb(uint32_t x, uint32_t y, int32_t acc);
 NN_INLINE uint32_t nn_sxtb16(uint32_t q);
 NN_INLINE uint32_t nn_sxtb16_ror8(uint32_t q);
 NN_INLINE uint32_t nn_sxtab16(uint32_t base, uint32_t q);

@@ -114,6 +114,8 @@ class PackedMachine:
         if layer.kernel in ("dense_conv", "dense_linear"):
             channels = shape[3] if layer.kernel == "dense_linear" else shape[3] + shape[3] % 2
             return dense.decode(stored_weights, shape, channels).reshape(op.weight.shape)
-        if layer.kernel in ("depthwise_conv", "cmsis_depthwise_conv"):
+        if layer.kernel == "depthwise_conv":
+            return stored_weights[..., None]
+        if layer.kernel == "cmsis_depthwise_conv":
             return stored_weights.transpose(2, 0, 1)[..., None]
         return stored_weights

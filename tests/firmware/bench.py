@@ -48,9 +48,11 @@ def other_layers() -> dict[str, Case]:
         "nested + residual G=4 P=4 25 %": nested(
             rng, LAYER, 4, 4, (0.25,), plain=True, residual=True
         ),
-        "depthwise 3x3 16x16x32": weighted(rng, "DEPTHWISE_CONV", LAYER, groups=32, plain=True),
+        "depthwise 3x3 16x16x32": weighted(
+            rng, "DEPTHWISE_CONV", LAYER, groups=32, tile=16, plain=True
+        ),
         "depthwise 3x3 stride 2": weighted(
-            rng, "DEPTHWISE_CONV", depthwise_2, groups=32, plain=True
+            rng, "DEPTHWISE_CONV", depthwise_2, groups=32, tile=8, plain=True
         ),
         "dense linear 256->64": weighted(rng, "DENSE_LINEAR", linear, plain=True),
         "nested linear G=4 25 %": nested(rng, linear, 4, 1, (0.25,), linear=True, plain=True),

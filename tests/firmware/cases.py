@@ -189,6 +189,13 @@ def patch_buffer_bytes(s: Shape, c: int) -> int:
     return -(-elements * 2 // 8) * 8
 
 
+def depthwise_scratch_bytes(s: Shape, band: int) -> int:
+    """Return the scratch bytes of a depthwise convolution (docs/format.md)."""
+    pitch = -(-((s.out_w - 1) * s.stride_w + s.kernel_w) // 2) * 2
+    rows = (band - 1) * s.stride_h + s.kernel_h
+    return -(-min(4, s.out_c) * rows * pitch * 2 // 8) * 8
+
+
 def random_level_map(
     rng: np.random.Generator, shape: tuple[int, ...], densities: tuple[float, ...]
 ) -> Array:
@@ -269,7 +276,8 @@ def weighted(
     elif kind == "DENSE_LINEAR":
         packed, scratch, head = pack_dense(weight, s.in_c), -(-s.in_c // 4) * 8, ()
     elif kind == "DEPTHWISE_CONV":
-        packed, head = as_bytes(weight[..., 0].transpose(1, 2, 0)), ()
+        band = min(tile, s.out_h)
+        packed, scratch, head = as_bytes(weight), depthwise_scratch_bytes(s, band), (str(band),)
     else:
         packed, head = as_bytes(weight), (str(groups), flag)
     common = {

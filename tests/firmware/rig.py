@@ -36,7 +36,8 @@ def kernel_path(kind: str, folder: Path) -> list[str]:
     }[kind]
     if kind == "dsp-on-host":
         (folder / "twin").mkdir(exist_ok=True)
-        for name in ("nn_simd_body.h", "nn_walk_fast.h", "nn_dot_fast.h"):
+        scheduled = sorted(path.name for path in (KERNELS / "portable").glob("*_fast.h"))
+        for name in ("nn_simd_body.h", *scheduled):
             text = f'#include "{KERNELS / "portable" / name}"\n'
             (folder / "twin" / name).write_text(text, encoding="ascii")
     paths = [*chosen, FIRMWARE, FIRMWARE / "port", HERE, folder]

@@ -95,12 +95,7 @@ def dense_cases(rng: np.random.Generator) -> list[Case]:
         c = s.in_c
         same = Shape(*(s.in_h, s.in_w, c, s.out_h, s.out_w, c, s.kernel_h, s.kernel_w),
                      *(s.stride_h, s.stride_w, s.pad_top, s.pad_left))  # fmt: skip
-        cases.append(weighted(rng, "DEPTHWISE_CONV", same, groups=c, levels=2))
-    for c in (4, 8, 16, 23):
-        for stride in (1, 2):
-            out = -(-9 // stride)
-            s = Shape(9, 9, c, out, out, c, 3, 3, stride, stride, 1, 1)
-            cases.append(weighted(rng, "DEPTHWISE_CONV", s, groups=c, plain=c == 8))
+        cases.append(weighted(rng, "DEPTHWISE_CONV", same, groups=c, levels=2, tile=1 + index % 3))
     grouped = Shape(5, 7, 6, 5, 7, 9, 3, 3, 1, 1, 1, 1)
     cases.append(weighted(rng, "GROUPED_CONV", grouped, groups=3, residual=True, levels=2))
     cases.append(weighted(rng, "GROUPED_CONV", Shape(4, 4, 3, 2, 2, 6, 3, 3, 2, 2, 1, 1), groups=3))
@@ -112,6 +107,28 @@ def dense_cases(rng: np.random.Generator) -> list[Case]:
         cases.append(weighted(rng, "DENSE_CONV", pointwise, tile=3, plain=True))
         cases.append(weighted(rng, "DENSE_CONV", Shape(1, 4, count, 1, 4, 2, 1, 1), tile=2))
         cases.append(weighted(rng, "DENSE_LINEAR", Shape(1, 1, count, 1, 1, 4)))
+    return cases
+
+
+def depthwise_cases(rng: np.random.Generator) -> list[Case]:
+    """Kernels, strides, bands and channel counts on either side of what the fast loops do."""
+    cases = []
+    for index, (kernel, stride) in enumerate(((3, 1), (3, 2), (5, 1), (5, 2), (3, 3), (4, 1))):
+        for c, height, width in ((4, 9, 13), (8, 12, 8), (7, 5, 2), (23, 4, 11)):
+            out_h, out_w = -(-height // stride), -(-width // stride)
+            pad = (kernel - 1) // 2
+            s = Shape(height, width, c, out_h, out_w, c, kernel, kernel, stride, stride, pad, pad)
+            band = out_h if (index + c) % 3 == 0 else 2 + index % 3
+            plain = c % 2 == 0 or index < 2
+            cases.append(weighted(rng, "DEPTHWISE_CONV", s, groups=c, tile=band, plain=plain))
+    # Planes and rows beyond the reach of a load's immediate offset.
+    for s in (
+        Shape(3, 700, 4, 3, 700, 4, 3, 3, 1, 1, 1, 1),
+        Shape(37, 36, 5, 37, 36, 5, 3, 3, 1, 1, 1, 1),
+        Shape(5, 6, 1100, 5, 6, 1100, 3, 3, 1, 1, 1, 1),
+        Shape(4, 4, 8, 4, 4, 8, 3, 3, 1, 1, 0, 2),
+    ):
+        cases.append(weighted(rng, "DEPTHWISE_CONV", s, groups=s.in_c, tile=s.out_h, plain=True))
     return cases
 
 
@@ -135,6 +152,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], list[Case]]] = {
     "nested": nested_cases,
     "corner": corner_cases,
     "dense": dense_cases,
+    "depthwise": depthwise_cases,
     "elementwise": elementwise_cases,
 }
 

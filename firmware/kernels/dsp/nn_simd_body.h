@@ -31,6 +31,16 @@ NN_INLINE int32_t nn_smlatt(uint32_t x, uint32_t y, int32_t acc)
     return __smlatt((int32_t)x, (int32_t)y, acc);
 }
 
+NN_INLINE int32_t nn_smlabt(uint32_t x, uint32_t y, int32_t acc)
+{
+    return __smlabt((int32_t)x, (int32_t)y, acc);
+}
+
+NN_INLINE int32_t nn_smlatb(uint32_t x, uint32_t y, int32_t acc)
+{
+    return __smlatb((int32_t)x, (int32_t)y, acc);
+}
+
 NN_INLINE uint32_t nn_sxtb16(uint32_t q)
 {
     return (uint32_t)__sxtb16((int8x4_t)q);

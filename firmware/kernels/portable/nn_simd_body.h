@@ -41,6 +41,16 @@ NN_INLINE int32_t nn_smlatt(uint32_t x, uint32_t y, int32_t acc)
     return acc + nn_high_half(x) * nn_high_half(y);
 }
 
+NN_INLINE int32_t nn_smlabt(uint32_t x, uint32_t y, int32_t acc)
+{
+    return acc + nn_low_half(x) * nn_high_half(y);
+}
+
+NN_INLINE int32_t nn_smlatb(uint32_t x, uint32_t y, int32_t acc)
+{
+    return acc + nn_high_half(x) * nn_low_half(y);
+}
+
 NN_INLINE uint32_t nn_sxtb16(uint32_t q)
 {
     return nn_pair(nn_byte(q, 0), nn_byte(q, 2));

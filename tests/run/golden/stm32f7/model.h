@@ -18,7 +18,7 @@
 #endif
 
 /* RAM the network needs besides its input and output; align it to NN_ARENA_ALIGN_BYTES. */
-#define NN_TINY_ARENA_BYTES 576u
+#define NN_TINY_ARENA_BYTES 848u
 
 /* Flash the weights take, all 2 levels together. */
 #define NN_TINY_WEIGHTS_BYTES 960u
