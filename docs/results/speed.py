@@ -235,7 +235,7 @@ def bar_table(rows: Sequence[Row]) -> str:
     lines = ["| what | core | now | bar | met | beside (M4 / M7) |", "|---|---|---|---|---|---|"]
     for row in rows:
         sign = "at least" if row.at_least else "at most"
-        met = "yes" if row.met else f"**no**, {abs(row.value / row.bar - 1):.0%} off"
+        met = "yes" if row.met else f"**no**, {abs(row.value / row.bar - 1):.1%} off"
         cells = [row.what, row.core, number(row.value), f"{sign} {number(row.bar)}", met]
         lines.append(f"| {' | '.join([*cells, row.beside])} |")
     return "\n".join(lines)
