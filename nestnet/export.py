@@ -7,18 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from codegen import ir
 from codegen.errors import UserError
 from nestnet import stages as st
+from nestnet.epilogue import UNIT_WEIGHT, integer_weight
 from nestnet.layers import NestedWeight
 from nestnet.network import NestedNet, Step
-from nestnet.quant import INPUT_SCALE, weight_scale
-from nestnet.requant import FloatArray, make_add, make_requant
-
-_UNIT_WEIGHT = 127
-"""Stored weight of a batch norm that stands alone: a depthwise 1x1 convolution by 1."""
+from nestnet.quant import INPUT_SCALE
+from nestnet.requant import make_add
 
 _MAX_SOFTMAX_CHANNELS = 1024
 
@@ -129,28 +126,16 @@ class _Exporter:
     def _export_weighted(self, step: Step, stage: st.Conv | st.Linear) -> None:
         x = self.values[stage.input]
         y = self._observed(stage)
-        out_c = y.shape[2]
-        if step.layer is None:
-            weight = np.full((out_c, 1, 1, 1), _UNIT_WEIGHT, np.int8)
-            weight_scales = np.full(out_c, 1.0 / _UNIT_WEIGHT)
-            group_size, group_level = 1, None
-            sums = np.full((self.net.n_levels, out_c), float(_UNIT_WEIGHT))
-        else:
-            weight, weight_scales = _integer_weight(step.layer)
-            group_size, group_level = _group_levels(step.layer)
-            sums = _absolute_sums(step.layer, weight, self.net.n_levels)
-        gain, offset = _gain_and_offset(step, self.net.n_levels, out_c)
-        steps = np.array(y.scale)[:, None]
-        gain *= np.array(x.scale)[:, None] * weight_scales[None] / steps
-        gain[sums == 0] = 0.0  # nothing to scale: keeps dead channels out of the tables' range
-        offset = offset / steps + y.zero_point
         residual_name = stage.residual if isinstance(stage, st.Conv) else None
         residual = self.values[residual_name] if residual_name else None
-        ratio = None if residual is None else np.array(residual.scale) / np.array(y.scale)
-        largest_input = max(127 - x.zero_point, x.zero_point + 128)
-        requant, residual_multiplier = make_requant(
-            f"layer '{stage.name}'", gain, offset, int(sums.max()) * largest_input, ratio
-        )
+        epilogue = self.net.epilogue(step)
+        requant = epilogue.requant
+        if step.layer is None:
+            weight = np.full((y.shape[2], 1, 1, 1), UNIT_WEIGHT, np.int8)
+            group_size, group_level = 1, None
+        else:
+            weight = _stored_weight(step.layer)
+            group_size, group_level = _group_levels(step.layer)
         act_min, act_max = _limits(stage.act, y)
         if isinstance(stage, st.Linear):
             self.ops.append(
@@ -168,8 +153,8 @@ class _Exporter:
             )
             return
         fused = None
-        if residual is not None and residual_multiplier is not None:
-            fused = ir.Residual(residual.name, residual_multiplier)
+        if residual is not None and epilogue.residual_multiplier is not None:
+            fused = ir.Residual(residual.name, epilogue.residual_multiplier)
         self.ops.append(
             ir.Conv2D(
                 stage.name,
@@ -225,18 +210,12 @@ class _Exporter:
         self.ops.append(ir.Softmax(stage.name, x.name, y.name, table))
 
 
-def _integer_weight(layer: NestedWeight) -> tuple[ir.Int8Array, FloatArray]:
-    """Return int8 weights (O, kh, kw, I) or (O, I) and their scales (O,)."""
-    kept = layer.kept()
-    scale = weight_scale(layer.weight, kept)
-    per_channel = scale.reshape(-1, *([1] * (layer.weight.dim() - 1)))
-    steps = (layer.weight / per_channel).round().clamp(-127, 127)
-    if kept is not None:
-        steps = steps * kept
+def _stored_weight(layer: NestedWeight) -> ir.Int8Array:
+    """Return int8 weights (O, kh, kw, I) or (O, I)."""
+    steps = integer_weight(layer)
     if steps.dim() == 4:
         steps = steps.permute(0, 2, 3, 1)
-    weight = np.ascontiguousarray(steps.cpu().numpy().astype(np.int8))
-    return weight, scale.cpu().numpy().astype(np.float64)
+    return np.ascontiguousarray(steps.cpu().numpy().astype(np.int8))
 
 
 def _group_levels(layer: NestedWeight) -> tuple[int, ir.Uint8Array | None]:
@@ -247,35 +226,6 @@ def _group_levels(layer: NestedWeight) -> tuple[int, ir.Uint8Array | None]:
     if groups.ndim == 4:
         groups = groups.transpose(0, 2, 3, 1)
     return layer.group_size, np.ascontiguousarray(groups)
-
-
-def _absolute_sums(layer: NestedWeight, weight: ir.Int8Array, n_levels: int) -> FloatArray:
-    """Return the sum of the integer weights' magnitudes, (levels, O)."""
-    size = np.abs(weight.astype(np.float64))
-    rows: list[NDArray[np.float64]] = []
-    for level in range(n_levels):
-        mask = layer.mask(level)
-        if mask is None:
-            rows.append(size.reshape(len(size), -1).sum(axis=1))
-            continue
-        mask = mask.permute(0, 2, 3, 1) if mask.dim() == 4 else mask
-        masked = size * mask.cpu().numpy()
-        rows.append(masked.reshape(len(size), -1).sum(axis=1))
-    return np.stack(rows)
-
-
-def _gain_and_offset(step: Step, n_levels: int, out_c: int) -> tuple[FloatArray, FloatArray]:
-    """Return what a stage does to its sums, ``gain * sum + offset``, both (levels, out_c)."""
-    gain = np.ones((n_levels, out_c))
-    offset = np.zeros((n_levels, out_c))
-    if step.layer is not None and step.layer.bias is not None:
-        offset += step.layer.bias.detach().cpu().double().numpy()
-    if step.norm is not None:
-        for level in range(n_levels):
-            scale, shift = (part.cpu().double().numpy() for part in step.norm.affine(level))
-            gain[level] = scale
-            offset[level] = offset[level] * scale + shift
-    return gain, offset
 
 
 def _limits(act: st.Clip | None, value: ir.Value) -> tuple[int, int]:

@@ -144,14 +144,15 @@ class NestedConv(NestedWeight):
         self.stride = stage.stride
         self.groups = stage.groups
 
-    def forward(self, x: Tensor, level: int, weight: Tensor | None = None) -> Tensor:
-        """Convolve; ``weight`` overrides :meth:`effective_weight`."""
-        weight = self.effective_weight(level) if weight is None else weight
+    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
+        """Convolve; without bias the result is what the accumulators hold."""
+        weight = self.effective_weight(level)
+        bias = self.bias if with_bias else None
         top, left, bottom, right = self.padding
         if self.symmetric:
-            return F.conv2d(x, weight, self.bias, self.stride, (top, left), 1, self.groups)
+            return F.conv2d(x, weight, bias, self.stride, (top, left), 1, self.groups)
         x = F.pad(x, (left, right, top, bottom))
-        return F.conv2d(x, weight, self.bias, self.stride, 0, 1, self.groups)
+        return F.conv2d(x, weight, bias, self.stride, 0, 1, self.groups)
 
 
 class NestedLinear(NestedWeight):
@@ -160,10 +161,9 @@ class NestedLinear(NestedWeight):
     Inputs that were a map are in h, w, c order, so that a group lies within one position.
     """
 
-    def forward(self, x: Tensor, level: int, weight: Tensor | None = None) -> Tensor:
-        """Multiply; ``weight`` overrides :meth:`effective_weight`."""
-        weight = self.effective_weight(level) if weight is None else weight
-        return F.linear(x, weight, self.bias)
+    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
+        """Multiply; without bias the result is what the accumulators hold."""
+        return F.linear(x, self.effective_weight(level), self.bias if with_bias else None)
 
 
 def _copies(parameter: nn.Parameter, count: int) -> nn.ParameterList:

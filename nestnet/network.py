@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet import stages as st
+from nestnet.epilogue import Epilogue, Grid, make_epilogue, table_affine
 from nestnet.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
-from nestnet.quant import Observer, round_input
+from nestnet.quant import INPUT_SCALE, Observer, round_input
 from nestnet.ranges import has_limit, quantization_sources, zero_point
 from nestnet.trace import trace_network
 
@@ -178,19 +179,72 @@ class NestedNet(nn.Module):
             return self._round_as_source(
                 avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
             )
-        y = x if step.layer is None else step.layer(x, level)
-        if step.norm is not None:
-            y = step.norm(y, level)
-        if isinstance(stage, st.Add):
+        if isinstance(stage, st.Conv | st.Linear):
+            y = self._run_weighted(step, stage, values, level)
+        elif isinstance(stage, st.Add):
             y = x + values[stage.inputs[1]]
-        elif isinstance(stage, st.Conv) and stage.residual is not None:
-            y = y + values[stage.residual]
+        else:
+            y = x
         act = None if isinstance(stage, st.Norm | st.Softmax) else stage.act
         if act is not None:
             y = activate(y, act)
         if self.quantize and step.observer is not None:
             y = step.observer(y, level)
         return y
+
+    def _run_weighted(
+        self, step: Step, stage: st.Conv | st.Linear, values: Mapping[str, Tensor], level: int
+    ) -> Tensor:
+        """Execute a convolution or linear layer up to its activation."""
+        x = values[stage.input]
+        name = stage.residual if isinstance(stage, st.Conv) else None
+        if not self._imitates_tables(step, (stage.input, name or stage.input)):
+            y = x if step.layer is None else step.layer(x, level)
+            y = y if step.norm is None else step.norm(y, level)
+            return y if name is None else y + values[name]
+        epilogue = self.epilogue(step)
+        gain, offset = table_affine(epilogue, step.layer, step.norm, level)
+        shape = (-1, *([1] * (x.dim() - 2)))
+        y = x if step.layer is None else step.layer(x, level, with_bias=False)
+        y = y * gain.view(shape) + offset.view(shape)
+        return y if name is None else epilogue.add_residual(y, values[name], level)
+
+    def _imitates_tables(self, step: Step, inputs: tuple[str, ...]) -> bool:
+        """Return whether the integer tables of ``step`` are settled enough to compute with them:
+        batch norm is an affine, and the ranges of inputs and output are known and stand still."""
+        if not self.quantize or step.observer is None:
+            return False
+        norm_moves = step.norm is not None and step.norm.training and not step.norm.frozen
+        if norm_moves or (step.observer.training and not step.observer.frozen):
+            return False
+        observers = [step.observer, *(self.observer(name) for name in inputs)]
+        return all(seen is None or bool((seen.range > 0).all()) for seen in observers)
+
+    def epilogue(self, step: Step) -> Epilogue:
+        """Return the integer tables of a convolution or linear layer as they are now.
+
+        Raises:
+            UserError: numbers that the integer arithmetic cannot hold.
+        """
+        stage = step.stage
+        assert isinstance(stage, st.Conv | st.Linear)
+        residual = stage.residual if isinstance(stage, st.Conv) else None
+        return make_epilogue(
+            f"layer '{stage.name}'",
+            step.layer,
+            step.norm,
+            self.grid(stage.input),
+            self.grid(stage.output),
+            None if residual is None else self.grid(residual),
+        )
+
+    def grid(self, name: str) -> Grid:
+        """Return the int8 grid that tensor ``name`` lies on."""
+        observer = self.observer(name)
+        if observer is None:
+            return Grid((INPUT_SCALE,) * self.n_levels, 0)
+        scales = tuple(float(observer.scale(level)) for level in range(self.n_levels))
+        return Grid(scales, observer.zero_point)
 
     def _round_as_source(self, y: Tensor, name: str, level: int) -> Tensor:
         """Round an average to the grid of the pool's input."""

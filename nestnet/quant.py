@@ -15,7 +15,7 @@ from torch import Tensor, nn
 INPUT_SCALE = 1.0 / 64.0
 """Scale of the network's input; its zero point is 0."""
 
-_HALF_UP = 0.5 + 2.0**-13
+HALF_UP = 0.5 + 2.0**-13
 """The contract rounds halves up; the excess keeps exact halves (averages) from floating-point
 error."""
 
@@ -28,7 +28,7 @@ class _FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero_point: int) -> Tensor:
-        steps = (x.float() / scale).add_(_HALF_UP).floor_()
+        steps = (x.float() / scale).add_(HALF_UP).floor_()
         lo, hi = -128 - zero_point, 127 - zero_point
         ctx.save_for_backward((steps >= lo) & (steps <= hi))
         return steps.clamp_(lo, hi).mul_(scale).to(x.dtype)

@@ -112,28 +112,45 @@ def stage_differences(
         yield step.stage.name, np.rint(((result - real[name]) / value.scale[level]).abs().numpy())
 
 
-def bias_delta_error(graph: ir.Graph, name: str) -> float:
-    """Return the resolution of the levels' 8-bit bias differences, in output steps."""
-    op = next(op for op in graph.ops if op.name == name)
-    if not isinstance(op, ir.Conv2D | ir.Linear) or not isinstance(op.requant, ir.Requant):
-        return 0.0
-    return 2.0 ** (op.requant.bias_delta_shift - 1 - op.requant.fraction_bits)
-
-
 @pytest.mark.parametrize("index", range(len(CASES)), ids=[case.name for case in CASES])
 def test_every_stage_agrees_with_the_reference(index: int) -> None:
     case, group = CASES[index], (1, 2, 4)[index % 3]
     net, pixels = prepared(trained_like(case, seed=index), case.shape, group, seed=index)
     graph = verify(export(net, levels(), PROVENANCE, "net"))
+    kinds = {op.name: op for op in graph.ops}
     compared = 0
     for level in range(len(DENSITIES)):
         for name, steps in stage_differences(net, graph, pixels, level):
-            delta = bias_delta_error(graph, name)
-            assert steps.max() <= 1 + delta, (name, level, steps.max())
-            assert steps.mean() <= 0.1 + delta, (name, level, steps.mean())
+            assert steps.max() <= 1, (name, level, steps.max())
+            # Pools may differ where a mean is halfway between two steps; tables are imitated.
+            weighted = isinstance(kinds[name], ir.Conv2D | ir.Linear)
+            assert steps.mean() <= (0.001 if weighted else 0.1), (name, level, steps.mean())
             compared += 1
     kept = sum(not isinstance(op, ir.Softmax) for op in graph.ops)
     assert compared == kept * len(DENSITIES)
+
+
+def test_gradients_pass_through_the_tables() -> None:
+    """With settled ranges the tables are imitated; gradients are those of the real numbers."""
+    case = next(case for case in CASES if case.name == "residual in place")
+    net, pixels = prepared(trained_like(case), case.shape, group=2, seed=3)
+    x = to_float_input(pixels[:20])
+    found = []
+    for imitated in (True, False):
+        net.zero_grad()
+        net.train()
+        net.freeze_observers()
+        if not imitated:
+            net._imitates_tables = lambda step, inputs: False  # type: ignore[method-assign]
+        logits = net(x, 1)
+        F.cross_entropy(logits, torch.arange(20) % 5).backward()
+        found.append((logits.detach(), {n: p.grad for n, p in net.named_parameters()}))
+    assert not torch.equal(found[0][0], found[1][0])
+    trained = {name for name, grad in found[0][1].items() if grad is not None}
+    assert trained == {name for name, grad in found[1][1].items() if grad is not None}
+    for name in trained:
+        mine, plain = found[0][1][name].flatten(), found[1][1][name].flatten()
+        assert torch.cosine_similarity(mine, plain, 0) > 0.98, name
 
 
 def test_trained_network_keeps_its_decisions() -> None:
