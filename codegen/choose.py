@@ -73,10 +73,7 @@ def _with_reason(storage: Storage, reason: str) -> Storage:
 def _dense(op: Conv2D | Linear, levels: int, reason: str) -> Storage:
     weight, _ = as_patches(op)
     kept = level_weight(op, levels - 1).reshape(weight.shape)
-    if isinstance(op, Linear):
-        channels = weight.shape[-1]
-    else:
-        channels = dense.padded_channels(weight.shape[-1])
+    channels = _dense_channels(op)
     rows = dense.encode(kept, channels)
     return Storage(
         nested=False,
@@ -86,6 +83,13 @@ def _dense(op: Conv2D | Linear, levels: int, reason: str) -> Storage:
         units=(rows.size // 4,) * levels,
         channels=channels,
     )
+
+
+def _dense_channels(op: Conv2D | Linear) -> int:
+    in_c = int(op.weight.shape[-1])
+    if isinstance(op, Linear):
+        return in_c
+    return dense.padded_channels(in_c, int(op.weight.shape[1]), op.stride)
 
 
 def _nested(op: Conv2D | Linear, levels: int) -> Storage:
@@ -99,8 +103,7 @@ def _nested(op: Conv2D | Linear, levels: int) -> Storage:
         fields.append(FieldSpec("weights", stream.weights, align, level))
     sizes = np.cumsum([stream.size_bytes for stream in streams])
     counts = np.cumsum([len(stream.positions) for stream in streams])
-    dense_c = dense.padded_channels(weight.shape[-1])
-    dense_rows = dense.row_bytes(weight.shape[1], weight.shape[2], dense_c)
+    dense_rows = dense.row_bytes(weight.shape[1], weight.shape[2], _dense_channels(op))
     reason = (
         f"levels differ: nested family {int(sizes[-1])} bytes, one dense level alone "
         f"{dense_rows * weight.shape[0]}"

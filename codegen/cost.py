@@ -63,11 +63,11 @@ NESTED: Mapping[int, Mapping[int, TileCost]] = {
 """By group size, then output columns P."""
 
 DENSE: Mapping[int, TileCost] = {
-    1: TileCost(5.7, 15.4),
-    2: TileCost(9.5, 22.0),
-    3: TileCost(12.4, 26.6),
+    1: TileCost(5.7, 10.0),
+    2: TileCost(9.4, 16.0),
+    3: TileCost(12.4, 20.0),
 }
-"""By output columns P; the unit is four consecutive weights. P = 2 keeps all in registers."""
+"""By output columns P; the unit is four consecutive weights. Two rows at once, four with P = 1."""
 
 DENSE_LINEAR = TileCost(6.0, 15.0)
 """Four output channels share each input; nested linear layers cost what P = 1 costs."""
@@ -113,13 +113,15 @@ def channel_instructions(cost: TileCost, units: float) -> float:
 def row_tiles(tile: int, out_w: int, nested: bool) -> tuple[int, ...]:
     """Return the tiles of one output row, from left to right.
 
-    Where P does not divide the width, a nested layer ends with a narrower tile; a dense one
-    repeats columns, so that all tiles are alike.
+    Where P does not divide the width, a nested layer ends with a narrower tile. A dense one knows
+    no tile above 3 and ends with a 2, or two of them rather than a 1.
     """
     whole, rest = divmod(out_w, tile)
+    if not nested and rest == 1 and tile == 3:
+        whole, rest = whole - 1, 4
     if rest == 0:
         return (tile,) * whole
-    return (*(tile,) * whole, rest if nested else tile)
+    return (*(tile,) * whole, *((2, 2) if rest == 4 and not nested else (rest,)))
 
 
 def best_tile(

@@ -11,12 +11,16 @@ WORD_ORDER = (0, 2, 1, 3)
 """Where the four weights of a word come from: SXTB16 then yields (w0, w1), ROR #8 (w2, w3)."""
 
 
-def padded_channels(in_c: int) -> int:
-    """Return the channels a dense layer's patch buffer holds: ``in_c`` made even.
+def padded_channels(in_c: int, kernel_h: int, stride: tuple[int, int]) -> int:
+    """Return the channels a dense layer's patch buffer holds: ``in_c``, or one more.
 
-    One channel more keeps every patch column on a word boundary.
+    Every patch must start on a word: the next column's and, where the buffer slides, the next
+    row's are an even number of elements away. An odd ``in_c`` with odd steps gets one channel more.
     """
-    return in_c + in_c % 2
+    stride_h, stride_w = stride
+    odd_column = stride_w * kernel_h * in_c % 2
+    odd_row = stride_h < kernel_h and stride_h * in_c % 2
+    return in_c + 1 if odd_column or odd_row else in_c
 
 
 def row_bytes(kernel_h: int, kernel_w: int, channels: int) -> int:

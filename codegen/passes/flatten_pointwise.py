@@ -11,6 +11,12 @@ from codegen.passes.rewrite import fresh_name, with_ops
 TILE = 4
 """Output columns most kernels compute at once."""
 
+DENSE_TILES = {3: 4, 2: 3, 1: 2}
+"""Relative work of the dense kernel's tiles by columns."""
+
+SLACK = 1.03
+"""A dense layer takes a narrower map for up to 3 % more work: the wider one needs more RAM."""
+
 SCRATCH_BYTES = 2048
 """Patch buffer a wider row may take; longer rows only spread the cost of starting one."""
 
@@ -19,9 +25,9 @@ def flatten_pointwise(graph: Graph) -> Graph:
     """Return ``graph`` with 1x1, stride 1, unpadded, ungrouped convolutions on a better map.
 
     Such a layer computes each position alone, so its map (h, w) may be read as any (h', w') with
-    h' * w' = h * w. Chosen is the w' that wastes the fewest columns in tiles of 4, among those the
-    widest whose patch buffer stays within 2 KB. Reshapes around the layer express the view; they
-    move no data.
+    h' * w' = h * w. Chosen is the w' whose tiles take the least work (for nested layers: waste the
+    fewest columns in tiles of 4), among those the widest whose patch buffer stays within 2 KB.
+    Reshapes around the layer express the view; they move no data.
     """
     taken = {value.name for value in graph.values} | {op.name for op in graph.ops}
     values = list(graph.values)
@@ -32,7 +38,8 @@ def flatten_pointwise(graph: Graph) -> Graph:
             continue
         assert isinstance(op, Conv2D)
         height, width, _ = graph.value(op.output).shape
-        view = best_view(height, width, graph.value(op.input).shape[2])
+        dense = op.group_level is None
+        view = best_view(height, width, graph.value(op.input).shape[2], dense)
         if view == (height, width):
             ops.append(op)
             continue
@@ -40,19 +47,31 @@ def flatten_pointwise(graph: Graph) -> Graph:
     return with_ops(graph, ops, values)
 
 
-def best_view(height: int, width: int, channels: int) -> tuple[int, int]:
+def best_view(height: int, width: int, channels: int, dense: bool = False) -> tuple[int, int]:
     """Return the (h', w') to compute a pointwise layer on; ``channels`` are the input's."""
     positions = height * width
     widths = [count for count in range(1, positions + 1) if positions % count == 0]
 
-    def rank(candidate: int) -> tuple[int, bool, int]:
-        columns = positions // candidate * -(-candidate // TILE)
+    def work(candidate: int) -> int:
+        row = _dense_work(candidate) if dense else -(-candidate // TILE)
+        return positions // candidate * row
+
+    def rank(candidate: int) -> tuple[bool, bool, int]:
         row_bytes = 2 * candidate * channels
         fits = row_bytes <= max(SCRATCH_BYTES, 2 * width * channels)
-        return columns, not fits, -candidate if fits else candidate
+        mixed = dense and candidate % 3 != 0  # needs code for two tiles
+        return not fits, mixed, -candidate if fits else candidate
 
-    best = min(widths, key=rank)
+    least = min(map(work, widths)) * (SLACK if dense else 1)
+    best = min((candidate for candidate in widths if work(candidate) <= least), key=rank)
     return positions // best, best
+
+
+def _dense_work(width: int) -> int:
+    """Return the work of a row in tiles of three that ends in one tile of two, two, or one."""
+    twos = 0 if width == 1 else -width % 3
+    threes, ones = divmod(width - 2 * twos, 3)
+    return DENSE_TILES[3] * threes + DENSE_TILES[2] * twos + DENSE_TILES[1] * ones
 
 
 def _is_pointwise(op: Op) -> bool:

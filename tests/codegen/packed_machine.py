@@ -112,7 +112,9 @@ class PackedMachine:
             return total.reshape(op.weight.shape)
         stored_weights = self.load(layer.fields.weights)
         if layer.kernel in ("dense_conv", "dense_linear"):
-            channels = shape[3] if layer.kernel == "dense_linear" else shape[3] + shape[3] % 2
+            channels = shape[3]
+            if isinstance(op, Conv2D):
+                channels = dense.padded_channels(channels, shape[1], op.stride)
             return dense.decode(stored_weights, shape, channels).reshape(op.weight.shape)
         if layer.kernel == "depthwise_conv":
             return stored_weights[..., None]

@@ -166,11 +166,30 @@ def test_damaged_streams_raise_only_user_errors(layer: Layer, data: st.DataObjec
 def test_dense_round_trip(layer: Layer) -> None:
     weight = layer[0]
     _, kernel_h, kernel_w, in_c = weight.shape
-    for channels in (in_c, dense.padded_channels(in_c)):
+    for channels in (in_c, in_c + 1):
         rows = dense.encode(weight, channels)
         assert rows.shape == (len(weight), dense.row_bytes(kernel_h, kernel_w, channels))
         assert rows.shape[1] % 4 == 0
         assert np.array_equal(dense.decode(rows, weight.shape, channels), weight)
+
+
+@pytest.mark.parametrize(
+    ("in_c", "kernel_h", "stride", "channels"),
+    [
+        (1, 10, (2, 2), 1),
+        (3, 3, (2, 2), 3),
+        (3, 3, (1, 1), 4),
+        (3, 2, (1, 1), 4),  # columns even, rows slide by an odd number
+        (3, 2, (2, 1), 3),
+        (3, 1, (1, 1), 4),
+        (3, 1, (1, 2), 3),  # nothing slides
+        (8, 3, (1, 1), 8),
+    ],
+)
+def test_odd_channels_are_padded_only_where_patches_would_leave_a_word(
+    in_c: int, kernel_h: int, stride: tuple[int, int], channels: int
+) -> None:
+    assert dense.padded_channels(in_c, kernel_h, stride) == channels
 
 
 def test_dense_bytes_and_damage() -> None:

@@ -121,6 +121,21 @@ def test_views_cover_the_map_waste_least_and_bound_scratch(
     ))
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "view"),
+    [
+        (6, 6, 128, (6, 6)),  # 12 columns would not fit in 2 KB
+        (24, 24, 32, (24, 24)),  # 32 fit, but need tiles of two as well
+        (25, 5, 64, (5, 25)),  # 125 columns save 2 % and take five times the RAM
+        (1, 7, 8, (1, 7)),
+    ],
+)
+def test_dense_views_suit_tiles_of_three(
+    height: int, width: int, channels: int, view: tuple[int, int]
+) -> None:
+    assert best_view(height, width, channels, dense=True) == view
+
+
 def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def drop_last(graph: Graph) -> Graph:
         return Graph(

@@ -271,7 +271,8 @@ def weighted(
     flag = "RESIDUAL" if residual else "NO_RESIDUAL"
     scratch = 0
     if kind == "DENSE_CONV":
-        c = s.in_c + s.in_c % 2
+        odd_row = s.stride_h < s.kernel_h and s.stride_h * s.in_c % 2
+        c = s.in_c + int(bool(s.stride_w * s.kernel_h * s.in_c % 2 or odd_row))
         packed, scratch, head = pack_dense(weight, c), patch_buffer_bytes(s, c), (str(tile), flag)
     elif kind == "DENSE_LINEAR":
         packed, scratch, head = pack_dense(weight, s.in_c), -(-s.in_c // 4) * 8, ()

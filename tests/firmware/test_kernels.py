@@ -101,6 +101,9 @@ def dense_cases(rng: np.random.Generator) -> list[Case]:
     cases.append(weighted(rng, "GROUPED_CONV", Shape(4, 4, 3, 2, 2, 6, 3, 3, 2, 2, 1, 1), groups=3))
     for count, out in ((1, 1), (13, 7), (64, 10), (100, 3)):
         cases.append(weighted(rng, "DENSE_LINEAR", Shape(1, 1, count, 1, 1, out), levels=2))
+    # First layers whose odd channels need no padding: patches start on words all the same.
+    cases.append(weighted(rng, "DENSE_CONV", Shape(13, 9, 1, 7, 5, 5, 10, 4, 2, 2, 4, 1), tile=3))
+    cases.append(weighted(rng, "DENSE_CONV", Shape(9, 11, 3, 4, 5, 4, 3, 3, 2, 2, 0, 0), tile=3))
     for passes in range(1, 15):  # of four elements: spelt out, then looped with 1 to 4 left over
         count = 4 * passes - 2 * (passes % 2)
         pointwise = Shape(1, 7, count, 1, 7, 3 + passes % 2, 1, 1)

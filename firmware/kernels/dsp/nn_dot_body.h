@@ -25,11 +25,11 @@
         NN_DOT_PRODUCT(j, 3)                                   \
     }
 
-NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step, const int8_t *weights,
-                      const int16_t *patch, int32_t acc[NN_DOT_MAX])
+NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step, const int8_t **weights,
+                      const int16_t **patch, int32_t acc[NN_DOT_MAX])
 {
-    const int8_t *w = weights;
-    const int16_t *at = patch;
+    const int8_t *w = *weights;
+    const int16_t *at = *patch;
     if (nn_dot_fast(rows, columns, row_bytes, step, weights, patch, acc)) {
         return;
     }
@@ -48,7 +48,9 @@ NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t 
         NN_DOT_ROW(3)
         w += 4;
         at += 4;
-    } while (w != weights + row_bytes);
+    } while (w != *weights + row_bytes);
+    *weights = w;
+    *patch = at;
 }
 
 #undef NN_DOT_COLUMN

@@ -6,7 +6,8 @@
  * instructions are 4 bytes long on 4-byte boundaries. Two rows by three columns take 8 loads in two groups,
  * 4 SXTB16 and 12 SMLAD: 26 cycles for 24 multiply-accumulates, and a quarter of the loop's 5.
  */
-#include "nn_dot_asm.h"
+#define NN_DOT_SPARE    0
+#define NN_DOT_2X2_TURN 4
 
 /* clang-format off */
 /* Two rows r9 r10, three columns r11 r12 lr of two elements at a time. */
@@ -42,8 +43,4 @@
 #define NN_DOT_2X2_ODD_LAST NN_DOT_2X2_EVEN_LAST
 /* clang-format on */
 
-NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
-                          const int8_t *weights, const int16_t *patch, int32_t acc[NN_DOT_MAX])
-{
-    NN_DOT_FAST(0)
-}
+#include "nn_dot_asm.h"

@@ -7,7 +7,8 @@
  * change roles from pass to pass: one pair holds elements 0 1 while the other turns from all four into 2 3.
  * Two rows by three columns: 53 cycles for four passes of 24 multiply-accumulates and the loop.
  */
-#include "../dsp/nn_dot_asm.h"
+#define NN_DOT_SPARE    1
+#define NN_DOT_2X2_TURN 2
 
 /* clang-format off */
 /* Two rows, three columns. p0 p1: elements 0 1 of the rows, p1 yet to come; q0 q1: all four. r11, r12: elements
@@ -71,8 +72,4 @@
 #define NN_DOT_2X2_ODD_LAST(mac) NN_DOT_2X2_FINISH(mac, r9, r10, r7, lr)
 /* clang-format on */
 
-NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
-                          const int8_t *weights, const int16_t *patch, int32_t acc[NN_DOT_MAX])
-{
-    NN_DOT_FAST(1)
-}
+#include "../dsp/nn_dot_asm.h"

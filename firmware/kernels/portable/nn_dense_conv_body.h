@@ -19,7 +19,9 @@ NN_INLINE void nn_dense_tile(const nn_window_shape *s, const nn_requant *r, cons
 {
     const int32_t row_bytes = nn_round_up(s->kernel_w * s->kernel_h * c, 4);
     int32_t acc[NN_DOT_MAX];
-    nn_dot(rows, columns, row_bytes, nn_patch_step(s, c), strip->weights, strip->patch, acc);
+    nn_dot(rows, columns, row_bytes, nn_patch_step(s, c), &strip->weights, &strip->patch, acc);
+    strip->weights -= row_bytes;
+    strip->patch += columns * nn_patch_step(s, c) - row_bytes;
     for (int32_t j = 0; j < rows; j++) {
         for (int32_t p = 0; p < columns; p++) {
             const int32_t at = p * s->out_c + j;
@@ -27,7 +29,6 @@ NN_INLINE void nn_dense_tile(const nn_window_shape *s, const nn_requant *r, cons
                                            strip->residual == NULL ? NULL : &strip->residual[at]);
         }
     }
-    strip->patch += columns * nn_patch_step(s, c);
     strip->out += columns * s->out_c;
     if (strip->residual != NULL) {
         strip->residual += columns * s->out_c;
@@ -35,7 +36,7 @@ NN_INLINE void nn_dense_tile(const nn_window_shape *s, const nn_requant *r, cons
 }
 
 /* rows output channels from oc on, of one output row whose first patch is base. */
-NN_INLINE void nn_dense_channels(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+NN_INLINE void nn_dense_strip_of(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                                  int32_t rows, int32_t tile, int32_t c, int32_t oc, const int8_t *weights,
                                  const int16_t *base, const int8_t *residual, int8_t *out)
 {
@@ -65,7 +66,7 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
                              int32_t tile, const int8_t *weights, const int8_t *in, const int8_t *residual,
                              int8_t *out, int16_t *scratch)
 {
-    const int32_t c = nn_round_up(s->in_c, 2);
+    const int32_t c = nn_dense_channels(s);
     const int32_t rows = tile == 1 ? 4 : 2;
     const int32_t last = s->out_c % rows;
     const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
@@ -74,10 +75,10 @@ NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, cons
         const int32_t row = oy * s->out_w * s->out_c;
         const int8_t *row_residual = residual == NULL ? NULL : residual + row;
         for (int32_t oc = 0; oc < s->out_c - last; oc += rows) {
-            nn_dense_channels(s, r, &tables, rows, tile, c, oc, weights, base, row_residual, out + row);
+            nn_dense_strip_of(s, r, &tables, rows, tile, c, oc, weights, base, row_residual, out + row);
         }
         for (int32_t oc = s->out_c - last; oc < s->out_c; oc++) {
-            nn_dense_channels(s, r, &tables, 1, tile, c, oc, weights, base, row_residual, out + row);
+            nn_dense_strip_of(s, r, &tables, 1, tile, c, oc, weights, base, row_residual, out + row);
         }
     }
 }

@@ -9,7 +9,8 @@ NN_INLINE void nn_dense_rows(const nn_window_shape *s, const nn_requant *r, cons
 {
     const int32_t row_bytes = nn_round_up(s->in_c, 4);
     int32_t acc[NN_DOT_MAX];
-    nn_dot(rows, 1, row_bytes, 0, weights + oc * row_bytes, x, acc);
+    const int8_t *w = weights + oc * row_bytes;
+    nn_dot(rows, 1, row_bytes, 0, &w, &x, acc);
     for (int32_t j = 0; j < rows; j++) {
         out[oc + j] = nn_requantize(r, l, nn_channel_at(r, l, oc + j), acc[j], NULL);
     }

@@ -3,13 +3,13 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
-NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step, const int8_t *weights,
-                      const int16_t *patch, int32_t acc[NN_DOT_MAX])
+NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step, const int8_t **weights,
+                      const int16_t **patch, int32_t acc[NN_DOT_MAX])
 {
     for (int32_t j = 0; j < rows; j++) {
         for (int32_t p = 0; p < columns; p++) {
-            const int8_t *w = weights + j * row_bytes;
-            const int16_t *x = patch + p * step;
+            const int8_t *w = *weights + j * row_bytes;
+            const int16_t *x = *patch + p * step;
             int32_t sum = 0;
             for (int32_t i = 0; i < row_bytes; i += 4) {
                 sum += w[i] * x[i] + w[i + 2] * x[i + 1] + w[i + 1] * x[i + 2] + w[i + 3] * x[i + 3];
@@ -17,4 +17,6 @@ NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t 
             acc[j * columns + p] = sum;
         }
     }
+    *weights += row_bytes;
+    *patch += row_bytes;
 }
