@@ -36,12 +36,12 @@ class TileCost:
 
 NESTED: Mapping[int, Mapping[int, TileCost]] = {
     4: {
-        1: TileCost(11.0, 17.1),
-        2: TileCost(15.0, 27.1),
-        3: TileCost(19.0, 32.1),
-        4: TileCost(23.0, 35.8),
-        5: TileCost(27.0, 39.8),
-        6: TileCost(31.0, 44.6),
+        1: TileCost(11.0, 18.1),
+        2: TileCost(15.0, 27.9),
+        3: TileCost(19.0, 32.0),
+        4: TileCost(23.0, 36.0),
+        5: TileCost(27.0, 38.7),
+        6: TileCost(31.0, 43.5),
     },
     2: {
         1: TileCost(6.5, 28.1),
@@ -81,7 +81,7 @@ SEGMENT = 8.3
 SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 
-RESIDUAL_OUTPUT = 5.4
+RESIDUAL_OUTPUT = 4.0
 DEPTHWISE_MAC = 0.95
 DEPTHWISE_OUTPUT = 5.0
 DEPTHWISE_ELEMENT = 2.1

@@ -8,6 +8,7 @@
 #include "../nn_arith.h"
 #include "../nn_config.h"
 #include "nn_patch.h"
+#include "nn_put.h"
 #include "nn_walk.h"
 
 /* out = requantize(convolution of in with the groups of levels 0 .. level), docs/integer-contract.md.
