@@ -73,7 +73,7 @@ typedef struct {
 #define DENSE_CONV(id, tile, residual, shape, constants)                                                \
     CASE(id, nn_dense_conv(&s, &r, &d->requant, tile, d->weights, d->in, residual, d->out, d->scratch), \
          shape constants)
-#define DEPTHWISE_CONV(id, band, shape, constants)                                                     \
+#define DEPTHWISE_CONV(id, band, shape, constants)                                                \
     CASE(id, nn_depthwise_conv(&s, &r, &d->requant, band, d->weights, d->in, d->out, d->scratch), \
          shape constants)
 #define GROUPED_CONV(id, groups, residual, shape, constants)                                    \

@@ -88,7 +88,11 @@ def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
     # Rows of 72 weights: four times 24 instructions for 24 products, or 18 for 16, and 3 to loop.
     cases.append(weighted(rng, "DENSE_CONV", s, tile=3))
     cases.append(weighted(rng, "DENSE_CONV", s, tile=2))
-    wanted = [(length, products) for _, _, length, products in tiles] + [(99, 96), (75, 64)]
+    # Two tiles: 36 products in 24, 4 to requantize, 8 loads, 13 others; 3 to loop.
+    same = Shape(4, 8, 4, 4, 8, 4, 3, 3, 1, 1, 1, 1)
+    cases.append(weighted(rng, "DEPTHWISE_CONV", same, groups=4, tile=4, plain=True))
+    wanted = [(length, products) for _, _, length, products in tiles]
+    wanted += [(99, 96), (75, 64), (101, 80)]
     run_m4(cases, tmp_path, measure=False)
     for index, (length, products) in enumerate(wanted):
         found = {
