@@ -8,12 +8,14 @@ from codegen.ir import Graph
 from codegen.lowering import Target
 from codegen.passes.flatten_pointwise import flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
+from codegen.passes.skip_dead_channels import skip_dead_channels
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
 from codegen.verify import verify
 
 Pass = Callable[[Graph], Graph]
 
 NESTNET: tuple[Pass, ...] = (
+    skip_dead_channels,
     fold_reshape,
     flatten_pointwise,
     fold_reshape,
@@ -21,8 +23,11 @@ NESTNET: tuple[Pass, ...] = (
 """Our own kernels."""
 
 CMSIS_NN: tuple[Pass, ...] = (
+    skip_dead_channels,
     use_cmsis_nn,
-    *NESTNET,
+    fold_reshape,
+    flatten_pointwise,
+    fold_reshape,
 )
 """Dense operators through CMSIS-NN; what it has no form for stays with our kernels."""
 
