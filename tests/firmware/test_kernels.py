@@ -47,12 +47,17 @@ def nested_cases(rng: np.random.Generator) -> list[Case]:
     densities = (0.1, 0.35, 0.8)
     for index, s in enumerate(CONVOLUTIONS):
         for group in (1, 2, 4):
-            tile = 1 + (index + 3 * group) % min(8 if group == 1 else 5, s.out_w)
+            tile = 1 + (index + 3 * group) % min(8 if group == 1 else 6, s.out_w)
             residual = (index + group) % 2 == 0
             cases.append(nested(rng, s, group, tile, densities, residual=residual))
     wide = Shape(2, 19, 5, 2, 19, 3, 3, 3, 1, 1, 1, 1)
-    for group, tiles in ((1, range(1, 9)), (2, range(1, 6)), (4, range(1, 6))):
+    for group, tiles in ((1, range(1, 9)), (2, range(1, 6)), (4, range(1, 7))):
         cases += [nested(rng, wide, group, tile, densities) for tile in tiles]
+    # Wide tiles are stored by scheduled code where only int8 clamps, with and without a shift.
+    for tile in (4, 5, 6):
+        s = Shape(2, 2 * tile + 1, 4, 2, 2 * tile + 1, 3, 1, 3, 1, 1, 0, 1)
+        for residual, plain in ((False, True), (True, True), *((True, False), (False, False)) * 3):
+            cases.append(nested(rng, s, 4, tile, (0.4,), residual=residual, plain=plain))
     for group in (1, 2, 4):
         cases.append(nested(rng, Shape(1, 1, 37, 1, 1, 11), group, 1, densities, linear=True))
         cases.append(nested(rng, Shape(1, 1, 1, 1, 1, 1), group, 1, (1.0,), linear=True))

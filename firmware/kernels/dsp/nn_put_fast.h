@@ -10,71 +10,77 @@
  */
 
 /* At first o is the target's address; the numbers are its members' offsets. */
-#define NN_GET(t, at)         "ldr.w   %[" #t "], [%[o], #" #at "]\n\t"
-#define NN_SET(t, at)         "str.w   %[" #t "], [%[o], #" #at "]\n\t"
-#define NN_SAVE(t, member)    "str.w   %[" #t "], %[" #member "]\n\t"
-#define NN_GET_CHANNEL        "ldrd    %[m], %[b], [%[h]], #8\n\t"
-#define NN_COMPARE            "cmp.w   %[h], %[t]\n\t"
-#define NN_SHIFT(c)           "lsl.w   %[" #c "], %[" #c "], %[pre_shift]\n\t"
-#define NN_NO_SHIFT(c)        ""
-#define NN_SCALE(c)           "smmlar  %[" #c "], %[" #c "], %[m], %[b]\n\t"
-#define NN_CLAMP(c)           "ssat    %[" #c "], #8, %[" #c "], asr %[fraction]\n\t"
-#define NN_STORE(c, p)        "strb.w  %[" #c "], [%[o], #(%c[out_c] * " #p ")]\n\t"
-#define NN_STORE_LAST(c)      "strb.w  %[" #c "], [%[o]], #1\n\t"
-#define NN_GET_ONE(t, p)      "ldrsb.w %[" #t "], [%[q], #(%c[out_c] * " #p ")]\n\t"
-#define NN_GET_LAST(t)        "ldrsb.w %[" #t "], [%[q]], #1\n\t"
-#define NN_WEIGH(t)           "mla     %[" #t "], %[" #t "], %[k], %[f]\n\t"
-#define NN_ADD_RESIDUAL(c, t) "add.w   %[" #c "], %[" #c "], %[" #t "], asr #16\n\t"
+#define NN_PUT_GET(t, at)      "ldr.w   %[" #t "], [%[o], #" #at "]\n\t"
+#define NN_PUT_SET(t, at)      "str.w   %[" #t "], [%[o], #" #at "]\n\t"
+#define NN_PUT_SAVE(t, member) "str.w   %[" #t "], %[" #member "]\n\t"
+#define NN_PUT_GET_CHANNEL     "ldrd    %[m], %[b], [%[h]], #8\n\t"
+#define NN_PUT_COMPARE         "cmp.w   %[h], %[t]\n\t"
+#define NN_PUT_SHIFT(c)        "lsl.w   %[" #c "], %[" #c "], %[pre_shift]\n\t"
+#define NN_PUT_NO_SHIFT(c)     ""
+#define NN_PUT_SCALE(c)        "smmlar  %[" #c "], %[" #c "], %[m], %[b]\n\t"
+#define NN_PUT_CLAMP(c)        "ssat    %[" #c "], #8, %[" #c "], asr %[fraction]\n\t"
+#define NN_PUT_ONE(c, p)       "strb.w  %[" #c "], [%[o], #(%c[out_c] * " #p ")]\n\t"
+#define NN_PUT_LAST(c)         "strb.w  %[" #c "], [%[o]], #1\n\t"
+#define NN_PUT_GET_ONE(t, p)   "ldrsb.w %[" #t "], [%[q], #(%c[out_c] * " #p ")]\n\t"
+#define NN_PUT_GET_LAST(t)     "ldrsb.w %[" #t "], [%[q]], #1\n\t"
+#define NN_PUT_WEIGH(t)        "mla     %[" #t "], %[" #t "], %[k], %[f]\n\t"
+#define NN_PUT_ADD(c, t)       "add.w   %[" #c "], %[" #c "], %[" #t "], asr #16\n\t"
 
 /* clang-format off */
-#define NN_PUT_4(shift)                                                                              \
-    shift(c0) NN_GET(h, 4) NN_GET(t, 8) shift(c2) NN_GET_CHANNEL NN_SET(h, 4) NN_SCALE(c0) shift(c1) \
-    NN_SCALE(c1) shift(c3) NN_GET(o, 0) NN_SCALE(c2) NN_CLAMP(c1) NN_SCALE(c3) NN_CLAMP(c2)          \
-    NN_STORE(c2, 2) NN_CLAMP(c3) NN_STORE(c1, 1) NN_STORE(c3, 3) NN_CLAMP(c0) NN_STORE_LAST(c0)      \
-    NN_COMPARE NN_SAVE(o, out)
+#define NN_PUT_4(shift)                                                                       \
+    shift(c0) NN_PUT_GET(h, 4) NN_PUT_GET(t, 8) shift(c2) NN_PUT_GET_CHANNEL NN_PUT_SET(h, 4) \
+    NN_PUT_SCALE(c0) shift(c1) NN_PUT_SCALE(c1) shift(c3) NN_PUT_GET(o, 0) NN_PUT_SCALE(c2)   \
+    NN_PUT_CLAMP(c1) NN_PUT_SCALE(c3) NN_PUT_CLAMP(c2) NN_PUT_ONE(c2, 2) NN_PUT_CLAMP(c3)     \
+    NN_PUT_ONE(c1, 1) NN_PUT_ONE(c3, 3) NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_COMPARE       \
+    NN_PUT_SAVE(o, out)
 
 #define NN_PUT_5(shift)                                                                            \
-    shift(c3) shift(c2) shift(c0) NN_GET(h, 4) NN_GET(t, 8) NN_GET_CHANNEL shift(c4) NN_SET(h, 4)  \
-    shift(c1) NN_SCALE(c2) NN_SCALE(c4) NN_GET(o, 0) NN_CLAMP(c2) NN_SCALE(c0) NN_CLAMP(c4)        \
-    NN_STORE(c2, 2) NN_SCALE(c1) NN_COMPARE NN_SCALE(c3) NN_CLAMP(c1) NN_STORE(c1, 1) NN_CLAMP(c3) \
-    NN_STORE(c4, 4) NN_STORE(c3, 3) NN_CLAMP(c0) NN_STORE_LAST(c0) NN_SAVE(o, out)
+    shift(c3) shift(c2) shift(c0) NN_PUT_GET(h, 4) NN_PUT_GET(t, 8) NN_PUT_GET_CHANNEL shift(c4)   \
+    NN_PUT_SET(h, 4) shift(c1) NN_PUT_SCALE(c2) NN_PUT_SCALE(c4) NN_PUT_GET(o, 0) NN_PUT_CLAMP(c2) \
+    NN_PUT_SCALE(c0) NN_PUT_CLAMP(c4) NN_PUT_ONE(c2, 2) NN_PUT_SCALE(c1) NN_PUT_COMPARE            \
+    NN_PUT_SCALE(c3) NN_PUT_CLAMP(c1) NN_PUT_ONE(c1, 1) NN_PUT_CLAMP(c3) NN_PUT_ONE(c4, 4)         \
+    NN_PUT_ONE(c3, 3) NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_SAVE(o, out)
 
-#define NN_PUT_6(shift)                                                                               \
-    shift(c3) shift(c4) shift(c5) NN_GET(h, 4) NN_GET(t, 8) shift(c2) NN_GET_CHANNEL shift(c1)        \
-    NN_SET(h, 4) NN_SCALE(c2) shift(c0) NN_SCALE(c3) NN_GET(o, 0) NN_SCALE(c1) NN_SCALE(c4)           \
-    NN_CLAMP(c3) NN_SCALE(c0) NN_CLAMP(c1) NN_SCALE(c5) NN_CLAMP(c4) NN_STORE(c4, 4) NN_STORE(c1, 1)  \
-    NN_CLAMP(c2) NN_STORE(c2, 2) NN_COMPARE NN_STORE(c3, 3) NN_CLAMP(c5) NN_STORE(c5, 5) NN_CLAMP(c0) \
-    NN_STORE_LAST(c0) NN_SAVE(o, out)
+#define NN_PUT_6(shift)                                                                          \
+    shift(c3) shift(c4) shift(c5) NN_PUT_GET(h, 4) NN_PUT_GET(t, 8) shift(c2) NN_PUT_GET_CHANNEL \
+    shift(c1) NN_PUT_SET(h, 4) NN_PUT_SCALE(c2) shift(c0) NN_PUT_SCALE(c3) NN_PUT_GET(o, 0)      \
+    NN_PUT_SCALE(c1) NN_PUT_SCALE(c4) NN_PUT_CLAMP(c3) NN_PUT_SCALE(c0) NN_PUT_CLAMP(c1)         \
+    NN_PUT_SCALE(c5) NN_PUT_CLAMP(c4) NN_PUT_ONE(c4, 4) NN_PUT_ONE(c1, 1) NN_PUT_CLAMP(c2)       \
+    NN_PUT_ONE(c2, 2) NN_PUT_COMPARE NN_PUT_ONE(c3, 3) NN_PUT_CLAMP(c5) NN_PUT_ONE(c5, 5)        \
+    NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_SAVE(o, out)
 
-#define NN_PUT_4_RESIDUAL(shift)                                                                        \
-    shift(c2) shift(c1) NN_GET(h, 4) NN_GET(t, 8) NN_GET(k, 16) NN_GET(q, 12) NN_GET_CHANNEL shift(c3)  \
-    NN_SET(h, 4) NN_SCALE(c1) NN_COMPARE shift(c0) NN_SCALE(c3) NN_GET_ONE(h, 3) NN_GET(f, 20)          \
-    NN_SCALE(c2) NN_SCALE(c0) NN_GET_ONE(b, 2) NN_GET_ONE(m, 1) NN_WEIGH(h) NN_GET_LAST(t)              \
-    NN_SAVE(q, residual) NN_WEIGH(b) NN_ADD_RESIDUAL(c3, h) NN_GET(o, 0) NN_WEIGH(m)                    \
-    NN_ADD_RESIDUAL(c2, b) NN_WEIGH(t) NN_CLAMP(c3) NN_ADD_RESIDUAL(c1, m) NN_CLAMP(c2) NN_STORE(c2, 2) \
-    NN_ADD_RESIDUAL(c0, t) NN_STORE(c3, 3) NN_CLAMP(c1) NN_STORE(c1, 1) NN_CLAMP(c0) NN_STORE_LAST(c0)  \
-    NN_SAVE(o, out)
+#define NN_PUT_4_RESIDUAL(shift)                                                                \
+    shift(c2) shift(c1) NN_PUT_GET(h, 4) NN_PUT_GET(t, 8) NN_PUT_GET(k, 16) NN_PUT_GET(q, 12)   \
+    NN_PUT_GET_CHANNEL shift(c3) NN_PUT_SET(h, 4) NN_PUT_SCALE(c1) NN_PUT_COMPARE shift(c0)     \
+    NN_PUT_SCALE(c3) NN_PUT_GET_ONE(h, 3) NN_PUT_GET(f, 20) NN_PUT_SCALE(c2) NN_PUT_SCALE(c0)   \
+    NN_PUT_GET_ONE(b, 2) NN_PUT_GET_ONE(m, 1) NN_PUT_WEIGH(h) NN_PUT_GET_LAST(t)                \
+    NN_PUT_SAVE(q, residual) NN_PUT_WEIGH(b) NN_PUT_ADD(c3, h) NN_PUT_GET(o, 0) NN_PUT_WEIGH(m) \
+    NN_PUT_ADD(c2, b) NN_PUT_WEIGH(t) NN_PUT_CLAMP(c3) NN_PUT_ADD(c1, m) NN_PUT_CLAMP(c2)       \
+    NN_PUT_ONE(c2, 2) NN_PUT_ADD(c0, t) NN_PUT_ONE(c3, 3) NN_PUT_CLAMP(c1) NN_PUT_ONE(c1, 1)    \
+    NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_SAVE(o, out)
 
-#define NN_PUT_5_RESIDUAL(shift)                                                                        \
-    shift(c1) shift(c2) shift(c0) NN_GET(h, 4) NN_GET(k, 16) shift(c3) NN_GET_CHANNEL NN_GET(f, 20)     \
-    shift(c4) NN_SCALE(c3) NN_GET(t, 8) NN_GET(q, 12) NN_SET(h, 4) NN_SCALE(c4) NN_COMPARE NN_SCALE(c0) \
-    NN_GET_ONE(h, 3) NN_GET_ONE(t, 4) NN_SCALE(c2) NN_SCALE(c1) NN_GET_ONE(m, 1) NN_GET_ONE(b, 2)       \
-    NN_WEIGH(t) NN_GET(o, 0) NN_WEIGH(m) NN_WEIGH(h) NN_ADD_RESIDUAL(c4, t) NN_WEIGH(b)                 \
-    NN_ADD_RESIDUAL(c1, m) NN_CLAMP(c4) NN_GET_LAST(m) NN_STORE(c4, 4) NN_ADD_RESIDUAL(c3, h)           \
-    NN_SAVE(q, residual) NN_ADD_RESIDUAL(c2, b) NN_CLAMP(c1) NN_WEIGH(m) NN_CLAMP(c2) NN_STORE(c2, 2)   \
-    NN_CLAMP(c3) NN_STORE(c1, 1) NN_ADD_RESIDUAL(c0, m) NN_STORE(c3, 3) NN_CLAMP(c0) NN_STORE_LAST(c0)  \
-    NN_SAVE(o, out)
+#define NN_PUT_5_RESIDUAL(shift)                                                                     \
+    shift(c1) shift(c2) shift(c0) NN_PUT_GET(h, 4) NN_PUT_GET(k, 16) shift(c3) NN_PUT_GET_CHANNEL    \
+    NN_PUT_GET(f, 20) shift(c4) NN_PUT_SCALE(c3) NN_PUT_GET(t, 8) NN_PUT_GET(q, 12) NN_PUT_SET(h, 4) \
+    NN_PUT_SCALE(c4) NN_PUT_COMPARE NN_PUT_SCALE(c0) NN_PUT_GET_ONE(h, 3) NN_PUT_GET_ONE(t, 4)       \
+    NN_PUT_SCALE(c2) NN_PUT_SCALE(c1) NN_PUT_GET_ONE(m, 1) NN_PUT_GET_ONE(b, 2) NN_PUT_WEIGH(t)      \
+    NN_PUT_GET(o, 0) NN_PUT_WEIGH(m) NN_PUT_WEIGH(h) NN_PUT_ADD(c4, t) NN_PUT_WEIGH(b)               \
+    NN_PUT_ADD(c1, m) NN_PUT_CLAMP(c4) NN_PUT_GET_LAST(m) NN_PUT_ONE(c4, 4) NN_PUT_ADD(c3, h)        \
+    NN_PUT_SAVE(q, residual) NN_PUT_ADD(c2, b) NN_PUT_CLAMP(c1) NN_PUT_WEIGH(m) NN_PUT_CLAMP(c2)     \
+    NN_PUT_ONE(c2, 2) NN_PUT_CLAMP(c3) NN_PUT_ONE(c1, 1) NN_PUT_ADD(c0, m) NN_PUT_ONE(c3, 3)         \
+    NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_SAVE(o, out)
 
 #define NN_PUT_6_RESIDUAL(shift)                                                                    \
-    shift(c1) shift(c2) shift(c3) NN_GET(h, 4) NN_GET(t, 8) NN_GET(q, 12) NN_GET_CHANNEL shift(c4)  \
-    NN_SET(h, 4) NN_COMPARE NN_SCALE(c2) NN_SCALE(c1) shift(c0) shift(c5) NN_SCALE(c3) NN_SCALE(c0) \
-    NN_GET_ONE(h, 3) NN_SCALE(c4) NN_GET_ONE(t, 4) NN_GET(f, 20) NN_GET(k, 16) NN_SCALE(c5)         \
-    NN_GET_ONE(m, 1) NN_WEIGH(h) NN_GET_ONE(b, 2) NN_WEIGH(t) NN_WEIGH(m) NN_ADD_RESIDUAL(c3, h)    \
-    NN_ADD_RESIDUAL(c4, t) NN_GET(o, 0) NN_ADD_RESIDUAL(c1, m) NN_GET_ONE(m, 5) NN_CLAMP(c4)        \
-    NN_WEIGH(b) NN_CLAMP(c1) NN_STORE(c4, 4) NN_WEIGH(m) NN_ADD_RESIDUAL(c2, b) NN_GET_LAST(b)      \
-    NN_STORE(c1, 1) NN_CLAMP(c3) NN_STORE(c3, 3) NN_CLAMP(c2) NN_STORE(c2, 2) NN_WEIGH(b)           \
-    NN_ADD_RESIDUAL(c5, m) NN_CLAMP(c5) NN_STORE(c5, 5) NN_ADD_RESIDUAL(c0, b) NN_SAVE(q, residual) \
-    NN_CLAMP(c0) NN_STORE_LAST(c0) NN_SAVE(o, out)
+    shift(c1) shift(c2) shift(c3) NN_PUT_GET(h, 4) NN_PUT_GET(t, 8) NN_PUT_GET(q, 12)               \
+    NN_PUT_GET_CHANNEL shift(c4) NN_PUT_SET(h, 4) NN_PUT_COMPARE NN_PUT_SCALE(c2) NN_PUT_SCALE(c1)  \
+    shift(c0) shift(c5) NN_PUT_SCALE(c3) NN_PUT_SCALE(c0) NN_PUT_GET_ONE(h, 3) NN_PUT_SCALE(c4)     \
+    NN_PUT_GET_ONE(t, 4) NN_PUT_GET(f, 20) NN_PUT_GET(k, 16) NN_PUT_SCALE(c5) NN_PUT_GET_ONE(m, 1)  \
+    NN_PUT_WEIGH(h) NN_PUT_GET_ONE(b, 2) NN_PUT_WEIGH(t) NN_PUT_WEIGH(m) NN_PUT_ADD(c3, h)          \
+    NN_PUT_ADD(c4, t) NN_PUT_GET(o, 0) NN_PUT_ADD(c1, m) NN_PUT_GET_ONE(m, 5) NN_PUT_CLAMP(c4)      \
+    NN_PUT_WEIGH(b) NN_PUT_CLAMP(c1) NN_PUT_ONE(c4, 4) NN_PUT_WEIGH(m) NN_PUT_ADD(c2, b)            \
+    NN_PUT_GET_LAST(b) NN_PUT_ONE(c1, 1) NN_PUT_CLAMP(c3) NN_PUT_ONE(c3, 3) NN_PUT_CLAMP(c2)        \
+    NN_PUT_ONE(c2, 2) NN_PUT_WEIGH(b) NN_PUT_ADD(c5, m) NN_PUT_CLAMP(c5) NN_PUT_ONE(c5, 5)          \
+    NN_PUT_ADD(c0, b) NN_PUT_SAVE(q, residual) NN_PUT_CLAMP(c0) NN_PUT_LAST(c0) NN_PUT_SAVE(o, out)
 /* clang-format on */
 
 #define NN_PUT_ACC4 [c0] "+r"(c0), [c1] "+r"(c1), [c2] "+r"(c2), [c3] "+r"(c3)
@@ -94,17 +100,17 @@ _Static_assert(sizeof(void *) != 4 || offsetof(nn_target, residual_offset) == 20
         : "memory")
 
 /* With or without a residual and a shift. */
-#define NN_PUT_CASE(columns)                                                                       \
-    case columns:                                                                                  \
-        if (has_residual && r->pre_shift != 0) {                                                   \
-            NN_PUT_ASM(NN_PUT_##columns##_RESIDUAL(NN_SHIFT), NN_PUT_ACC##columns, NN_PUT_SUM);    \
-        } else if (has_residual) {                                                                 \
-            NN_PUT_ASM(NN_PUT_##columns##_RESIDUAL(NN_NO_SHIFT), NN_PUT_ACC##columns, NN_PUT_SUM); \
-        } else if (r->pre_shift != 0) {                                                            \
-            NN_PUT_ASM(NN_PUT_##columns(NN_SHIFT), NN_PUT_ACC##columns);                           \
-        } else {                                                                                   \
-            NN_PUT_ASM(NN_PUT_##columns(NN_NO_SHIFT), NN_PUT_ACC##columns);                        \
-        }                                                                                          \
+#define NN_PUT_CASE(columns)                                                                           \
+    case columns:                                                                                      \
+        if (has_residual && r->pre_shift != 0) {                                                       \
+            NN_PUT_ASM(NN_PUT_##columns##_RESIDUAL(NN_PUT_SHIFT), NN_PUT_ACC##columns, NN_PUT_SUM);    \
+        } else if (has_residual) {                                                                     \
+            NN_PUT_ASM(NN_PUT_##columns##_RESIDUAL(NN_PUT_NO_SHIFT), NN_PUT_ACC##columns, NN_PUT_SUM); \
+        } else if (r->pre_shift != 0) {                                                                \
+            NN_PUT_ASM(NN_PUT_##columns(NN_PUT_SHIFT), NN_PUT_ACC##columns);                           \
+        } else {                                                                                       \
+            NN_PUT_ASM(NN_PUT_##columns(NN_PUT_NO_SHIFT), NN_PUT_ACC##columns);                        \
+        }                                                                                              \
         break;
 
 NN_INLINE int nn_put_fast(const nn_requant *r, int32_t tile, int32_t out_c, int has_residual,
