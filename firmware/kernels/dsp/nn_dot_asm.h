@@ -29,12 +29,12 @@
 #define NN_DOT_SPELT 10
 
 /* clang-format off */
-#define NN_DOT_RUN(save, text)                                                           \
-    __asm__ volatile(save text "ldr     r7, [sp], #8"                                    \
-                     : "+r"(w), "+r"(x), [end] "+r"(end), "=&r"(c0), "=&r"(c1),          \
-                       "=&r"(c2), "=&r"(c3), "=&r"(c4), "=&r"(c5), "=&r"(d1), "=&r"(d2), \
-                       "=&r"(d3), "=&r"(d4)                                              \
-                     : [row] "i"(row_bytes), [step] "i"(2 * step)                        \
+#define NN_DOT_RUN(save, text)                                                             \
+    __asm__ volatile(save text "ldr     r7, [sp], #8"                                      \
+                     : "+r"(w), "+r"(x), [end] "+r"(end), "=&r"(c0), "=&r"(c1),            \
+                       "=&r"(c2), "=&r"(c3), "=&r"(c4), "=&r"(c5), "=&r"(d1), "=&r"(d2),   \
+                       "=&r"(d3), "=&r"(d4)                                                \
+                     : [row] "i"(row_bytes), [step] "i"(2 * step)                          \
                      : "cc", "memory")
 
 #define NN_DOT_TWO(shape, mac, end) shape##_EVEN(mac, ) shape##_ODD(NN_DOT_MAC, end)
@@ -55,47 +55,47 @@
 /* Passes in a loop up to end, two or four a turn, then the last ones. */
 #define NN_DOT_LOOP_2(shape) NN_DOT_TWO(shape, NN_DOT_MAC, shape##_CHECK)
 #define NN_DOT_LOOP_4(shape) NN_DOT_TWO(shape, NN_DOT_MAC, ) NN_DOT_LOOP_2(shape)
-#define NN_DOT_LOOP(shape, turn, last)                                                         \
-    NN_DOT_RUN("strd    r7, %[end], [sp, #-8]!\n\t",                                           \
-               "movs    r2, #0\n\tmov     r3, r2\n\tmov     r4, r2\n\tmov     r5, r2\n\t"      \
-               "mov     r6, r2\n\tmov     r8, r2\n\t" shape##_SETUP ".balign 4\n1:\n\t"        \
+#define NN_DOT_LOOP(shape, turn, last)                                                     \
+    NN_DOT_RUN("strd    r7, %[end], [sp, #-8]!\n\t",                                       \
+               "movs    r2, #0\n\tmov     r3, r2\n\tmov     r4, r2\n\tmov     r5, r2\n\t"  \
+               "mov     r6, r2\n\tmov     r8, r2\n\t" shape##_SETUP ".balign 4\n1:\n\t"    \
                NN_DOT_LOOP_##turn(shape) "bne.w   1b\n\t" NN_DOT_LAST_##last(shape, NN_DOT_MAC))
-#define NN_DOT_ALL(shape, n)                                                                   \
+#define NN_DOT_ALL(shape, n)                                                               \
     NN_DOT_RUN("str     r7, [sp, #-8]!\n\t", shape##_SETUP NN_DOT_LAST_##n(shape, NN_DOT_MUL))
 
 /* turn: a literal 2 or 4. */
-#define NN_DOT_SHAPE(shape, turn)                                                              \
-    last = (passes - NN_DOT_SPARE) % (turn) + NN_DOT_SPARE;                                    \
-    end = w + 4 * (passes - last);                                                             \
-    switch (passes > NN_DOT_SPELT ? -last : passes) {                                          \
-    case 0: NN_DOT_LOOP(shape, turn, 0); break;                                                \
-    case -1: NN_DOT_LOOP(shape, turn, 1); break;                                               \
-    case -2: NN_DOT_LOOP(shape, turn, 2); break;                                               \
-    case -3: NN_DOT_LOOP(shape, turn, 3); break;                                               \
-    case -4: NN_DOT_LOOP(shape, turn, 4); break;                                               \
-    case 1: NN_DOT_ALL(shape, 1); break;                                                       \
-    case 2: NN_DOT_ALL(shape, 2); break;                                                       \
-    case 3: NN_DOT_ALL(shape, 3); break;                                                       \
-    case 4: NN_DOT_ALL(shape, 4); break;                                                       \
-    case 5: NN_DOT_ALL(shape, 5); break;                                                       \
-    case 6: NN_DOT_ALL(shape, 6); break;                                                       \
-    case 7: NN_DOT_ALL(shape, 7); break;                                                       \
-    case 8: NN_DOT_ALL(shape, 8); break;                                                       \
-    case 9: NN_DOT_ALL(shape, 9); break;                                                       \
-    default: NN_DOT_ALL(shape, 10); break;                                                     \
+#define NN_DOT_SHAPE(shape, turn)                                                          \
+    last = (passes - NN_DOT_SPARE) % (turn) + NN_DOT_SPARE;                                \
+    end = w + 4 * (passes - last);                                                         \
+    switch (passes > NN_DOT_SPELT ? -last : passes) {                                      \
+    case 0: NN_DOT_LOOP(shape, turn, 0); break;                                            \
+    case -1: NN_DOT_LOOP(shape, turn, 1); break;                                           \
+    case -2: NN_DOT_LOOP(shape, turn, 2); break;                                           \
+    case -3: NN_DOT_LOOP(shape, turn, 3); break;                                           \
+    case -4: NN_DOT_LOOP(shape, turn, 4); break;                                           \
+    case 1: NN_DOT_ALL(shape, 1); break;                                                   \
+    case 2: NN_DOT_ALL(shape, 2); break;                                                   \
+    case 3: NN_DOT_ALL(shape, 3); break;                                                   \
+    case 4: NN_DOT_ALL(shape, 4); break;                                                   \
+    case 5: NN_DOT_ALL(shape, 5); break;                                                   \
+    case 6: NN_DOT_ALL(shape, 6); break;                                                   \
+    case 7: NN_DOT_ALL(shape, 7); break;                                                   \
+    case 8: NN_DOT_ALL(shape, 8); break;                                                   \
+    case 9: NN_DOT_ALL(shape, 9); break;                                                   \
+    default: NN_DOT_ALL(shape, 10); break;                                                 \
     }
 
 /* Four rows, one column: the rows r9 r10 r6 lr, the column r11 r12. */
-#define NN_DOT_4X1_ROW(mac, acc, row, low)                  \
-    NN_DOT_LOW(low, row) NN_DOT_HIGH(row, row)              \
+#define NN_DOT_4X1_ROW(mac, acc, row, low)                                                 \
+    NN_DOT_LOW(low, row) NN_DOT_HIGH(row, row)                                             \
     mac(acc, r11, low) NN_DOT_MAC(acc, r12, row)
 #define NN_DOT_4X1_SETUP ""
 #define NN_DOT_4X1_CHECK NN_DOT_END(r11)
-#define NN_DOT_4X1_EVEN(mac, end)                                                 \
-    NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1)) NN_DOT_LOAD(r6, NN_DOT_AT_ROW(2))                \
-    NN_DOT_LOAD(lr, NN_DOT_AT_ROW(3)) NN_DOT_LOAD(r9, "[r0], #4")                    \
-    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(0, 4)) NN_DOT_LOAD(r11, "[r1], #8")            \
-    NN_DOT_4X1_ROW(mac, r2, r9, r7) NN_DOT_4X1_ROW(mac, r3, r10, r8)              \
+#define NN_DOT_4X1_EVEN(mac, end)                                                          \
+    NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1)) NN_DOT_LOAD(r6, NN_DOT_AT_ROW(2))                   \
+    NN_DOT_LOAD(lr, NN_DOT_AT_ROW(3)) NN_DOT_LOAD(r9, "[r0], #4")                          \
+    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(0, 4)) NN_DOT_LOAD(r11, "[r1], #8")                  \
+    NN_DOT_4X1_ROW(mac, r2, r9, r7) NN_DOT_4X1_ROW(mac, r3, r10, r8)                       \
     NN_DOT_4X1_ROW(mac, r4, r6, r7) NN_DOT_4X1_ROW(mac, r5, lr, r8) end
 #define NN_DOT_4X1_ODD NN_DOT_4X1_EVEN
 #define NN_DOT_4X1_EVEN_LAST(mac) NN_DOT_4X1_EVEN(mac, )
