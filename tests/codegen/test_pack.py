@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from codegen import reference
+from codegen.cost import row_tiles
 from codegen.errors import UserError
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Conv2D, Graph, Linear
@@ -110,22 +111,33 @@ def test_scratch_follows_the_sliding_patch_buffer() -> None:
     for (height, width, in_c, group), elements in cases.items():
         layer = only_layer(conv_layer_graph(height, width, in_c, 8, group=group))
         assert layer.kernel == "nested_conv" and layer.scratch is not None
-        assert layer.scratch.size_bytes == -(-2 * elements // 8) * 8
+        channels = 8 * layer.out_shape[2]  # an nn_channel each, before the patches
+        assert layer.scratch.size_bytes == channels + -(-2 * elements // 8) * 8
     dense = only_layer(conv_layer_graph(7, 5, 3, 8, (1, 2), stride=(1, 2), densities=None))
     out_w = dense.out_shape[1]
     assert dense.kernel == "dense_conv" and dense.scratch is not None
-    assert dense.scratch.size_bytes == -(-2 * (((out_w - 1) * 2 + 2) * 4 + 4) // 8) * 8
+    assert dense.scratch.size_bytes == -(-2 * (((out_w - 1) * 2 + 2) * 3 + 4) // 8) * 8
     linear = only_layer(linear_layer_graph(37, 3))
     assert linear.kernel == "nested_linear" and linear.scratch is not None
     assert linear.scratch.size_bytes == 80
 
 
 @pytest.mark.parametrize(
-    ("width", "group", "tile"), [(16, 4, 4), (6, 4, 3), (3, 4, 3), (1, 4, 1), (5, 2, 3), (16, 1, 8)]
+    ("width", "group", "tile", "row"),
+    [
+        (16, 4, 6, (6, 6, 4)),
+        (6, 4, 6, (6,)),
+        (5, 4, 5, (5,)),
+        (3, 4, 3, (3,)),
+        (1, 4, 1, (1,)),
+        (5, 2, 4, (4, 1)),
+        (16, 1, 8, (8, 8)),
+    ],
 )
-def test_tiles_waste_few_columns(width: int, group: int, tile: int) -> None:
+def test_tiles_cover_the_row_once(width: int, group: int, tile: int, row: tuple[int, ...]) -> None:
     layer = only_layer(conv_layer_graph(5, width, 8, 8, group=group))
-    assert layer.tile == tile <= layer.out_shape[1]
+    assert layer.tile == tile
+    assert row_tiles(tile, width, nested=True) == row and sum(row) == width
 
 
 def test_kernel_choice() -> None:
