@@ -34,4 +34,13 @@
 #error "nn_config.h: NN_FRAME_POINTER must be 0 or 1"
 #endif
 
+/* Whether the core has an FPU whose registers may hold what an inner loop needs once a tile; with 0 it waits
+ * on the stack. Only the DSP kernels ask. Legal: 0 or 1. Default 1, as on every shipped board. */
+#ifndef NN_HAS_FPU
+#define NN_HAS_FPU 1
+#endif
+#if NN_HAS_FPU != 0 && NN_HAS_FPU != 1
+#error "nn_config.h: NN_HAS_FPU must be 0 or 1"
+#endif
+
 #endif

@@ -5,6 +5,7 @@
 #ifndef NN_DEPTHWISE_CONV_H
 #define NN_DEPTHWISE_CONV_H
 
+#include "../nn_config.h"
 #include "nn_expand.h"
 
 /* out[y][x][ch] = requantize(sum over the window of in[..][..][ch] * weights[ch][ky][kx]).

@@ -10,7 +10,7 @@
  */
 
 /* In an FPU register, or on the stack. */
-#ifdef __ARM_FP
+#if NN_HAS_FPU
 #define NN_DW_IN_FPU       "t"
 #define NN_DW_FROM_FPU     "vmov    "
 #define NN_DW_TO_FPU(r, h) "vmov    " h ", " r "\n\t"
