@@ -19,7 +19,9 @@ NN_INLINE void nn_nested_tile(const nn_window_shape *s, const nn_requant *r, int
     } while (another);
     target->channels -= s->out_c; /* on to the next tile: one column has been passed */
     target->out += (tile - 1) * s->out_c;
-    target->residual += has_residual ? (tile - 1) * s->out_c : 0;
+    if (has_residual) {
+        target->residual += (tile - 1) * s->out_c;
+    }
 }
 
 NN_INLINE void nn_nested_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
