@@ -33,6 +33,7 @@ test: setup lint pytest
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(CLANG_FORMAT) --dry-run --Werror $(C_SOURCES)
 

@@ -65,7 +65,11 @@ def _column_instructions(storage: Storage, group_size: int) -> float:
 
 def _with_reason(storage: Storage, reason: str) -> Storage:
     return Storage(
-        storage.nested, reason, storage.fields, storage.level_bytes, storage.units,
+        storage.nested,
+        reason,
+        storage.fields,
+        storage.level_bytes,
+        storage.units,
         storage.channels,
     )
 

@@ -105,7 +105,9 @@ def make_requant(
             pre_shift=pre_shift,
         )
     raise UserError(
-        "requantization", "multiplier out of range", got=float(np.abs(multiplier).max()),
+        "requantization",
+        "multiplier out of range",
+        got=float(np.abs(multiplier).max()),
         expected="a product with the accumulators that fits int32",
         action="Use a larger output scale",
     )
@@ -154,9 +156,17 @@ class GraphBuilder:
         weight, group, level = self._prune(weight, group, densities)
         fused = None if residual is None else Residual(residual, np.zeros(self.levels, np.int32))
         op = Conv2D(
-            name=f"conv{len(self.ops)}", input=source, output=f"value{len(self.ops)}",
-            weight=weight, group_size=group, group_level=level, stride=stride, padding=padding,
-            groups=groups, requant=_placeholder(self.levels, out_c), act_min=-128,
+            name=f"conv{len(self.ops)}",
+            input=source,
+            output=f"value{len(self.ops)}",
+            weight=weight,
+            group_size=group,
+            group_level=level,
+            stride=stride,
+            padding=padding,
+            groups=groups,
+            requant=_placeholder(self.levels, out_c),
+            act_min=-128,
             act_max=127 if self.rng.random() < 0.7 else int(self.rng.integers(40, 127)),
             residual=fused,
         )
@@ -175,9 +185,15 @@ class GraphBuilder:
         weight = self._weights((out_c, int(np.prod(self.shape(source)))))
         weight, group, level = self._prune(weight, group, densities)
         op = Linear(
-            name=f"linear{len(self.ops)}", input=source, output=f"value{len(self.ops)}",
-            weight=weight, group_size=group, group_level=level,
-            requant=_placeholder(self.levels, out_c), act_min=-128, act_max=127,
+            name=f"linear{len(self.ops)}",
+            input=source,
+            output=f"value{len(self.ops)}",
+            weight=weight,
+            group_size=group,
+            group_level=level,
+            requant=_placeholder(self.levels, out_c),
+            act_min=-128,
+            act_max=127,
         )
         return self._append_weighted(op, relu)
 
@@ -189,9 +205,14 @@ class GraphBuilder:
         inputs = [self._value(first).zero_point, self._value(second).zero_point]
         offset = zero_point * 2**16 + 2**15 - multiplier.astype(np.int64) @ np.array(inputs)
         op = Add(
-            name=f"add{len(self.ops)}", inputs=(first, second), output=f"value{len(self.ops)}",
-            multiplier=multiplier, offset=offset.astype(np.int32), shift=16,
-            act_min=-128, act_max=127,
+            name=f"add{len(self.ops)}",
+            inputs=(first, second),
+            output=f"value{len(self.ops)}",
+            multiplier=multiplier,
+            offset=offset.astype(np.int32),
+            shift=16,
+            act_min=-128,
+            act_max=127,
         )
         return self._append(op, self._scales(), zero_point)
 
@@ -233,7 +254,10 @@ class GraphBuilder:
         """
         if not self.ops:
             raise UserError(
-                "graph builder", "empty graph", got="no operator", expected="at least one",
+                "graph builder",
+                "empty graph",
+                got="no operator",
+                expected="at least one",
                 action="Append an operator first",
             )
         self._equal_scales(self.last)
@@ -329,7 +353,12 @@ class GraphBuilder:
             for index in range(self.levels)
         )
         return Graph(
-            self.name, "input", op.output, (*self.values, output), (*self.ops, op), levels,
+            self.name,
+            "input",
+            op.output,
+            (*self.values, output),
+            (*self.ops, op),
+            levels,
             Provenance("synthetic", "0" * 64, self.name, "random", ()),
         )
 

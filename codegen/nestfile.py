@@ -102,7 +102,10 @@ def save(graph: Graph, path: Path) -> None:
             raise
     except OSError as error:
         raise UserError(
-            str(path), "cannot write", got=error.strerror, expected="a writable folder",
+            str(path),
+            "cannot write",
+            got=error.strerror,
+            expected="a writable folder",
             action="Choose another folder",
         ) from None
 
@@ -130,14 +133,20 @@ def _read(path: Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(
-            str(path), "cannot read", got=error.strerror, expected="a .nestnet file",
+            str(path),
+            "cannot read",
+            got=error.strerror,
+            expected="a .nestnet file",
             action="Run `nestnet train` first, or name an existing file",
         ) from None
 
 
 def _damaged(where: str, got: object, expected: object) -> UserError:
     return UserError(
-        where, "damaged .nestnet file", got=got, expected=expected,
+        where,
+        "damaged .nestnet file",
+        got=got,
+        expected=expected,
         action="Export or copy the file again",
     )
 
@@ -168,6 +177,9 @@ def _check_version(document: Any, where: str) -> None:
         raise _damaged(where, version, "a schema_version of at least 1")
     if version > SCHEMA_VERSION:
         raise UserError(
-            where, "newer .nestnet file", got=f"schema version {version}",
-            expected=f"at most {SCHEMA_VERSION}", action="Upgrade nestnet to read it",
+            where,
+            "newer .nestnet file",
+            got=f"schema version {version}",
+            expected=f"at most {SCHEMA_VERSION}",
+            action="Upgrade nestnet to read it",
         )

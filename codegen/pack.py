@@ -90,7 +90,10 @@ def _target(kernels: str) -> Target:
         if kernels == target:
             return target
     raise UserError(
-        "--kernels", "unknown kernels", got=kernels, expected=" or ".join(PIPELINES),
+        "--kernels",
+        "unknown kernels",
+        got=kernels,
+        expected=" or ".join(PIPELINES),
         action="Choose one of them",
     )
 
@@ -112,8 +115,11 @@ class _Buffers:
         self.input_root, self.output_root = self.root[graph.input], self.root[graph.output]
         if self.input_root == self.output_root:
             raise UserError(
-                f"network {graph.name}", "it computes nothing", got="only reshapes",
-                expected="an operator between input and output", action="Add a layer",
+                f"network {graph.name}",
+                "it computes nothing",
+                got="only reshapes",
+                expected="an operator between input and output",
+                action="Add a layer",
             )
         self.plan: Plan = plan(self._requests(layers), len(layers))
 
@@ -181,8 +187,13 @@ def _lay_out(
             raise AssertionError(f"{layer_name} {spec.role}: misaligned at {offset}")
         little = np.ascontiguousarray(spec.array).astype(spec.array.dtype.newbyteorder("<"))
         field = ImageField(
-            name=_field_name(layer_name, spec), role=spec.role, c_type=C_TYPES[spec.array.dtype],
-            array=spec.array, offset_bytes=offset, align_bytes=spec.align_bytes, layer=op_name,
+            name=_field_name(layer_name, spec),
+            role=spec.role,
+            c_type=C_TYPES[spec.array.dtype],
+            array=spec.array,
+            offset_bytes=offset,
+            align_bytes=spec.align_bytes,
+            layer=op_name,
         )
         image.append(field)
         parts.append(little.tobytes())

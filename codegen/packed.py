@@ -170,8 +170,15 @@ class LayerFields:
     def all(self) -> tuple[ImageField, ...]:
         """Return every member that is present."""
         single = (
-            self.multiplier, self.bias, self.bias_delta, self.residual_multiplier, self.weights,
-            self.shift, self.add_multiplier, self.add_offset, self.table,
+            self.multiplier,
+            self.bias,
+            self.bias_delta,
+            self.residual_multiplier,
+            self.weights,
+            self.shift,
+            self.add_multiplier,
+            self.add_offset,
+            self.table,
         )
         flat = [field for field in single if field is not None]
         for stream in self.streams:

@@ -53,8 +53,11 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
     )
     best = min((_place(order) for order in orders), key=lambda offsets: _extent(requests, offsets))
     peaks = tuple(
-        sum(round_up(item.size_bytes, ALIGN_BYTES) for item in requests
-            if item.first <= index <= item.last)
+        sum(
+            round_up(item.size_bytes, ALIGN_BYTES)
+            for item in requests
+            if item.first <= index <= item.last
+        )
         for index in range(op_count)
     )
     result = Plan(best, _extent(requests, best), peaks)

@@ -46,14 +46,19 @@ def _check_arguments(graph: Graph, images: Int8Array, level: int) -> None:
     shape = graph.value(graph.input).shape
     if images.dtype != np.int8 or images.shape[1:] != shape:
         raise UserError(
-            f"network {graph.name}", "wrong input images",
-            got=f"{images.dtype.name} {images.shape}", expected=f"int8 (n, {shape})",
+            f"network {graph.name}",
+            "wrong input images",
+            got=f"{images.dtype.name} {images.shape}",
+            expected=f"int8 (n, {shape})",
             action="Subtract 128 from the pixels and resize them to the network's input",
         )
     if not 0 <= level < len(graph.levels):
         raise UserError(
-            f"network {graph.name}", "no such level", got=level,
-            expected=f"0..{len(graph.levels) - 1}", action="Choose one of the levels",
+            f"network {graph.name}",
+            "no such level",
+            got=level,
+            expected=f"0..{len(graph.levels) - 1}",
+            action="Choose one of the levels",
         )
 
 

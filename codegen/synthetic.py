@@ -61,8 +61,16 @@ def conv_layer_graph(
         before = (kernel[0] // 2, kernel[1] // 2)
         padding = (*before, kernel[0] - 1 - before[0], kernel[1] - 1 - before[1])
     builder.conv(
-        "input", out_c, kernel, stride=stride, padding=padding, groups=groups, group=group,
-        densities=densities, residual="input" if residual else None, relu=relu,
+        "input",
+        out_c,
+        kernel,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        group=group,
+        densities=densities,
+        residual="input" if residual else None,
+        relu=relu,
     )
     return builder.graph()
 
@@ -161,8 +169,14 @@ class _RandomGraph:
             return
         kernel, padding = self._window((1, 2, 3, 5))
         self.builder.conv(
-            source, self._pick(1, 2 * self.largest), kernel, stride=self._stride(),
-            padding=padding, group=group, densities=densities, relu=relu,
+            source,
+            self._pick(1, 2 * self.largest),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            group=group,
+            densities=densities,
+            relu=relu,
         )
 
     def _residual_conv(
@@ -175,16 +189,26 @@ class _RandomGraph:
         if self._chance(0.5):
             middle = self.builder.conv(source, self._pick(1, self.largest), (1, 1))
         self.builder.conv(
-            middle, self.builder.shape(source)[2], (size, size), padding=padding, group=group,
-            densities=densities, residual=source, relu=relu,
+            middle,
+            self.builder.shape(source)[2],
+            (size, size),
+            padding=padding,
+            group=group,
+            densities=densities,
+            residual=source,
+            relu=relu,
         )
 
     def _depthwise(self) -> None:
         channels = self.builder.shape(self.builder.last)[2]
         kernel, padding = self._window((1, 3, 5))
         self.builder.conv(
-            self.builder.last, channels * (2 if self._chance(0.2) else 1), kernel,
-            stride=self._stride(), padding=padding, groups=channels,
+            self.builder.last,
+            channels * (2 if self._chance(0.2) else 1),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            groups=channels,
         )
 
     def _grouped(self) -> None:
@@ -193,8 +217,13 @@ class _RandomGraph:
         groups = int(self.rng.choice(divisors))
         kernel, padding = self._window((1, 3))
         self.builder.conv(
-            self.builder.last, groups * self._pick(1, 3), kernel, stride=self._stride(),
-            padding=padding, groups=groups, relu=self._chance(0.5),
+            self.builder.last,
+            groups * self._pick(1, 3),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            groups=groups,
+            relu=self._chance(0.5),
         )
 
     def _sum(self) -> None:
@@ -218,7 +247,10 @@ class _RandomGraph:
             if self._chance(0.3):
                 group, densities = self._prune()
                 self.builder.linear(
-                    self.builder.last, self._pick(1, 23), group=group, densities=densities,
+                    self.builder.last,
+                    self._pick(1, 23),
+                    group=group,
+                    densities=densities,
                     relu=True,
                 )
             self.builder.linear(self.builder.last, self._pick(2, 17))

@@ -28,7 +28,10 @@ class VerifyError(UserError):
         self.rule = rule
         self.value = value
         super().__init__(
-            f"network {graph}, after {after}, {node}", "broken rule", got=value, expected=rule,
+            f"network {graph}, after {after}, {node}",
+            "broken rule",
+            got=value,
+            expected=rule,
             action="Export the network again; if that does not help, report this message",
         )
 

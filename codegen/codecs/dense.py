@@ -55,7 +55,10 @@ def decode(rows: Int8Array, shape: tuple[int, int, int, int], channels: int) -> 
     expected = (out_c, row_bytes(kernel_h, kernel_w, channels))
     if rows.shape != expected:
         raise UserError(
-            "dense weights", "wrong size", got=rows.shape, expected=expected,
+            "dense weights",
+            "wrong size",
+            got=rows.shape,
+            expected=expected,
             action="Decode with the layer's own shape",
         )
     count = kernel_h * kernel_w * channels
@@ -64,7 +67,10 @@ def decode(rows: Int8Array, shape: tuple[int, int, int, int], channels: int) -> 
     patch = plain[:, :count].reshape(out_c, kernel_w, kernel_h, channels)
     if plain[:, count:].any() or patch[..., in_c:].any():
         raise UserError(
-            "dense weights", "damaged padding", got="non-zero bytes", expected="zeros",
+            "dense weights",
+            "damaged padding",
+            got="non-zero bytes",
+            expected="zeros",
             action="Generate the weights again",
         )
     return np.ascontiguousarray(patch[..., :in_c].transpose(0, 2, 1, 3))

@@ -129,7 +129,10 @@ def decode(
 
 def _damaged(what: str, *, got: object, expected: object) -> UserError:
     return UserError(
-        "nested stream", f"wrong {what}", got=got, expected=expected,
+        "nested stream",
+        f"wrong {what}",
+        got=got,
+        expected=expected,
         action="Generate the weights again",
     )
 

@@ -47,9 +47,7 @@ class Conv2DRule(OpRule[Conv2D]):
         """Return the output extent with one channel per weight row."""
         return (*out_extent(op, shapes[0]), int(op.weight.shape[0]))
 
-    def run(
-        self, op: Conv2D, graph: Graph, inputs: tuple[Int8Array, ...], level: int
-    ) -> Int8Array:
+    def run(self, op: Conv2D, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Accumulate every kernel position and requantize."""
         acc = accumulate(op, graph, inputs[0], level)
         residual = None
@@ -166,9 +164,7 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     )
 
 
-def _patch_cycles(
-    op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int
-) -> int:
+def _patch_cycles(op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int) -> int:
     per_channel = storage.units[level] / shape.out_c
     costs = storage.tiles(op.group_size)
     row = cost.row_tiles(tile, shape.out_w, storage.nested)

@@ -30,9 +30,7 @@ class LinearRule(OpRule[Linear]):
         """Return (1, 1, out_c)."""
         return (1, 1, int(op.weight.shape[0]))
 
-    def run(
-        self, op: Linear, graph: Graph, inputs: tuple[Int8Array, ...], level: int
-    ) -> Int8Array:
+    def run(self, op: Linear, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Multiply the flattened input by the kept weights and requantize."""
         weight = level_weight(op, level)
         dtype = exact_dtype(weight)

@@ -32,9 +32,9 @@ class SoftmaxRule(OpRule[Softmax]):
         images = inputs[0].astype(np.int64)
         power = op.table[images.max(axis=-1, keepdims=True) - images].astype(np.int64)
         total = power.sum(axis=-1, keepdims=True)
-        result: Int8Array = ((power * 256 + total // 2) // total - 128).clip(
-            -128, 127
-        ).astype(np.int8)
+        result: Int8Array = (
+            ((power * 256 + total // 2) // total - 128).clip(-128, 127).astype(np.int8)
+        )
         return result
 
     def check(self, op: Softmax, graph: Graph) -> Iterator[Broken]:

@@ -134,9 +134,7 @@ def _raise_levels(graph: Graph) -> Graph:
     return graph if same else replace(graph, ops=tuple(ops))
 
 
-def _raised(
-    op: Conv2D | Linear, group_level: Uint8Array, alive: BoolArray
-) -> Conv2D | Linear:
+def _raised(op: Conv2D | Linear, group_level: Uint8Array, alive: BoolArray) -> Conv2D | Linear:
     """Return ``op`` without groups at levels where none of their inputs lives.
 
     Args:
@@ -161,9 +159,7 @@ def _removable(graph: Graph) -> dict[str, BoolArray]:
     dead = dead_elements(graph)
     gone = {value.name: np.ones(value.shape[2], np.bool_) for value in graph.values}
     gone[graph.input][:] = gone[graph.output][:] = False
-    silent = {
-        op.name: _silent(op, dead) for op in graph.ops if isinstance(op, Conv2D | Linear)
-    }
+    silent = {op.name: _silent(op, dead) for op in graph.ops if isinstance(op, Conv2D | Linear)}
     while True:
         before = sum(int(mask.sum()) for mask in gone.values())
         for op in graph.ops:
@@ -198,9 +194,7 @@ def _keep_some(mask: BoolArray) -> None:
         mask[removed[len(removed) - len(removed) % QUAD :]] = False
 
 
-def _narrow(
-    op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, BoolArray]
-) -> None:
+def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, BoolArray]) -> None:
     """Take back what ``op`` forbids to remove from the values it reads and writes."""
     if isinstance(op, Add):
         for name in (*op.inputs, op.output):

@@ -95,7 +95,8 @@ def requantize(acc, op, level, c, zero_point, residual):  # type: ignore[no-unty
     rule = op.requant
     if isinstance(rule, TfliteRequant):
         total = zero_point + tflite(
-            acc + int(rule.bias[level, c]), int(rule.multiplier[level, c]),
+            acc + int(rule.bias[level, c]),
+            int(rule.multiplier[level, c]),
             int(rule.shift[level, c]),
         )
     else:

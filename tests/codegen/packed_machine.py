@@ -93,17 +93,24 @@ class PackedMachine:
         if len(delta) > 1:
             delta[:-1] = self.load(fields.bias_delta)
         return Requant(
-            multiplier=multiplier, multiplier_shift=constants.multiplier_shift, bias=bias,
-            bias_delta=delta, bias_delta_shift=constants.bias_delta_shift,
-            fraction_bits=constants.fraction_bits, pre_shift=constants.pre_shift,
+            multiplier=multiplier,
+            multiplier_shift=constants.multiplier_shift,
+            bias=bias,
+            bias_delta=delta,
+            bias_delta_shift=constants.bias_delta_shift,
+            fraction_bits=constants.fraction_bits,
+            pre_shift=constants.pre_shift,
         )
 
     def weight(self, layer: PackedLayer, level: int) -> np.ndarray:
         """Return the weights ``level`` runs with, decoded from flash."""
         op = layer.op
         assert isinstance(op, Conv2D | Linear)
-        shape = op.weight.shape if op.weight.ndim == 4 else (*op.weight.shape[:1], 1, 1,
-                                                             op.weight.shape[1])
+        shape = (
+            op.weight.shape
+            if op.weight.ndim == 4
+            else (*op.weight.shape[:1], 1, 1, op.weight.shape[1])
+        )
         if layer.kernel in ("nested_conv", "nested_linear"):
             total = np.zeros(shape, np.int8)
             for stream in layer.fields.streams[: level + 1]:

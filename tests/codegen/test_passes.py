@@ -113,12 +113,13 @@ def test_views_cover_the_map_waste_least_and_bound_scratch(
     tiles = {w: positions // w * -(-w // 4) for w in range(1, positions + 1) if positions % w == 0}
     assert tiles[new_width] == min(tiles.values())
     fitting = [
-        w for w, count in tiles.items()
+        w
+        for w, count in tiles.items()
         if count == tiles[new_width] and 2 * w * channels <= max(2048, 2 * width * channels)
     ]
-    assert new_width == max(fitting, default=min(
-        w for w, count in tiles.items() if count == tiles[new_width]
-    ))
+    assert new_width == max(
+        fitting, default=min(w for w, count in tiles.items() if count == tiles[new_width])
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,12 @@ def test_dense_views_suit_tiles_of_three(
 def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def drop_last(graph: Graph) -> Graph:
         return Graph(
-            graph.name, graph.input, graph.output, graph.values, graph.ops[:-1], graph.levels,
+            graph.name,
+            graph.input,
+            graph.output,
+            graph.values,
+            graph.ops[:-1],
+            graph.levels,
             graph.provenance,
         )
 

@@ -48,8 +48,12 @@ def test_a_chain_needs_its_two_largest_neighbours() -> None:
 
 @pytest.mark.parametrize(
     ("offsets", "arena_bytes"),
-    [({"a": 0, "b": 8}, 64), ({"a": 0, "b": 16}, 24), ({"a": 0, "b": 17}, 64),
-     ({"a": -8, "b": 16}, 64)],
+    [
+        ({"a": 0, "b": 8}, 64),
+        ({"a": 0, "b": 16}, 24),
+        ({"a": 0, "b": 17}, 64),
+        ({"a": -8, "b": 16}, 64),
+    ],
 )
 def test_the_checker_rejects_unsound_plans(offsets: dict[str, int], arena_bytes: int) -> None:
     items = [Request("a", 12, 0, 1), Request("b", 12, 1, 2)]

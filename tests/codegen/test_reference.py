@@ -52,9 +52,7 @@ def test_convolutions(groups: int, in_c: int, out_c: int, stride: tuple[int, int
 @pytest.mark.parametrize("in_c", [1, 3, 4, 7])
 def test_nested_layers(group: int, in_c: int) -> None:
     densities = (0.0, 0.1, 0.5, 1.0)
-    assert_equal(
-        conv_layer_graph(3, 5, in_c, 2, group=group, densities=densities, relu=False), 1
-    )
+    assert_equal(conv_layer_graph(3, 5, in_c, 2, group=group, densities=densities, relu=False), 1)
     assert_equal(linear_layer_graph(in_c, 3, group=group, densities=densities), 1, images=3)
 
 

@@ -27,8 +27,9 @@ def test_all_operators_and_shapes_occur() -> None:
                 kinds["residual"] += op.residual is not None
                 kinds["depthwise"] += op.groups == op.weight.shape[0] > 1
                 kinds["grouped"] += 1 < op.groups < op.weight.shape[0]
-                kinds["ragged"] += bool(op.group_level is not None
-                                        and op.weight.shape[3] % op.group_size)
+                kinds["ragged"] += bool(
+                    op.group_level is not None and op.weight.shape[3] % op.group_size
+                )
                 groups.add(op.group_size if op.group_level is not None else 0)
                 strides.add(op.stride)
                 kernels.add(op.weight.shape[1:3])

@@ -69,8 +69,10 @@ def make_case(kind: str, seed: int) -> Case:
 
 def multipliers(case: Case) -> np.ndarray:
     """Return output steps per accumulator step, as the interpreter computes them."""
-    return np.float64(case.in_scale) * case.weight_scale.astype(np.float64) / np.float64(
-        case.out_scale
+    return (
+        np.float64(case.in_scale)
+        * case.weight_scale.astype(np.float64)
+        / np.float64(case.out_scale)
     )
 
 
@@ -85,8 +87,18 @@ def graph_of(case: Case, requant: Requant | TfliteRequant) -> Graph:
     else:
         groups = channels if case.kind == "depthwise" else 1
         op = Conv2D(
-            "layer", "input", "output", case.weight, 1, None, case.stride, (0, 0, 0, 0), groups,
-            requant, -128, 127,
+            "layer",
+            "input",
+            "output",
+            case.weight,
+            1,
+            None,
+            case.stride,
+            (0, 0, 0, 0),
+            groups,
+            requant,
+            -128,
+            127,
         )
         out_shape = (
             (in_shape[0] - case.weight.shape[1]) // case.stride[0] + 1,
@@ -99,7 +111,12 @@ def graph_of(case: Case, requant: Requant | TfliteRequant) -> Graph:
     )
     return verify(
         Graph(
-            "tflite", "input", "output", values, (op,), (Level("dense", 0.0, None, None),),
+            "tflite",
+            "input",
+            "output",
+            values,
+            (op,),
+            (Level("dense", 0.0, None, None),),
             Provenance("test", "0" * 64, "layer", "random", ()),
         )
     )
@@ -117,8 +134,10 @@ def interpreter_output(case: Case) -> np.ndarray:
     output: np.ndarray = tflite_layer.run(
         kind, images, weight, case.bias, scales, case.zero_points, case.stride, case.relu
     )
-    return output.reshape(len(images), *output.shape[1:]) if output.ndim == 4 else (
-        output[:, None, None, :]
+    return (
+        output.reshape(len(images), *output.shape[1:])
+        if output.ndim == 4
+        else (output[:, None, None, :])
     )
 
 

@@ -56,7 +56,13 @@ def test_layers_differ_by_at_most_one_step(kind: str, seed: int) -> None:
         groups = 1 if kind == "conv" else 7
         out_c = {"conv": 11, "depthwise": 7, "multiplied depthwise": 14}[kind]
         graph = conv_layer_graph(
-            9, 11, 7, out_c, groups=groups, relu=seed % 2 == 0, **arguments  # type: ignore[arg-type]
+            9,
+            11,
+            7,
+            out_c,
+            groups=groups,
+            relu=seed % 2 == 0,
+            **arguments,  # type: ignore[arg-type]
         )
     assert converted(graph)
     largest, share = largest_difference(graph)

@@ -119,9 +119,7 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     ),
     "weight has 4 dimensions": lambda: with_op(Conv2D, weight=CONV.weight[0]),
     "weight has 2 dimensions": lambda: with_op(Linear, weight=LINEAR.weight[0]),
-    "weight has 5 input channels per group": lambda: with_op(
-        Conv2D, weight=CONV.weight[..., :4]
-    ),
+    "weight has 5 input channels per group": lambda: with_op(Conv2D, weight=CONV.weight[..., :4]),
     "weight has 30 inputs": lambda: with_op(Linear, weight=LINEAR.weight[:, :-1]),
     "weights are int8": lambda: with_op(Conv2D, weight=CONV.weight.astype(np.int16)),
     "weights are symmetric": lambda: with_op(
@@ -141,9 +139,7 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "group_level is below 2 or 255": lambda: with_op(
         Conv2D, group_level=changed(CONV.group_level, (0, 0, 0, 0), 2)
     ),
-    "weights of groups no level keeps are zero": lambda: with_op(
-        Conv2D, group_level=NEVER_GROUPS
-    ),
+    "weights of groups no level keeps are zero": lambda: with_op(Conv2D, group_level=NEVER_GROUPS),
     "multiplier is int16 of shape (2, 5)": lambda: with_requant(
         multiplier=CONV.requant.multiplier[:1]
     ),
@@ -169,9 +165,7 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "both inputs have the shape": lambda: with_op(Add, inputs=("value1", "input")),
     "shift is 0..31": lambda: with_op(Add, shift=32),
     "add tables are int32": lambda: with_op(Add, offset=np.zeros(2, np.int64)),
-    "multiplier is below 2**22": lambda: with_op(
-        Add, multiplier=np.full((2, 2), 2**22, np.int32)
-    ),
+    "multiplier is below 2**22": lambda: with_op(Add, multiplier=np.full((2, 2), 2**22, np.int32)),
     "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
     "scale and zero point pass through": lambda: with_value("value3", zero_point=1),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
@@ -208,14 +202,22 @@ def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
     level = np.zeros((1, in_c), np.uint8)
     level[0, 60_000:] = 1
     requant = Requant(
-        multiplier=np.ones((2, 1), np.int16), multiplier_shift=0, bias=np.zeros(1, np.int16),
-        bias_delta=np.zeros((2, 1), np.int8), bias_delta_shift=0, fraction_bits=0, pre_shift=0,
+        multiplier=np.ones((2, 1), np.int16),
+        multiplier_shift=0,
+        bias=np.zeros(1, np.int16),
+        bias_delta=np.zeros((2, 1), np.int8),
+        bias_delta_shift=0,
+        fraction_bits=0,
+        pre_shift=0,
     )
     op = Linear("fc", "input", "out", weight, 1, level, requant, -128, 127)
     base = replace(
-        GRAPH, output="out", ops=(op,),
+        GRAPH,
+        output="out",
+        ops=(op,),
         values=(
-            Value("input", (100, 700, 1), (1.0, 1.0), 0), Value("out", (1, 1, 1), (1.0, 1.0), 0)
+            Value("input", (100, 700, 1), (1.0, 1.0), 0),
+            Value("out", (1, 1, 1), (1.0, 1.0), 0),
         ),
     )
     with pytest.raises(VerifyError, match="level 1, channel 0"):
