@@ -13,7 +13,7 @@ import pytest
 
 from codegen import board, flow, nestfile, paths, project, render, toolchain
 from codegen.errors import UserError
-from codegen.synthetic import random_images
+from codegen.synthetic import linear_layer_graph, random_images
 
 from .conftest import SHA256, Build, need_tools, small_graph
 
@@ -63,7 +63,11 @@ def test_text_holds_no_path_and_no_time(tmp_path: Path) -> None:
 
 
 def test_lines_are_short(tmp_path: Path) -> None:
-    made = write(tmp_path / "made")
+    """Of a layer with the longest reason for its kernel and a name of 18 characters."""
+    graph = linear_layer_graph(311, 10, densities=(0.03,))
+    graph = replace(graph, ops=tuple(replace(op, name="n" * 18) for op in graph.ops))
+    made = project.write(graph, SHA256, board.load("stm32f7"), tmp_path / "made")
+    assert "weight set" in (made / "model.c").read_text()
     for name in ("model.c", "weights.c", "main.c", "runner.c"):
         longest = max((made / name).read_text().splitlines(), key=len)
         assert len(longest) <= 140, f"{name}: {longest}"
