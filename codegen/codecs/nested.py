@@ -51,20 +51,15 @@ def encode(
         group_level: shape (out_c, kernel_h, kernel_w, ceil(in_c / G)): first level with the group.
         levels: number of levels.
     """
-    groups, first_level = _patch_order(weight, group_size, group_level)
+    groups = _patch_order(weight, group_size)
+    first_level = position_order(group_level)
     streams = []
     for level in range(levels):
-        positions: list[Uint8Array] = []
-        weights: list[Int8Array] = []
-        for row in range(weight.shape[0]):
-            kept = np.flatnonzero(first_level[row] == level)
-            advances, source = _segment(kept, group_size)
-            values = np.zeros((len(source), group_size), np.int8)
-            values[source >= 0] = groups[row, kept[source[source >= 0]]]
-            advances[-1] |= LAST
-            positions.append(advances.astype(np.uint8))
-            weights.append(_interleave(values, group_size))
-        streams.append(NestedStream(np.concatenate(positions), np.concatenate(weights)))
+        present = first_level == level
+        stored = walk(present, group_size)
+        values = np.zeros((len(stored.positions), group_size), np.int8)
+        values[stored.places] = groups[present]
+        streams.append(NestedStream(stored.positions, _interleave(values, group_size)))
     return tuple(streams)
 
 
@@ -73,18 +68,42 @@ def group_counts(group_size: int, group_level: Uint8Array, levels: int) -> tuple
 
     The stream takes exactly ``count * (1 + group_size)`` bytes.
     """
-    rows = group_level.transpose(0, 2, 1, 3).reshape(group_level.shape[0], -1)
-    counts = []
-    for level in range(levels):
-        count = 0
-        for row in rows:
-            kept = np.flatnonzero(row == level)
-            gaps = np.diff(kept, prepend=0)
-            stored = len(kept) + int(np.maximum((gaps - 1) // MAX_ADVANCE, 0).sum())
-            stored = max(stored, 1)
-            count += stored + stored % 2 if group_size == 2 else stored
-        counts.append(count)
-    return tuple(counts)
+    first_level = position_order(group_level)
+    return tuple(len(walk(first_level == level, group_size).positions) for level in range(levels))
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The stored groups of one level, dummies included, in order."""
+
+    positions: Uint8Array
+    """Position bytes, shape (stored,)."""
+    places: IntArray
+    """Index of each real group among the stored ones, shape (groups,), rising."""
+
+
+def walk(present: NDArray[np.bool_], group_size: int) -> Walk:
+    """Return how the groups of a map (rows, count) in patch order are stored; G is 1, 2 or 4."""
+    rows, count = present.shape
+    flat = np.flatnonzero(present)
+    row = flat // count
+    column = flat - row * count
+    first = np.diff(row, prepend=-1) > 0
+    gaps = np.where(first, column, np.diff(column, prepend=0))
+    dummies = np.maximum((gaps - 1) // MAX_ADVANCE, 0)
+    used = np.bincount(row, dummies + 1, minlength=rows).astype(np.int64)
+    stored = np.maximum(used, 1)
+    if group_size == 2:
+        stored += stored % 2
+    row_end = np.cumsum(stored)
+    padding = np.cumsum(stored - used) - (stored - used)
+    places = np.cumsum(dummies + 1) - 1 + padding[row]
+    advances = np.full(int(row_end[-1]), MAX_ADVANCE, np.uint8)
+    for extra in (1, 2):
+        advances[row_end[stored - used >= extra] - extra] = 0
+    advances[places] = gaps - dummies * MAX_ADVANCE
+    advances[row_end - 1] |= LAST
+    return Walk(advances, places)
 
 
 def decode(
@@ -137,37 +156,18 @@ def _damaged(what: str, *, got: object, expected: object) -> UserError:
     )
 
 
-def _patch_order(
-    weight: Int8Array, group_size: int, group_level: Uint8Array
-) -> tuple[Int8Array, Uint8Array]:
-    """Return groups (out_c, positions, G) and their levels (out_c, positions)."""
+def position_order(group_level: Uint8Array) -> Uint8Array:
+    """Return the levels of groups (out_c, kernel_h, kernel_w, n) as (out_c, positions)."""
+    return group_level.transpose(0, 2, 1, 3).reshape(group_level.shape[0], -1)
+
+
+def _patch_order(weight: Int8Array, group_size: int) -> Int8Array:
+    """Return the groups of (out_c, kernel_h, kernel_w, in_c) as (out_c, positions, G)."""
     out_c, kernel_h, kernel_w, in_c = weight.shape
     channels = padded_channels(in_c, group_size)
     patch = np.zeros((out_c, kernel_w, kernel_h, channels), np.int8)
     patch[..., :in_c] = weight.transpose(0, 2, 1, 3)
-    order = group_level.transpose(0, 2, 1, 3).reshape(out_c, -1)
-    return patch.reshape(out_c, -1, group_size), order
-
-
-def _segment(kept: IntArray, group_size: int) -> tuple[IntArray, IntArray]:
-    """Return the advances of a segment and, per stored group, its index in ``kept`` or -1.
-
-    Args:
-        kept: rising positions of the segment's groups.
-        group_size: G; at 2 the result has even length.
-    """
-    gaps = np.diff(kept, prepend=0)
-    dummies = np.maximum((gaps - 1) // MAX_ADVANCE, 0)
-    end = np.cumsum(dummies + 1) - 1
-    stored = max(len(kept) + int(dummies.sum()), 1)
-    stored += stored % 2 if group_size == 2 else 0
-    used = int(end[-1]) + 1 if len(kept) else 0
-    advances = np.zeros(stored, np.int64)
-    advances[:used] = MAX_ADVANCE
-    advances[end] = gaps - dummies * MAX_ADVANCE
-    source = np.full(stored, -1, np.int64)
-    source[end] = np.arange(len(kept))
-    return advances, source
+    return patch.reshape(out_c, -1, group_size)
 
 
 def _interleave(groups: Int8Array, group_size: int) -> Int8Array:
