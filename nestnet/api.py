@@ -73,7 +73,7 @@ def nest(
         input_shape: height, width, channels of the images.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together.
-        allocation: global or uniform over the layers.
+        allocation: global, latency or uniform over the layers.
         routing: shared, shell or mixed gradients.
         dense_layers: layers kept dense besides the first convolution and the last linear.
 

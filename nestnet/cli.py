@@ -82,7 +82,9 @@ def train(
         str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="1x1 | 1x2 | 1x4 kept together.")] = None,
-    allocation: Annotated[str | None, typer.Option(help="Over layers: global | uniform.")] = None,
+    allocation: Annotated[
+        str | None, typer.Option(help="Over layers: " + " | ".join(config.ALLOCATIONS))
+    ] = None,
     routing: Annotated[
         str | None, typer.Option(help="Gradients of a level: " + " | ".join(config.ROUTINGS))
     ] = None,
@@ -227,7 +229,7 @@ def bench(
     ] = None,
     group: Annotated[str | None, typer.Option(help="With --untrained: 1x1 | 1x2 | 1x4.")] = None,
     allocation: Annotated[
-        str | None, typer.Option(help="With --untrained: global | uniform.")
+        str | None, typer.Option(help="With --untrained: " + " | ".join(config.ALLOCATIONS))
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="With --untrained: of all that is random.")

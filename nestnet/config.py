@@ -22,7 +22,7 @@ from codegen.errors import UserError
 GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
 """Group shape (output channels x consecutive input channels) to the number of weights in it."""
 
-ALLOCATIONS = ("global", "uniform")
+ALLOCATIONS = ("global", "latency", "uniform")
 ROUTINGS = ("shared", "shell", "mixed")
 AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")

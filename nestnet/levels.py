@@ -35,7 +35,9 @@ def assign_levels(
         sizes: weights in each group, same shapes, integer.
         densities: share of weights each level keeps, not decreasing.
         allocation: ``global`` ranks the groups of all layers together (each layer keeps at least
-            LAYER_FLOOR of the density), ``uniform`` gives each layer the same density.
+            LAYER_FLOOR of the density), as does ``latency``, whose scores weigh the time a group
+            takes (:func:`nestnet.sparsity.scores.per_latency`); ``uniform`` gives each layer the
+            same density.
 
     Returns:
         uint8 maps shaped like the scores: first level that contains the group, NEVER for none.

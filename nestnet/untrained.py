@@ -20,7 +20,7 @@ from nestnet.modelfile import c_identifier, level_name
 from nestnet.network import PrunableLayer, calibrate, to_float_input, trace
 from nestnet.norms import measure_statistics
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
-from nestnet.sparsity.scores import group_sizes
+from nestnet.sparsity.scores import group_sizes, per_latency
 from nestnet.version import VERSION
 
 _IMAGES = 8
@@ -47,7 +47,8 @@ def untrained(
         model: a shipped model, ``name@width`` or ``path/to/file.py:factory``.
         sparsity: one per level, strictly decreasing; a single 0 is the dense network.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together.
-        allocation: global (the sparsity of the whole network) or uniform (of every layer).
+        allocation: global (the sparsity of the whole network), latency (the same, layers on
+            large maps pruned more) or uniform (of every layer).
         seed: decides all weights, masks and images; same seed, same graph.
         input_shape: height, width, channels; default: what a shipped model was designed for.
         classes: number of logits; the same default.
@@ -138,6 +139,8 @@ def _mask(layers: dict[str, PrunableLayer], options: TrainConfig, random: torch.
         name: group_sizes(layer.weight.shape, options.group_size) for name, layer in layers.items()
     }
     scores = {name: torch.rand(size.shape, generator=random) for name, size in sizes.items()}
+    if options.allocation == "latency":
+        scores = {name: per_latency(scores[name], layers[name].positions) for name in layers}
     densities = [1.0 - share for share in options.sparsity]
     maps = assign_levels(scores, sizes, densities, options.allocation)
     for name, layer in layers.items():

@@ -9,7 +9,7 @@ import torch
 from nestnet.levels import assign_levels, check_distinct, check_nested, densities_of
 from nestnet.network import PrunableLayer
 from nestnet.sparsity.schedule import cubic_sparsity
-from nestnet.sparsity.scores import group_magnitude, group_sizes
+from nestnet.sparsity.scores import group_magnitude, group_sizes, per_latency
 
 UPDATES_PER_RAMP = 32
 """Times the masks move during the ramp; more changes accuracy little and costs time."""
@@ -40,6 +40,8 @@ def prune(
     """
     now = [1.0 - cubic_sparsity(s, progress) for s in sparsity]
     scores = {name: group_magnitude(layer.weight, group_size) for name, layer in layers.items()}
+    if allocation == "latency":
+        scores = {name: per_latency(scores[name], layers[name].positions) for name in layers}
     sizes = {name: group_sizes(layer.weight.shape, group_size) for name, layer in layers.items()}
     maps = assign_levels(scores, sizes, now, allocation)
     for name, layer in layers.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,3 +48,16 @@ def group_magnitude(weight: Tensor, group_size: int) -> Tensor:
     shape = (weight.shape[0], groups, group_size, *weight.shape[2:])
     sizes = group_sizes(weight.shape, group_size).to(weight.device)
     return (squares.reshape(shape).sum(dim=2) / sizes).sqrt()
+
+
+def per_latency(score: Tensor, positions: int) -> Tensor:
+    """Return the root of what a group contributes per multiply-accumulate it costs.
+
+    A kept group runs once per output position, so equal weights cost 16 times as much on a map of
+    32x32 as on one of 8x8: the contribution, ``score**2``, is divided by the positions.
+
+    Args:
+        score: root mean square of each group.
+        positions: output height x width of the layer.
+    """
+    return score / math.sqrt(positions)

@@ -11,6 +11,7 @@ import torch
 from codegen import nestfile, reference
 from codegen.errors import UserError
 from codegen.ir import NEVER, Conv2D, Graph, Linear
+from codegen.oprule import rule_of
 from codegen.verify import verify
 from nestnet.untrained import untrained
 
@@ -50,6 +51,18 @@ def test_levels_have_the_sparsities_asked_for(group: str, allocation: str) -> No
         shares = [float((op.group_level > level).mean()) for level in range(len(LEVELS))]
         assert shares == pytest.approx(LEVELS, abs=0.02 if allocation == "uniform" else 0.08)
         assert set(np.unique(op.group_level)) <= {0, 1, 2, NEVER}
+
+
+def test_latency_allocation_keeps_the_sparsities_and_runs_fewer_macs() -> None:
+    macs: dict[str, list[int]] = {}
+    for allocation in ("global", "latency"):
+        graph = untrained("resnet8", sparsity=LEVELS, allocation=allocation)
+        assert [level.sparsity for level in graph.levels] == pytest.approx(LEVELS, abs=0.01)
+        macs[allocation] = [
+            sum(rule_of(op).macs(op, graph, level) for op in graph.ops)
+            for level in range(len(LEVELS))
+        ]
+    assert all(m < 0.8 * g for m, g in zip(macs["latency"], macs["global"], strict=True))
 
 
 def test_every_level_computes_something_of_its_own() -> None:

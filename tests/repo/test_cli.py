@@ -61,7 +61,7 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --sparsity 0.9999,0.9998,0.9997,0.9996", r"group"),
     ("train --group 4x1", r"1x1 \| 1x2 \| 1x4"),
     ("train --routing sheel", r"shared \| shell.*Did you mean 'shell'"),
-    ("train --allocation x", r"global \| uniform"),
+    ("train --allocation x", r"global \| latency \| uniform"),
     ("train --device gpu", r"auto \| cpu \| cuda"),
     ("train --augment x", r"auto \| crop \| flip-crop \| none"),
     ("train --epochs 0", r"epochs.*at least 1"),

@@ -16,7 +16,7 @@ from nestnet.levels import (
     check_nested,
     densities_of,
 )
-from nestnet.sparsity.scores import group_magnitude, group_sizes
+from nestnet.sparsity.scores import group_magnitude, group_sizes, per_latency
 
 SHAPES = [(7, 5, 3, 3), (13, 11), (1, 1, 1, 1), (3, 2, 5, 1), (17, 16, 1, 1), (2, 19)]
 
@@ -87,6 +87,18 @@ def test_global_allocation_follows_the_scores_but_keeps_a_floor() -> None:
     assert kept == {"strong": 90, "weak": round(100 * LAYER_FLOOR * 0.5)}
     maps = assign_levels(scores, sizes, [0.5], "uniform")
     assert {name: int((maps[name] == 0).sum()) for name in maps} == {"strong": 50, "weak": 50}
+
+
+def test_latency_allocation_prunes_what_runs_often() -> None:
+    equal = torch.ones(10, 10)
+    scores = {"large map": per_latency(equal, 16 * 16), "small map": per_latency(equal, 4 * 4)}
+    assert float(scores["small map"][0, 0]) == 4 * float(scores["large map"][0, 0])
+    sizes = {name: torch.ones(10, 10, dtype=torch.int64) for name in scores}
+    maps = assign_levels(scores, sizes, [0.5], "latency")
+    assert {name: int((maps[name] == 0).sum()) for name in maps} == {
+        "large map": round(100 * LAYER_FLOOR * 0.5),
+        "small map": 90,
+    }
 
 
 def test_check_nested_finds_a_lost_weight() -> None:
