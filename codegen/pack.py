@@ -69,6 +69,9 @@ def lower(graph: Graph, *, kernels: str = "nestnet") -> Packed:
         graph=lowered,
         source=graph,
         kernels=target,
+        optimize="balanced",
+        codecs="all",
+        decode="inference",
         layers=layers,
         image=image,
         image_bytes=image_bytes,
@@ -222,6 +225,7 @@ def _layer(
         inputs=tuple(buffers.value(name) for name in op_inputs(op)),
         output=buffers.value(op.output),
         scratch=buffers.scratch(op.name, draft.scratch_bytes),
+        decoded=None,
         shape=draft.shape,
         requant=draft.requant,
         add=draft.add,
@@ -246,7 +250,10 @@ def _layer_fields(draft: Draft, c_name: str, by_name: dict[str, ImageField]) -> 
             single[spec.role] = field
         else:
             streams.setdefault(spec.level, {})[spec.role] = field
-    ordered = tuple(Stream(level, **parts) for level, parts in sorted(streams.items()))
+    ordered = tuple(
+        Stream(level, parts["positions"], parts["weights"])
+        for level, parts in sorted(streams.items())
+    )
     return LayerFields(
         multiplier=single.get("multiplier"),
         bias=single.get("bias"),

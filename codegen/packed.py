@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.ir import Graph, Op
+from codegen.sizing import Allowed
 
 Kernel = Literal[
     "nested_conv",
@@ -34,6 +35,9 @@ Kernel = Literal[
 """The C function a layer calls: ``nn_<kernel>`` in ``firmware/kernels/<kernel>.h``, or for
 ``cmsis_*`` the function of the CMSIS-NN s8 API of the same purpose."""
 
+Optimize = Literal["balanced", "size", "speed"]
+"""What a layer's storage is chosen by; :mod:`codegen.choose`."""
+
 Place = Literal["input", "output", "arena"]
 """Where a tensor lives: in the caller's input or output buffer, or in the arena."""
 
@@ -43,7 +47,7 @@ class Buffer:
     """One activation tensor or scratch area and where it lies."""
 
     value: str
-    """Name of the graph value, or ``<layer>.scratch``."""
+    """Name of the graph value, ``<layer>.scratch`` or ``<layer>.decoded``."""
     place: Place
     offset_bytes: int
     """From the start of ``place``; a multiple of 8 in the arena, 0 in "input" and "output"."""
@@ -133,6 +137,24 @@ class ImageField:
         return tuple(int(extent) for extent in self.array.shape)
 
 
+Decode = Literal["inference", "level"]
+"""When coded streams are decoded: before their layer runs, or once after a change of level."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a stream is that does not lie in flash as kernels read it; docs/format.md.
+
+    The stream's image member then holds the stored bytes: uint8_t, aligned to 1.
+    """
+
+    codec: Literal["lz4", "runs"]
+    decoded_bytes: int
+    """Bytes of the execution form, at least 1."""
+    offset_bytes: int
+    """Of the execution form in the layer's decoded area; a multiple of 4 for weights."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stream:
     """One level's increment of a nested layer (``nn_stream``); docs/format.md."""
@@ -140,6 +162,9 @@ class Stream:
     level: int
     positions: ImageField
     weights: ImageField
+    coded_positions: Coded | None = None
+    """None: ``positions`` lies in flash as kernels read it."""
+    coded_weights: Coded | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +180,10 @@ class LayerFields:
     residual_multiplier: ImageField | None = None
     """(levels,) int32_t."""
     weights: ImageField | None = None
-    """int8_t of a layer that is not nested; the layout is the kernel's."""
+    """int8_t of a layer that is not nested, the layout is the kernel's; the stored uint8_t of dense
+    rows that are coded."""
+    coded_weights: Coded | None = None
+    """Of a dense layer whose rows are coded."""
     shift: ImageField | None = None
     """(levels, out_c) int32_t, TFLite rule only; positive is left."""
     add_multiplier: ImageField | None = None
@@ -216,6 +244,9 @@ class PackedLayer:
     output: Buffer
     scratch: Buffer | None
     """int16 work area in the arena."""
+    decoded: Buffer | None
+    """Where the layer's coded streams are decoded; None if all of them are raw. Under "inference"
+    other buffers use the bytes before and after the layer, under "level" nothing else ever does."""
     shape: WindowShape | None
     """Weighted layers and pools."""
     requant: RequantConstants | None
@@ -268,6 +299,9 @@ class Packed:
     source: Graph
     """Before the passes: what the user exported."""
     kernels: Literal["nestnet", "cmsis-nn"]
+    optimize: Optimize
+    codecs: Allowed
+    decode: Decode
     layers: tuple[PackedLayer, ...]
     """One per op except Reshape, which moves no data."""
     image: tuple[ImageField, ...]
@@ -281,6 +315,11 @@ class Packed:
     peak_bytes: tuple[int, ...]
     """Per layer, arena bytes alive while it runs; their maximum bounds any plan from below."""
     levels: tuple[PackedLevel, ...]
+
+    @property
+    def has_coded_streams(self) -> bool:
+        """Return whether anything has to be decoded."""
+        return any(layer.decoded is not None for layer in self.layers)
 
     @property
     def pad_bytes(self) -> int:
