@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 /* Generated code checks this against the version it was generated for. */
-#define NN_RUNTIME_VERSION 1
+#define NN_RUNTIME_VERSION 2
 
 /* Every arena must be aligned to this many bytes. */
 #define NN_ARENA_ALIGN_BYTES 8u
@@ -31,7 +31,7 @@ extern "C" {
     X(NN_ERR_LEVEL, "level is out of range")                                   \
     X(NN_ERR_SPARSITY, "no level is that sparse")                              \
     X(NN_ERR_BUDGET, "no level fits the cycle budget")                         \
-    X(NN_ERR_WEIGHTS, "weight image is damaged: checksum does not match")      \
+    X(NN_ERR_WEIGHTS, "weight image is damaged")                               \
     X(NN_ERR_MODEL, "model was generated for another runtime version")
 
 #define NN_STATUS_ENUM(code, text) code,
@@ -73,7 +73,10 @@ typedef struct {
     const void *weights;            /* one contiguous image */
     uint32_t weights_bytes;
     uint32_t weights_crc32; /* IEEE 802.3 CRC-32 of the image */
-    void (*run)(const struct nn_net *net, const int8_t *input, int8_t *output);
+    nn_status (*run)(const struct nn_net *net, const int8_t *input, int8_t *output);
+    /* Decode the coded streams of levels decoded_levels .. level to where run expects them; NULL if there are
+     * none, or if run decodes each layer's itself. */
+    nn_status (*decode)(const struct nn_net *net);
 } nn_model;
 
 /* Called after each layer if set: layer is 0 .. layer_count - 1. */
@@ -86,11 +89,16 @@ typedef struct nn_net {
     nn_profile_hook profile;
     void *profile_context;
     uint8_t level;
+    uint8_t
+        decoded_levels; /* levels 0 .. decoded_levels - 1 are in the arena; 0 unless model->decode is set */
 } nn_net;
 
 /* Bind model and arena; the level becomes the densest. Verifies the weight image unless
  * NN_CHECK_WEIGHTS is 0. On any error *net is left as it was.
- * Errors: NN_ERR_NULL, NN_ERR_MODEL, NN_ERR_ARENA_ALIGN, NN_ERR_ARENA_SIZE, NN_ERR_WEIGHTS. */
+ * An arena may be lent to other networks and purposes between two calls of nn_run, unless the model was
+ * generated with --decode level (model->decode is then set): its decoded streams stay in the arena, which
+ * then belongs to this nn_net alone. Call nn_init again after using it for anything else. Errors:
+ * NN_ERR_NULL, NN_ERR_MODEL, NN_ERR_ARENA_ALIGN, NN_ERR_ARENA_SIZE, NN_ERR_WEIGHTS. */
 nn_status nn_init(nn_net *net, const nn_model *model, void *arena, size_t arena_bytes);
 
 /* Choose a level, O(1), between two calls of nn_run. Errors: NN_ERR_NULL, NN_ERR_LEVEL (level unchanged). */
@@ -109,7 +117,9 @@ const nn_level_info *nn_level(const nn_net *net, unsigned level);
 
 /* Run one inference at the current level. input and output are int8 in h, w, c order with the shapes
  * in model->input and model->output; they must not overlap each other or the arena.
- * Errors: NN_ERR_NULL. */
+ * With --decode level, the first run at a level denser than all before decodes what is new.
+ * Errors: NN_ERR_NULL; NN_ERR_WEIGHTS if coded weights cannot be decoded: the output is then unspecified, the
+ * network stays usable, and the next run decodes again. */
 nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output);
 
 /* Install (or with NULL remove) the per-layer hook. Errors: NN_ERR_NULL if net is NULL. */

@@ -15,7 +15,8 @@
 #error "nn_config.h: NN_CHECK_WEIGHTS must be 0 or 1"
 #endif
 
-/* The most levels a model may have. A nested layer keeps one cursor (8 bytes) per level on the stack.
+/* The most levels a model may have. A nested layer keeps one cursor (8 bytes) per level on the stack, and one
+ * with coded streams two pointers (8 bytes) more for each level the model has.
  * Legal: 1..255. Default 16. */
 #ifndef NN_MAX_LEVELS
 #define NN_MAX_LEVELS 16

@@ -29,8 +29,11 @@ static const nn_level_info levels[] = {
 };
 static uint8_t weights[] = "123456789"; /* its CRC-32 is the catalogued check value */
 
+static nn_status run_status = NN_OK, decode_status = NN_OK;
+static unsigned decode_calls, decode_first, decode_last;
+
 /* Output 0 tells the level, output 1 copies the input. */
-static void run(const nn_net *net, const int8_t *input, int8_t *output)
+static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
 {
     output[0] = (int8_t)net->level;
     output[1] = input[0];
@@ -38,6 +41,16 @@ static void run(const nn_net *net, const int8_t *input, int8_t *output)
         net->profile(net->profile_context, 0);
         net->profile(net->profile_context, 1);
     }
+    return run_status;
+}
+
+/* Counts its calls and remembers which levels it was to decode. */
+static nn_status decode(const nn_net *net)
+{
+    decode_calls++;
+    decode_first = net->decoded_levels;
+    decode_last = net->level;
+    return decode_status;
 }
 
 static nn_model model = {
@@ -178,6 +191,60 @@ static void test_run(void)
     CHECK(nn_level(&empty, 0) == NULL);
 }
 
+/* nn_run passes errors on and stays usable. */
+static void test_damage(void)
+{
+    nn_net net;
+    const int8_t input[1] = {42};
+    int8_t output[2] = {0, 0};
+    CHECK(nn_init(&net, &model, arena, sizeof arena) == NN_OK);
+    run_status = NN_ERR_WEIGHTS;
+    CHECK(nn_run(&net, input, output) == NN_ERR_WEIGHTS && net.level == 2);
+    run_status = NN_OK;
+    CHECK(nn_run(&net, input, output) == NN_OK && output[0] == 2);
+}
+
+/* Run at level; it must decode levels first .. level, or nothing if first is above level. */
+static void check_decodes(nn_net *net, unsigned level, unsigned first)
+{
+    const int8_t input[1] = {42};
+    int8_t output[2] = {0, 0};
+    const unsigned calls = decode_calls;
+    CHECK(nn_set_level(net, level) == NN_OK);
+    CHECK(decode_calls == calls); /* choosing a level decodes nothing */
+    CHECK(nn_run(net, input, output) == NN_OK && output[0] == (int8_t)level);
+    CHECK(decode_calls == calls + (first <= level));
+    CHECK(first > level || (decode_first == first && decode_last == level));
+}
+
+static void test_decode(void)
+{
+    nn_net net;
+    const int8_t input[1] = {42};
+    int8_t output[2] = {0, 0};
+    nn_model decoding = model;
+    decoding.decode = decode;
+    CHECK(nn_init(&net, &decoding, arena, sizeof arena) == NN_OK);
+    CHECK(net.decoded_levels == 0 && decode_calls == 0);
+    check_decodes(&net, 0, 0);
+    check_decodes(&net, 0, 1); /* still there */
+    check_decodes(&net, 2, 1); /* only what is new */
+    check_decodes(&net, 1, 3); /* level 2 contains it */
+    check_decodes(&net, 2, 3);
+    CHECK(nn_init(&net, &decoding, arena, sizeof arena) == NN_OK); /* the arena may have been used */
+    decode_status = NN_ERR_WEIGHTS;
+    CHECK(nn_set_level(&net, 1) == NN_OK);
+    CHECK(nn_run(&net, input, output) == NN_ERR_WEIGHTS && output[1] == 0); /* nothing ran */
+    CHECK(nn_run(&net, input, output) == NN_ERR_WEIGHTS && decode_calls == 4);
+    decode_status = NN_OK;
+    check_decodes(&net, 1, 0);
+    decode_status = NN_ERR_WEIGHTS;
+    CHECK(nn_set_level(&net, 2) == NN_OK && nn_run(&net, input, output) == NN_ERR_WEIGHTS);
+    check_decodes(&net, 1, 3); /* what was there is not lost */
+    decode_status = NN_OK;
+    check_decodes(&net, 2, 2);
+}
+
 static void test_values(void)
 {
     const nn_tensor_info tensor = {.zero_point = -3, .scale = 0.25f};
@@ -225,6 +292,8 @@ int main(void)
     test_init();
     test_levels();
     test_run();
+    test_damage();
+    test_decode();
     test_values();
     test_texts();
     test_crc();

@@ -213,7 +213,7 @@ static void finished(const nn_net *net, unsigned layer)
 }
 
 /* Arena offsets are planned so that no layer overwrites what a later one still reads. */
-static void run(const nn_net *net, const int8_t *input, int8_t *output)
+static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
 {
     int8_t *const arena = net->arena;
 
@@ -231,6 +231,7 @@ static void run(const nn_net *net, const int8_t *input, int8_t *output)
     finished(net, 5);
     layer_06_softmax6(arena + 8, output); /* -> 1x1x3 */
     finished(net, 6);
+    return NN_OK;
 }
 
 static const nn_level_info levels[LEVEL_COUNT] = {
@@ -263,7 +264,7 @@ static const char *const layer_names[NN_TINY_LAYER_COUNT] = {
 };
 
 const nn_model nn_model_tiny = {
-    .runtime_version = 1,
+    .runtime_version = 2,
     .name = "tiny",
     .input =
         {
@@ -290,4 +291,5 @@ const nn_model nn_model_tiny = {
     .weights_bytes = sizeof nn_weights_tiny,
     .weights_crc32 = 0x38737888u,
     .run = run,
+    .decode = NULL,
 };
