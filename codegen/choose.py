@@ -1,122 +1,229 @@
-"""Choose between nested and dense storage for a layer and lay its weights out."""
+"""Choose how a layer's weights are stored and lay them out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 
 from codegen import cost
-from codegen.codecs import dense, nested
-from codegen.ir import Conv2D, Linear
-from codegen.lowering import FieldSpec
+from codegen.codecs import dense, lz4, nested, runs
+from codegen.ir import Conv2D, Int8Array, Linear, Uint8Array
+from codegen.lowering import FieldSpec, Options, round_up
+from codegen.packed import Coded
+from codegen.sizing import Codec, Form, layer_forms, storage_name
 from codegen.weighted import as_patches, effective_levels, level_weight
 
+Number = TypeVar("Number", int, float)
 
-@dataclass(frozen=True, eq=False)
+BALANCED_SHARE = 0.05
+"""Modelled cycles at the densest level, over the fastest storage's, that ``balanced`` gives up."""
+
+
+@dataclass(frozen=True)
 class Storage:
-    """How a layer's weights are stored, and why."""
+    """A way to store a layer's weights, and once it is chosen, why."""
 
     nested: bool
-    reason: str
-    fields: tuple[FieldSpec, ...]
+    positions: Codec
+    """"raw" if there are none."""
+    weights: Codec
     level_bytes: tuple[int, ...]
-    """Bytes of weights and positions each level reads."""
+    """Stored bytes of weights and positions each level reads."""
+    area_bytes: int
+    """Arena bytes that all decoded streams together take; 0 if none is coded."""
     units: tuple[int, ...]
     """Stored units each level walks: groups, or words of four dense weights; all channels."""
     channels: int
     """Input channels of the patch buffer."""
+    decode_instructions: tuple[float, ...]
+    """Modelled, of decoding each level in one inference."""
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in reports."""
+        return storage_name(self.nested, self.positions, self.weights)
 
     def tiles(self, group_size: int) -> Mapping[int, cost.TileCost]:
         """Return the costs of this storage's tiles by output columns."""
         return cost.NESTED[group_size] if self.nested else cost.DENSE
 
 
-def choose_storage(op: Conv2D | Linear, levels: int) -> Storage:
-    """Return the cheaper correct storage of ``op``.
+@dataclass(frozen=True)
+class _Rated:
+    storage: Storage
+    cycles: int
+    """Modelled, at the densest level."""
 
-    A layer whose levels differ can only be nested: dense weights hold one level. Where all levels
-    are the same weights, it is nested if that takes fewer bytes or fewer instructions a column.
+    @property
+    def stored_bytes(self) -> int:
+        return self.storage.level_bytes[-1]
+
+    def __str__(self) -> str:
+        return f"{self.storage.name} {self.stored_bytes} bytes and {self.cycles} modelled cycles"
+
+
+def choose_storage(
+    op: Conv2D | Linear, levels: int, options: Options, cycles: Callable[[Storage], int]
+) -> Storage:
+    """Return the best correct storage of ``op`` under ``options.optimize``.
+
+    A layer whose levels differ can only be nested: dense weights hold one level.
+
+    - size: the fewest stored bytes, of equals the fewest cycles;
+    - speed: the fewest cycles, of equals the fewest bytes;
+    - balanced: the fewest bytes among those within :data:`BALANCED_SHARE` of the fastest.
+
+    But for size, what is decoded must fit the bytes that the arena has free beside the layer.
+
+    Args:
+        op: an ungrouped convolution or a linear layer.
+        levels: number of levels.
+        options: what to optimize and the admitted codecs.
+        cycles: modelled cycles of a storage at the densest level.
     """
+    rated = [_Rated(storage, cycles(storage)) for storage in _storages(op, levels, options)]
+    fastest = min(item.cycles for item in rated)
+
+    def rank(item: _Rated) -> tuple[float, ...]:
+        if options.optimize == "size":
+            return item.stored_bytes, item.cycles
+        is_too_large = item.storage.area_bytes > options.room_bytes
+        if options.optimize == "speed":
+            return is_too_large, item.cycles, item.stored_bytes
+        is_too_slow = item.cycles > (1 + BALANCED_SHARE) * fastest
+        return is_too_large or is_too_slow, item.stored_bytes, item.cycles
+
+    best, *others = sorted(rated, key=rank)
+    reason = f"{_why(op)}: {best}" + (f"; next {others[0]}" if others else "")
+    return replace(best.storage, reason=reason)
+
+
+def _why(op: Conv2D | Linear) -> str:
     if op.group_level is None:
-        return _dense(op, levels, "the layer is dense at every level")
-    as_nested = _nested(op, levels)
-    if effective_levels(op) - {0}:
-        return as_nested
-    as_dense = _dense(op, levels, "")
-    nested_bytes, dense_bytes = as_nested.level_bytes[-1], as_dense.level_bytes[-1]
-    nested_work = _column_instructions(as_nested, op.group_size)
-    dense_work = _column_instructions(as_dense, op.group_size)
-    text = (
-        f"all levels share one weight set; nested {nested_bytes} bytes and {nested_work:.0f} "
-        f"modelled instructions a column, dense {dense_bytes} bytes and {dense_work:.0f}"
-    )
-    if nested_bytes < dense_bytes or nested_work < dense_work:
-        return _with_reason(as_nested, text)
-    return _with_reason(as_dense, text)
+        return "dense at every level"
+    return "levels differ" if effective_levels(op) - {0} else "all levels share one weight set"
 
 
-def _column_instructions(storage: Storage, group_size: int) -> float:
-    """Return the fewest instructions any tile spends on weights per output column."""
-    tiles = storage.tiles(group_size)
-    return storage.units[-1] * min(cost.unit / tile for tile, cost in tiles.items())
+def _storages(op: Conv2D | Linear, levels: int, options: Options) -> Iterator[Storage]:
+    """Yield every form of ``op`` in every admitted codec."""
+    weight, group_level = _patches(op, levels)
+    stride = op.stride if isinstance(op, Conv2D) else (1, 1)
+    forms = layer_forms(weight, op.group_size, group_level, levels, options.codecs, stride)
+    for form in forms:
+        no_positions: tuple[Codec, ...] = ("raw",)
+        for positions in form.positions or no_positions:
+            for weights in form.weights:
+                yield _storage(op, levels, form, positions, weights, options)
 
 
-def _with_reason(storage: Storage, reason: str) -> Storage:
-    return Storage(
-        storage.nested,
-        reason,
-        storage.fields,
-        storage.level_bytes,
-        storage.units,
-        storage.channels,
-    )
-
-
-def _dense(op: Conv2D | Linear, levels: int, reason: str) -> Storage:
-    weight, _ = as_patches(op)
-    kept = level_weight(op, levels - 1).reshape(weight.shape)
-    channels = _dense_channels(op)
-    rows = dense.encode(kept, channels)
-    return Storage(
-        nested=False,
-        reason=reason,
-        fields=(FieldSpec("weights", rows, 4),),
-        level_bytes=(rows.size,) * levels,
-        units=(rows.size // 4,) * levels,
-        channels=channels,
-    )
-
-
-def _dense_channels(op: Conv2D | Linear) -> int:
-    in_c = int(op.weight.shape[-1])
-    if isinstance(op, Linear):
-        return in_c
-    return dense.padded_channels(in_c, int(op.weight.shape[1]), op.stride)
-
-
-def _nested(op: Conv2D | Linear, levels: int) -> Storage:
+def _patches(op: Conv2D | Linear, levels: int) -> tuple[Int8Array, Uint8Array | None]:
+    """Return the kept weights (out_c, kernel_h, kernel_w, in_c) and the groups' levels."""
     weight, group_level = as_patches(op)
+    return level_weight(op, levels - 1).reshape(weight.shape), group_level
+
+
+def _storage(
+    op: Conv2D | Linear,
+    levels: int,
+    form: Form,
+    positions: Codec,
+    weights: Codec,
+    options: Options,
+) -> Storage:
+    repeat = 1 if form.nested else levels
+    stored: list[tuple[int, ...]] = []
+    instructions: list[tuple[float, ...]] = [(0.0,) * levels]
+    area = _Area()
+    for codec, table in ((weights, form.weights), (positions, form.positions)):
+        if table:
+            stored.append(table[codec] * repeat)
+        if codec != "raw":
+            per_byte = cost.DECODE_BYTE[codec] if options.decode == "inference" else 0.0
+            instructions.append(tuple(per_byte * size for size in table["raw"] * repeat))
+            for size in table["raw"]:
+                area.take(size, 4 if table is form.weights else 1)
+    unit_bytes = op.group_size if form.nested else 4
+    return Storage(
+        nested=form.nested,
+        positions=positions,
+        weights=weights,
+        level_bytes=_up_to_level(stored, form.nested),
+        area_bytes=area.end_bytes,
+        units=_up_to_level(
+            [tuple(size // unit_bytes for size in form.weights["raw"] * repeat)], form.nested
+        ),
+        channels=form.channels,
+        decode_instructions=_up_to_level(instructions, form.nested),
+    )
+
+
+def _up_to_level(parts: Sequence[Sequence[Number]], is_nested: bool) -> tuple[Number, ...]:
+    """Return the sums of ``parts`` per level; a nested level also takes all levels below it."""
+    totals = [sum(of_level) for of_level in zip(*parts, strict=True)]
+    return tuple(accumulate(totals)) if is_nested else tuple(totals)
+
+
+def storage_fields(op: Conv2D | Linear, levels: int, storage: Storage) -> tuple[FieldSpec, ...]:
+    """Return the image members of ``op``'s weights as ``storage`` lays them out.
+
+    The decoded area holds the weights of all levels, then their positions: at every level what is
+    decoded stays aligned.
+    """
+    weight, group_level = _patches(op, levels)
+    area = _Area()
+    if not storage.nested:
+        rows = dense.encode(weight, storage.channels)
+        return (_field("weights", rows, 4, storage.weights, area),)
     assert group_level is not None
     streams = nested.encode(weight, op.group_size, group_level, levels)
-    fields: list[FieldSpec] = []
+    order = nested.position_order(group_level)
     align = 1 if op.group_size == 1 else 4
-    for level, stream in enumerate(streams):
-        fields.append(FieldSpec("positions", stream.positions, 1, level))
-        fields.append(FieldSpec("weights", stream.weights, align, level))
-    sizes = np.cumsum([stream.size_bytes for stream in streams])
-    counts = np.cumsum([len(stream.positions) for stream in streams])
-    dense_rows = dense.row_bytes(weight.shape[1], weight.shape[2], _dense_channels(op))
-    reason = (
-        f"levels differ: nested family {int(sizes[-1])} bytes, one dense level alone "
-        f"{dense_rows * weight.shape[0]}"
-    )
-    return Storage(
-        nested=True,
-        reason=reason,
-        fields=tuple(fields),
-        level_bytes=tuple(int(size) for size in sizes),
-        units=tuple(int(count) for count in counts),
-        channels=nested.padded_channels(weight.shape[-1], op.group_size),
-    )
+    weights = [
+        _field("weights", stream.weights, align, storage.weights, area, level)
+        for level, stream in enumerate(streams)
+    ]
+    positions = [
+        _field("positions", stream.positions, 1, storage.positions, area, level, order == level)
+        for level, stream in enumerate(streams)
+    ]
+    return tuple(field for pair in zip(positions, weights, strict=True) for field in pair)
+
+
+@dataclass
+class _Area:
+    """The decoded area while its streams are laid out."""
+
+    end_bytes: int = 0
+
+    def take(self, size_bytes: int, align_bytes: int) -> int:
+        """Return the offset of the next ``size_bytes``."""
+        offset = round_up(self.end_bytes, align_bytes)
+        self.end_bytes = offset + size_bytes
+        return offset
+
+
+def _field(
+    role: str,
+    stream: Int8Array | Uint8Array,
+    align_bytes: int,
+    codec: Codec,
+    area: _Area,
+    level: int | None = None,
+    present: runs.BoolArray | None = None,
+) -> FieldSpec:
+    """Return the image member of a stream, or of its code; ``present`` is what runs encode."""
+    if codec == "raw":
+        return FieldSpec(role, stream, align_bytes, level)
+    if codec == "lz4":
+        stored = lz4.encode(stream.tobytes())
+    else:
+        assert present is not None
+        stored = runs.encode(present)
+    offset = area.take(stream.nbytes, 4 if role == "weights" else 1)
+    coded = Coded(codec, int(stream.nbytes), offset)
+    return FieldSpec(role, np.frombuffer(stored, np.uint8), 1, level, coded)

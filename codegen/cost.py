@@ -78,6 +78,9 @@ EXPAND_ELEMENT = 2.1
 SEGMENT = 8.3
 """Per level above the first and tile of a nested layer: entering another segment."""
 
+DECODE_BYTE: Mapping[str, float] = {"lz4": 5.0, "runs": 25.0}
+"""Per byte a decoder writes, by codec; positions are checked too."""
+
 SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 

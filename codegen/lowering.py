@@ -11,14 +11,31 @@ from numpy.typing import NDArray
 from codegen.packed import (
     AddConstants,
     CmsisConstants,
+    Coded,
+    Decode,
     Kernel,
     LevelCost,
+    Optimize,
     RequantConstants,
     WindowShape,
 )
+from codegen.sizing import Codec
 
 Target = Literal["nestnet", "cmsis-nn"]
 """Whose kernels dense operators call."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the lowering of a layer is told besides the graph."""
+
+    kernels: Target
+    optimize: Optimize = "balanced"
+    codecs: tuple[Codec, ...] = ("raw",)
+    """Those that may be used."""
+    decode: Decode = "inference"
+    room_bytes: int = 0
+    """Arena bytes free while the layer runs, in one piece; ``optimize`` "size" asks for more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +48,8 @@ class FieldSpec:
     align_bytes: int
     level: int | None = None
     """Set for the streams of a nested layer."""
+    coded: Coded | None = None
+    """Set if ``array`` is the stored code of a stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +61,8 @@ class Draft:
     fields: tuple[FieldSpec, ...]
     levels: tuple[LevelCost, ...]
     scratch_bytes: int = 0
+    decoded_bytes: int = 0
+    """Arena area that the layer's coded streams are decoded into."""
     shape: WindowShape | None = None
     requant: RequantConstants | None = None
     add: AddConstants | None = None

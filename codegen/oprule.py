@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from codegen.ir import Graph, Int8Array, Op, Shape, op_inputs
-from codegen.lowering import Draft, Target
+from codegen.lowering import Draft, Options
 
 OpT = TypeVar("OpT", bound=Op)
 
@@ -42,7 +42,7 @@ class OpRule(ABC, Generic[OpT]):
         return 0
 
     @abstractmethod
-    def lower(self, op: OpT, graph: Graph, target: Target) -> Draft | None:
+    def lower(self, op: OpT, graph: Graph, options: Options) -> Draft | None:
         """Choose the kernel and fill in what it needs; None for an op that moves no data."""
 
 

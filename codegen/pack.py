@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any, get_args
 
 import numpy as np
 
 from codegen.errors import UserError
 from codegen.ir import Graph, Op, Reshape, op_inputs
-from codegen.lowering import Draft, FieldSpec, Target
+from codegen.lowering import Draft, FieldSpec, Options, Target
 from codegen.oprule import rule_of
 from codegen.packed import (
     Buffer,
+    Coded,
+    Decode,
     ImageField,
     LayerFields,
     LevelCost,
+    Optimize,
     Packed,
     PackedLayer,
     PackedLevel,
@@ -25,7 +30,9 @@ from codegen.packed import (
     Stream,
 )
 from codegen.pipeline import PIPELINES, run_passes
-from codegen.plan_memory import Plan, Request, plan
+from codegen.plan_decoded import plan_with_areas, room_bytes
+from codegen.plan_memory import Plan, Request
+from codegen.sizing import Allowed, allowed_codecs
 
 IMAGE_ALIGN_BYTES = 4
 NAME_CHARACTERS = 40
@@ -40,26 +47,37 @@ C_TYPES = {
 }
 
 
-def lower(graph: Graph, *, kernels: str = "nestnet") -> Packed:
+def lower(
+    graph: Graph,
+    *,
+    kernels: str = "nestnet",
+    optimize: str = "balanced",
+    codecs: str = "all",
+    decode: str = "inference",
+) -> Packed:
     """Return everything code generation needs to know about ``graph``.
 
     Args:
         graph: as exported; it is verified first.
         kernels: "nestnet", or "cmsis-nn" to hand dense operators to CMSIS-NN.
+        optimize: what storage is chosen by, "balanced", "size" or "speed"; :mod:`codegen.choose`.
+        codecs: streams may be coded by "all" codecs, "lz4" alone or not at all ("raw").
+        decode: coded streams are decoded at every "inference" or after a change of "level".
 
     Raises:
-        UserError: unknown ``kernels``, a broken rule, or a network that computes nothing.
+        UserError: an unknown choice, a broken rule, or a network that computes nothing.
     """
-    target = _target(kernels)
-    lowered = run_passes(graph, target)
-    drafts = tuple(
-        _Lowered(op, draft)
-        for op in lowered.ops
-        if (draft := rule_of(op).lower(op, lowered, target)) is not None
+    target: Target = checked_choice("--kernels", kernels, tuple(PIPELINES))
+    options = Options(
+        kernels=target,
+        optimize=checked_choice("--optimize", optimize, get_args(Optimize)),
+        codecs=allowed_codecs(codecs),
+        decode=checked_choice("--decode", decode, get_args(Decode)),
     )
+    lowered = run_passes(graph, target)
+    drafts, buffers = _choose(lowered, options)
     names = tuple(f"layer_{i:02d}_{_identifier(item.op.name)}" for i, item in enumerate(drafts))
     image, image_bytes = _lay_out(drafts, names)
-    buffers = _Buffers(lowered, drafts)
     by_name = {field.name: field for field in image}
     layers = tuple(
         _layer(index, lowered, item, names[index], by_name, buffers)
@@ -69,9 +87,9 @@ def lower(graph: Graph, *, kernels: str = "nestnet") -> Packed:
         graph=lowered,
         source=graph,
         kernels=target,
-        optimize="balanced",
-        codecs="all",
-        decode="inference",
+        optimize=options.optimize,
+        codecs=checked_choice("--codecs", codecs, get_args(Allowed)),
+        decode=options.decode,
         layers=layers,
         image=image,
         image_bytes=image_bytes,
@@ -82,23 +100,64 @@ def lower(graph: Graph, *, kernels: str = "nestnet") -> Packed:
     )
 
 
+def _choose(graph: Graph, options: Options) -> tuple[tuple[_Lowered, ...], _Buffers]:
+    """Return every layer's draft, and the arena; but for size no coding makes the arena larger."""
+    plain = _drafts(graph, replace(options, codecs=("raw",)))
+    if options.optimize == "size":
+        drafts = _drafts(graph, options)
+        return drafts, _Buffers(graph, drafts, options.decode)
+    without = _Buffers(graph, plain, options.decode)
+    if options.codecs == ("raw",):
+        return plain, without
+    rooms = {
+        item.op.name: without.room_bytes(index) if options.decode == "inference" else 0
+        for index, item in enumerate(plain)
+    }
+    coded = _drafts(graph, options, rooms)
+    drafts = tuple(
+        there if there.draft.scratch_bytes <= here.draft.scratch_bytes else here
+        for here, there in zip(plain, coded, strict=True)
+    )
+    buffers = _Buffers(graph, drafts, options.decode)
+    if buffers.plan.arena_bytes > without.plan.arena_bytes:
+        return plain, without
+    return drafts, buffers
+
+
+def _drafts(
+    graph: Graph, options: Options, rooms: Mapping[str, int] | None = None
+) -> tuple[_Lowered, ...]:
+    """Return the draft of every op that computes, given the free arena bytes beside each."""
+    lowered = []
+    for op in graph.ops:
+        room = (rooms or {}).get(op.name, 0)
+        draft = rule_of(op).lower(op, graph, replace(options, room_bytes=room))
+        if draft is not None:
+            lowered.append(_Lowered(op, draft))
+    return tuple(lowered)
+
+
 @dataclass(frozen=True, eq=False)
 class _Lowered:
     op: Op
     draft: Draft
 
 
-def _target(kernels: str) -> Target:
-    for target in PIPELINES:
-        if kernels == target:
-            return target
-    raise UserError(
-        "--kernels",
-        "unknown kernels",
-        got=kernels,
-        expected=" or ".join(PIPELINES),
-        action="Choose one of them",
-    )
+def checked_choice(flag: str, value: str, known: tuple[str, ...]) -> Any:
+    """Return ``value``, one of a flag's ``known`` values.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if value not in known:
+        raise UserError(
+            flag,
+            f"unknown {flag.removeprefix('--')}",
+            got=value,
+            expected=" or ".join(known),
+            action="Choose one of them",
+        )
+    return value
 
 
 def _identifier(name: str) -> str:
@@ -109,7 +168,7 @@ def _identifier(name: str) -> str:
 class _Buffers:
     """Where each value and scratch area lives; values linked by reshapes share a buffer."""
 
-    def __init__(self, graph: Graph, layers: tuple[_Lowered, ...]) -> None:
+    def __init__(self, graph: Graph, layers: tuple[_Lowered, ...], decode: Decode) -> None:
         self.graph = graph
         self.root: dict[str, str] = {value.name: value.name for value in graph.values}
         for op in graph.ops:
@@ -124,7 +183,9 @@ class _Buffers:
                 expected="an operator between input and output",
                 action="Add a layer",
             )
-        self.plan: Plan = plan(self._requests(layers), len(layers))
+        self.requests = self._requests(layers)
+        areas = _decoded_areas(layers, decode)
+        self.plan: Plan = plan_with_areas(self.requests, areas, len(layers))
 
     def value(self, name: str) -> Buffer:
         """Return the buffer of a value."""
@@ -142,7 +203,17 @@ class _Buffers:
         """Return a layer's scratch area, None if it takes none."""
         if not size_bytes:
             return None
-        name = _scratch_name(layer)
+        return self._area(_scratch_name(layer), size_bytes)
+
+    def decoded(self, layer: str, size_bytes: int) -> Buffer | None:
+        """Return where a layer's coded streams are decoded, None if it has none."""
+        return self._area(_decoded_name(layer), size_bytes) if size_bytes else None
+
+    def room_bytes(self, index: int) -> int:
+        """Return the arena bytes free while layer ``index`` runs, in one piece."""
+        return room_bytes(self.requests, self.plan, index)
+
+    def _area(self, name: str, size_bytes: int) -> Buffer:
         return Buffer(name, "arena", self.plan.offset_bytes[name], size_bytes)
 
     def _requests(self, layers: tuple[_Lowered, ...]) -> list[Request]:
@@ -165,6 +236,24 @@ class _Buffers:
 
 def _scratch_name(layer: str) -> str:
     return f"{layer}.scratch"
+
+
+def _decoded_name(layer: str) -> str:
+    return f"{layer}.decoded"
+
+
+def _decoded_areas(layers: tuple[_Lowered, ...], decode: Decode) -> list[Request]:
+    """Return a request per layer with coded streams: while it runs, or always."""
+    return [
+        Request(
+            _decoded_name(item.op.name),
+            item.draft.decoded_bytes,
+            index if decode == "inference" else 0,
+            index if decode == "inference" else len(layers) - 1,
+        )
+        for index, item in enumerate(layers)
+        if item.draft.decoded_bytes
+    ]
 
 
 def _field_name(layer_name: str, spec: FieldSpec) -> str:
@@ -225,7 +314,7 @@ def _layer(
         inputs=tuple(buffers.value(name) for name in op_inputs(op)),
         output=buffers.value(op.output),
         scratch=buffers.scratch(op.name, draft.scratch_bytes),
-        decoded=None,
+        decoded=buffers.decoded(op.name, draft.decoded_bytes),
         shape=draft.shape,
         requant=draft.requant,
         add=draft.add,
@@ -243,15 +332,22 @@ def _layer(
 
 def _layer_fields(draft: Draft, c_name: str, by_name: dict[str, ImageField]) -> LayerFields:
     single: dict[str, ImageField] = {}
-    streams: dict[int, dict[str, ImageField]] = {}
+    coded: dict[str, Coded | None] = {}
+    streams: dict[int, dict[str, FieldSpec]] = {}
     for spec in draft.fields:
-        field = by_name[_field_name(c_name, spec)]
         if spec.level is None:
-            single[spec.role] = field
+            single[spec.role] = by_name[_field_name(c_name, spec)]
+            coded[spec.role] = spec.coded
         else:
-            streams.setdefault(spec.level, {})[spec.role] = field
+            streams.setdefault(spec.level, {})[spec.role] = spec
     ordered = tuple(
-        Stream(level, parts["positions"], parts["weights"])
+        Stream(
+            level,
+            by_name[_field_name(c_name, parts["positions"])],
+            by_name[_field_name(c_name, parts["weights"])],
+            parts["positions"].coded,
+            parts["weights"].coded,
+        )
         for level, parts in sorted(streams.items())
     )
     return LayerFields(
@@ -260,6 +356,7 @@ def _layer_fields(draft: Draft, c_name: str, by_name: dict[str, ImageField]) -> 
         bias_delta=single.get("bias_delta"),
         residual_multiplier=single.get("residual_multiplier"),
         weights=single.get("weights"),
+        coded_weights=coded.get("weights"),
         shift=single.get("shift"),
         add_multiplier=single.get("add_multiplier"),
         add_offset=single.get("add_offset"),

@@ -44,16 +44,26 @@ class Form:
     weights: Mapping[Codec, tuple[int, ...]]
     positions: Mapping[Codec, tuple[int, ...]]
     """Empty for a dense form."""
+    channels: int
+    """Input channels with padding."""
 
     def smallest(self) -> LayerBytes:
         """Return the fewest bytes of this form; of equals, what decodes faster."""
-        stored, words = 0, ["nested" if self.nested else "dense"]
-        for role, table in (("positions", self.positions), ("weights", self.weights)):
-            if table:
-                codec = min(table, key=lambda name: sum(table[name]))
-                stored += sum(table[codec])
-                words += [f"{role} {codec}"] * (codec != "raw")
-        return LayerBytes(stored, ", ".join(words))
+        weights = min(self.weights, key=lambda codec: sum(self.weights[codec]))
+        positions: Codec = "raw"
+        stored = sum(self.weights[weights])
+        if self.positions:
+            positions = min(self.positions, key=lambda codec: sum(self.positions[codec]))
+            stored += sum(self.positions[positions])
+        return LayerBytes(stored, storage_name(self.nested, positions, weights))
+
+
+def storage_name(is_nested: bool, positions: Codec, weights: Codec) -> str:
+    """Return what a storage is called in reports, such as "nested, positions runs"."""
+    words = ["nested" if is_nested else "dense"]
+    words += [f"positions {positions}"] * (positions != "raw")
+    words += [f"weights {weights}"] * (weights != "raw")
+    return ", ".join(words)
 
 
 def allowed_codecs(codecs: str) -> tuple[Codec, ...]:
@@ -126,7 +136,7 @@ def layer_forms(
         in_codec: dict[Codec, tuple[int, ...]] = {
             codec: (_size(rows, codec),) for codec in admitted if codec != "runs"
         }
-        forms.append(Form(False, in_codec, {}))
+        forms.append(Form(False, in_codec, {}, channels))
     if group_level is not None:
         forms.append(_nested_form(weight, group_size, group_level, levels, admitted))
     return tuple(forms)
@@ -150,7 +160,7 @@ def _nested_form(
         else:
             positions[codec] = tuple(_size(stream.positions, codec) for stream in streams)
             weights[codec] = tuple(_size(stream.weights, codec) for stream in streams)
-    return Form(True, weights, positions)
+    return Form(True, weights, positions, nested.padded_channels(weight.shape[3], group_size))
 
 
 def _size(stream: Int8Array | Uint8Array, codec: Codec) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen import cost
 from codegen.ir import Add, Graph, Int8Array, Shape
-from codegen.lowering import Draft, FieldSpec, Target
+from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
 from codegen.packed import AddConstants, LevelCost
 from codegen.weighted import INT32_MAX, check_clamp
@@ -53,7 +53,7 @@ class AddRule(OpRule[Add]):
         if int(bound.max()) > INT32_MAX:
             yield "the sum fits int32", int(bound.max())
 
-    def lower(self, op: Add, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: Add, graph: Graph, options: Options) -> Draft:
         """Call ``nn_add``."""
         count = prod(graph.value(op.output).shape)
         level_cost = LevelCost(0, cost.cycles(count * cost.ADD_ELEMENT), 12)

@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen import cost
 from codegen.ir import AvgPool, Graph, Int8Array, Shape
-from codegen.lowering import Draft, Target
+from codegen.lowering import Draft, Options
 from codegen.oprule import Broken, OpRule, register
 from codegen.pools import check_pool, lower_pool, pool_shape
 from codegen.window import pad, taps
@@ -49,7 +49,7 @@ class AvgPoolRule(OpRule[AvgPool]):
         if prod(op.kernel) > MAX_WINDOW:
             yield f"a window has at most {MAX_WINDOW} elements", prod(op.kernel)
 
-    def lower(self, op: AvgPool, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: AvgPool, graph: Graph, options: Options) -> Draft:
         """Call ``nn_avg_pool``."""
         return lower_pool(op, graph, "avg_pool", cost.AVG_POOL_ELEMENT)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from codegen import cost
 from codegen.arith import exact_dtype, requantize
-from codegen.choose import Storage, choose_storage
+from codegen.choose import Storage, choose_storage, storage_fields
 from codegen.ir import Conv2D, Graph, Int8Array, Shape, TfliteRequant
-from codegen.lowering import Draft, FieldSpec, Target
+from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
 from codegen.packed import Kernel, LevelCost, WindowShape
 from codegen.weighted import (
@@ -81,14 +81,14 @@ class Conv2DRule(OpRule[Conv2D]):
         """Return kept weights times output positions."""
         return kept_macs(op, pixels(graph.value(op.output).shape), level)
 
-    def lower(self, op: Conv2D, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: Conv2D, graph: Graph, options: Options) -> Draft:
         """Choose among the nested, dense, depthwise, grouped and CMSIS-NN kernels."""
         out_shape = graph.value(op.output).shape
         shape = window_shape(op, graph.value(op.input).shape, out_shape)
         if isinstance(op.requant, TfliteRequant):
             return _lower_cmsis(op, graph, shape)
         if op.groups == 1:
-            return _lower_patches(op, graph, shape)
+            return _lower_patches(op, graph, shape, options)
         return _lower_plain(op, graph, shape)
 
 
@@ -135,17 +135,18 @@ def _check_residual(op: Conv2D, graph: Graph) -> Iterator[Broken]:
         yield "residual multiplier is below 2**22", int(multiplier.max())
 
 
-def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
+def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape, options: Options) -> Draft:
     """Lower an ungrouped convolution to the nested or dense kernel on the patch buffer."""
     levels = len(graph.levels)
-    storage = choose_storage(op, levels)
-    group = op.group_size if storage.nested else 1
-    per_channel = storage.units[-1] / shape.out_c
-    tile = cost.best_tile(storage.tiles(group), per_channel, shape.out_w, storage.nested)
+
+    def densest_cycles(storage: Storage) -> int:
+        return _patch_cycles(op, storage, shape, levels - 1)
+
+    storage = choose_storage(op, levels, options, densest_cycles)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
-            cycles=_patch_cycles(op, storage, shape, tile, level),
+            cycles=_patch_cycles(op, storage, shape, level),
             weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
         )
         for level in range(levels)
@@ -153,21 +154,29 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     return Draft(
         kernel="nested_conv" if storage.nested else "dense_conv",
         reason=storage.reason,
-        fields=storage.fields + table_fields(op, levels),
+        fields=storage_fields(op, levels, storage) + table_fields(op, levels),
         levels=costs,
         scratch_bytes=patch_buffer_bytes(shape, storage.channels)
         + (CHANNEL_BYTES * shape.out_c if storage.nested else 0),
+        decoded_bytes=storage.area_bytes,
         shape=shape,
         requant=requant_constants(op, graph),
-        group=group,
-        tile=tile,
+        group=op.group_size if storage.nested else 1,
+        tile=_tile(op, storage, shape),
     )
 
 
-def _patch_cycles(op: Conv2D, storage: Storage, shape: WindowShape, tile: int, level: int) -> int:
+def _tile(op: Conv2D, storage: Storage, shape: WindowShape) -> int:
+    """Return the output columns computed at once."""
+    per_channel = storage.units[-1] / shape.out_c
+    tiles = storage.tiles(op.group_size)
+    return cost.best_tile(tiles, per_channel, shape.out_w, storage.nested)
+
+
+def _patch_cycles(op: Conv2D, storage: Storage, shape: WindowShape, level: int) -> int:
     per_channel = storage.units[level] / shape.out_c
     costs = storage.tiles(op.group_size)
-    row = cost.row_tiles(tile, shape.out_w, storage.nested)
+    row = cost.row_tiles(_tile(op, storage, shape), shape.out_w, storage.nested)
     channel = sum(cost.channel_instructions(costs[each], per_channel) for each in row)
     if storage.nested:
         channel += cost.SEGMENT * level * len(row)
@@ -176,7 +185,8 @@ def _patch_cycles(op: Conv2D, storage: Storage, shape: WindowShape, tile: int, l
     padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
     rows = (shape.out_h - 1) * shape.stride_h + shape.kernel_h
     expanded = rows * padded_w * storage.channels * cost.EXPAND_ELEMENT
-    return cost.cycles(shape.out_h * shape.out_c * channel + expanded)
+    decoding = storage.decode_instructions[level]
+    return cost.cycles(shape.out_h * shape.out_c * channel + expanded + decoding)
 
 
 def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:

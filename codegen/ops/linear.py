@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from codegen import cost
 from codegen.arith import exact_dtype, requantize
-from codegen.choose import choose_storage
+from codegen.choose import Storage, choose_storage, storage_fields
 from codegen.ir import Graph, Int8Array, Linear, Shape, TfliteRequant
-from codegen.lowering import Draft, FieldSpec, Target, round_up
+from codegen.lowering import Draft, FieldSpec, Options, round_up
 from codegen.oprule import Broken, OpRule, register
 from codegen.packed import LevelCost, WindowShape
 from codegen.weighted import (
@@ -55,21 +55,22 @@ class LinearRule(OpRule[Linear]):
         """Return the weights kept at ``level``."""
         return kept_macs(op, 1, level)
 
-    def lower(self, op: Linear, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: Linear, graph: Graph, options: Options) -> Draft:
         """Choose among the nested, dense and CMSIS-NN kernels."""
         levels = len(graph.levels)
         out_c, in_c = (int(extent) for extent in op.weight.shape)
         shape = WindowShape(1, 1, in_c, 1, 1, out_c, 1, 1, 1, 1, 0, 0)
         if isinstance(op.requant, TfliteRequant):
             return _lower_cmsis(op, graph, shape)
-        storage = choose_storage(op, levels)
-        tile = cost.NESTED[op.group_size][1] if storage.nested else cost.DENSE_LINEAR
-        fixed = out_c * tile.fixed + in_c * cost.EXPAND_ELEMENT
-        segment = out_c * cost.SEGMENT if storage.nested else 0.0
+
+        def densest_cycles(storage: Storage) -> int:
+            return _cycles(op, storage, levels - 1)
+
+        storage = choose_storage(op, levels, options, densest_cycles)
         costs = tuple(
             LevelCost(
                 macs=kept_macs(op, 1, level),
-                cycles=cost.cycles(fixed + segment * level + storage.units[level] * tile.unit),
+                cycles=_cycles(op, storage, level),
                 weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
             )
             for level in range(levels)
@@ -77,13 +78,25 @@ class LinearRule(OpRule[Linear]):
         return Draft(
             kernel="nested_linear" if storage.nested else "dense_linear",
             reason=storage.reason,
-            fields=storage.fields + table_fields(op, levels),
+            fields=storage_fields(op, levels, storage) + table_fields(op, levels),
             levels=costs,
             scratch_bytes=round_up(2 * round_up(in_c, 4), 8),
+            decoded_bytes=storage.area_bytes,
             shape=shape,
             requant=requant_constants(op, graph),
             group=op.group_size if storage.nested else 1,
         )
+
+
+def _cycles(op: Linear, storage: Storage, level: int) -> int:
+    """Return the modelled cycles of a level."""
+    out_c, in_c = (int(extent) for extent in op.weight.shape)
+    tile = cost.NESTED[op.group_size][1] if storage.nested else cost.DENSE_LINEAR
+    instructions = out_c * tile.fixed + in_c * cost.EXPAND_ELEMENT
+    if storage.nested:
+        instructions += out_c * cost.SEGMENT * level
+    walked = storage.units[level] * tile.unit
+    return cost.cycles(instructions + walked + storage.decode_instructions[level])
 
 
 def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:

@@ -8,7 +8,7 @@ import numpy as np
 
 from codegen import cost
 from codegen.ir import Graph, Int8Array, MaxPool, Shape
-from codegen.lowering import Draft, Target
+from codegen.lowering import Draft, Options
 from codegen.oprule import Broken, OpRule, register
 from codegen.packed import Kernel
 from codegen.pools import check_pool, lower_pool, pool_shape
@@ -37,9 +37,9 @@ class MaxPoolRule(OpRule[MaxPool]):
         """Yield broken rules about the window and the pass-through scale."""
         yield from check_pool(op, graph)
 
-    def lower(self, op: MaxPool, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: MaxPool, graph: Graph, options: Options) -> Draft:
         """Call ``nn_max_pool``, or CMSIS-NN's, which gives the same bits."""
-        kernel: Kernel = "max_pool" if target == "nestnet" else "cmsis_max_pool"
+        kernel: Kernel = "max_pool" if options.kernels == "nestnet" else "cmsis_max_pool"
         return lower_pool(op, graph, kernel, cost.MAX_POOL_ELEMENT)
 
 

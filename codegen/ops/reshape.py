@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 
 from codegen.ir import Graph, Int8Array, Reshape, Shape
-from codegen.lowering import Draft, Target
+from codegen.lowering import Draft, Options
 from codegen.oprule import Broken, OpRule, register
 
 
@@ -31,7 +31,7 @@ class ReshapeRule(OpRule[Reshape]):
         if (before.scale, before.zero_point) != (after.scale, after.zero_point):
             yield "scale and zero point pass through", (after.scale, after.zero_point)
 
-    def lower(self, op: Reshape, graph: Graph, target: Target) -> Draft | None:
+    def lower(self, op: Reshape, graph: Graph, options: Options) -> Draft | None:
         """Return None: both values share one buffer."""
         return None
 

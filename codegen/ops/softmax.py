@@ -9,7 +9,7 @@ import numpy as np
 
 from codegen import cost
 from codegen.ir import Graph, Int8Array, Shape, Softmax
-from codegen.lowering import Draft, FieldSpec, Target
+from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
 from codegen.packed import LevelCost
 
@@ -51,7 +51,7 @@ class SoftmaxRule(OpRule[Softmax]):
         if len(set(before.scale)) > 1:
             yield "input scale is equal at all levels", before.scale
 
-    def lower(self, op: Softmax, graph: Graph, target: Target) -> Draft:
+    def lower(self, op: Softmax, graph: Graph, options: Options) -> Draft:
         """Call ``nn_softmax``."""
         cycles = cost.cycles(prod(graph.value(op.input).shape) * cost.SOFTMAX_CHANNEL)
         return Draft(

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.codecs import dense, nested
+from codegen.codecs import dense, lz4, nested, runs
 from codegen.ir import NEVER, Add, Conv2D, Linear, Op, Requant, Softmax, TfliteRequant, op_inputs
 from codegen.oprule import rule_of
-from codegen.packed import Buffer, ImageField, Packed, PackedLayer
+from codegen.packed import Buffer, Coded, ImageField, Packed, PackedLayer
 
 
 class PackedMachine:
@@ -24,6 +24,7 @@ class PackedMachine:
         self.packed = packed
         self.rng = np.random.default_rng(seed)
         self.arena = self.rng.integers(-128, 128, packed.arena_bytes, dtype=np.int8)
+        self.decoded_level = -1
 
     def run(self, image: np.ndarray, level: int) -> np.ndarray:
         """Return the flat output of one (h, w, c) image."""
@@ -34,7 +35,13 @@ class PackedMachine:
         def view(buffer: Buffer) -> np.ndarray:
             return places[buffer.place][buffer.offset_bytes :][: buffer.size_bytes]
 
+        if self.packed.decode == "level" and level != self.decoded_level:
+            for layer in self.packed.layers:
+                self.decode(layer, level)
+            self.decoded_level = level
         for layer in self.packed.layers:
+            if self.packed.decode == "inference":
+                self.decode(layer, level)
             op = self.op_from_image(layer, level)
             names = op_inputs(op)
             inputs = tuple(
@@ -61,6 +68,39 @@ class PackedMachine:
         count = int(np.prod(field.dims))
         raw = np.frombuffer(self.packed.image_bytes, dtype, count, field.offset_bytes)
         return raw.reshape(field.dims).astype(field.array.dtype)
+
+    def decode(self, layer: PackedLayer, level: int) -> None:
+        """Decode what the layer reads at ``level`` into its area of the arena."""
+        fields, op = layer.fields, layer.op
+        coded = [] if fields.coded_weights is None else [(fields.weights, fields.coded_weights, 0)]
+        for stream in fields.streams[: level + 1]:
+            coded += [(stream.weights, stream.coded_weights, 0)]
+            coded += [(stream.positions, stream.coded_positions, 1)]
+        for field, how, unit in coded:
+            if how is None:
+                continue
+            stored = self.load(field).tobytes()
+            assert layer.decoded is not None and field is not None and field.align_bytes == 1
+            assert isinstance(op, Conv2D | Linear) and field.c_type == "uint8_t"
+            if how.codec == "runs":
+                rows = op.weight.shape[0]
+                channels = nested.padded_channels(op.weight.shape[-1], layer.group)
+                count = int(np.prod(op.weight.shape[1:-1])) * channels // layer.group
+                data = runs.decode(stored, rows, count, layer.group).tobytes()
+            else:
+                data = lz4.decode(stored, how.decoded_bytes)
+            assert len(data) == how.decoded_bytes and (unit or how.offset_bytes % 4 == 0)
+            begin = layer.decoded.offset_bytes + how.offset_bytes
+            assert how.offset_bytes + len(data) <= layer.decoded.size_bytes
+            self.arena[begin : begin + len(data)] = np.frombuffer(data, np.int8)
+
+    def stream(self, layer: PackedLayer, field: ImageField | None, coded: Coded | None) -> bytes:
+        """Return a stream as the kernel reads it, from flash or from the arena."""
+        if coded is None:
+            return self.load(field).tobytes()
+        assert layer.decoded is not None
+        begin = layer.decoded.offset_bytes + coded.offset_bytes
+        return self.arena[begin : begin + coded.decoded_bytes].tobytes()
 
     def op_from_image(self, layer: PackedLayer, level: int) -> Op:
         """Return the layer's op with everything that lies in flash read back from there."""
@@ -114,15 +154,21 @@ class PackedMachine:
         if layer.kernel in ("nested_conv", "nested_linear"):
             total = np.zeros(shape, np.int8)
             for stream in layer.fields.streams[: level + 1]:
-                stored = nested.NestedStream(self.load(stream.positions), self.load(stream.weights))
+                positions = self.stream(layer, stream.positions, stream.coded_positions)
+                weights = self.stream(layer, stream.weights, stream.coded_weights)
+                stored = nested.NestedStream(
+                    np.frombuffer(positions, np.uint8), np.frombuffer(weights, np.int8)
+                )
                 total += nested.decode(stored, shape, layer.group)[0]
             return total.reshape(op.weight.shape)
-        stored_weights = self.load(layer.fields.weights)
         if layer.kernel in ("dense_conv", "dense_linear"):
             channels = shape[3]
             if isinstance(op, Conv2D):
                 channels = dense.padded_channels(channels, shape[1], op.stride)
-            return dense.decode(stored_weights, shape, channels).reshape(op.weight.shape)
+            plain = self.stream(layer, layer.fields.weights, layer.fields.coded_weights)
+            rows = np.frombuffer(plain, np.int8).reshape(shape[0], -1)
+            return dense.decode(rows, shape, channels).reshape(op.weight.shape)
+        stored_weights = self.load(layer.fields.weights)
         if layer.kernel == "depthwise_conv":
             return stored_weights[..., None]
         if layer.kernel == "cmsis_depthwise_conv":

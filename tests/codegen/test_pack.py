@@ -154,7 +154,7 @@ def test_kernel_choice() -> None:
     assert kernel(densities=(0.99, 0.99)) == "dense_conv", "equal levels are one weight set"
     assert kernel(densities=(0.98, 1.0)) == "nested_conv", "dense cannot hold two levels"
     reason = only_layer(conv_layer_graph(5, 5, 8, 8, densities=(0.99,))).reason
-    assert "bytes" in reason and "modelled instructions" in reason
+    assert "dense 576 bytes" in reason and "next nested" in reason and "modelled cycles" in reason
 
 
 def test_tables_of_resnet_size_stay_small() -> None:
