@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from codegen import cost, runners
@@ -12,7 +12,7 @@ from codegen.cycles import counts, elf, estimate, memory
 from codegen.cycles.estimate import Estimate
 from codegen.cycles.memory import Memory, Span
 from codegen.ir import Int8Array
-from codegen.project import LayerFacts, ProjectInfo
+from codegen.project import LayerFacts, ProjectInfo, StorageFacts
 from codegen.runners import RunResult
 from codegen.sizes import Sizes
 from codegen.toolchain import Built
@@ -32,6 +32,8 @@ class LayerCost:
     kernel: str
     reason: str
     """Why this kernel."""
+    storage: StorageFacts | None
+    """How weights and positions of all levels lie in flash; None without any."""
     instructions: int | None
     """Executed; None where nothing counts them."""
     cycles: Span | None
@@ -128,6 +130,7 @@ class Bench:
             "dense_macs_per_cycle": per_cycle(layer.dense_macs, layer.cycles),
             "weights_bytes": layer.weights_bytes,
             "peak_ram_bytes": layer.peak_ram_bytes,
+            "storage": None if layer.storage is None else storage_record(layer.storage),
         }
 
     def ms_of(self, cycles: Span | None) -> float | list[float] | None:
@@ -136,6 +139,13 @@ class Bench:
             return None
         low, high = (round(1000.0 * end / self.clock_hz, 4) for end in (cycles.low, cycles.high))
         return low if cycles.low == cycles.high else [low, high]
+
+
+def storage_record(facts: StorageFacts) -> dict[str, Any]:
+    """Return plain data for a JSON file, the bytes per kept weight included."""
+    per_weight = facts.bytes_per_kept_weight
+    rounded = None if per_weight is None else round(per_weight, 4)
+    return {**asdict(facts), "bytes_per_kept_weight": rounded}
 
 
 def plain(span: Span | None) -> int | list[int] | None:
@@ -248,6 +258,7 @@ def _layer(
         name=facts.name,
         kernel=facts.kernel,
         reason=facts.reason,
+        storage=facts.storage,
         instructions=_of(result.layer_instructions, facts.c_name, position),
         cycles=cycles,
         macs=facts.macs[position],
@@ -264,6 +275,7 @@ def _other(instructions: int, cycles: Span, layers: Sequence[LayerCost]) -> Laye
         name=OTHER,
         kernel="",
         reason="code outside the layers' own functions",
+        storage=None,
         instructions=instructions - sum(layer.instructions or 0 for layer in layers),
         cycles=Span(
             cycles.low - sum(span.low for span in spans),

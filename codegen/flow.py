@@ -8,6 +8,7 @@ from pathlib import Path
 from codegen import board as boards
 from codegen import nestfile, project, report, toolchain
 from codegen.bench import EMULATOR, Bench, measure
+from codegen.coding import DEFAULT, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
 from codegen.report import Report
@@ -26,6 +27,7 @@ def codegen(
     out: Path | None = None,
     kernels: str = "nestnet",
     cycles: Path | None = None,
+    options: CodingOptions = DEFAULT,
 ) -> Path:
     """Write the C project of a network for a board; return its folder.
 
@@ -35,13 +37,14 @@ def codegen(
         out: the folder; default: :func:`default_project`.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
         cycles: report of :func:`bench` or :func:`run` whose cycles nn_fit_cycles shall go by.
+        options: how weights lie in flash.
 
     Raises:
-        UserError: unknown board or kernels, a damaged file, an output folder that is not ours, a
-            report of another network or board.
+        UserError: unknown board, kernels or options, a damaged file, an output folder that is not
+            ours, a report of another network or board.
     """
     out = out or default_project(nestfile_path, board_id)
-    return project.generate(nestfile_path, board_id, out, kernels, cycles)
+    return project.generate(nestfile_path, board_id, out, kernels, cycles, options)
 
 
 def build(folder: Path, variables: Mapping[str, str] | None = None) -> Built:
@@ -66,6 +69,7 @@ def run(
     levels: Sequence[int] | None = None,
     out: Path | None = None,
     kernels: str = "nestnet",
+    options: CodingOptions = DEFAULT,
     variables: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -78,7 +82,7 @@ def run(
     """
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
-    built = build(prepare(nestfile_path, board_id, out, kernels), variables)
+    built = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
     return report.compare(built, graph, images, labels, chosen, progress)
 
 
@@ -89,6 +93,7 @@ def bench(
     *,
     out: Path | None = None,
     kernels: str = "nestnet",
+    options: CodingOptions = DEFAULT,
     variables: Mapping[str, str] | None = None,
 ) -> Bench:
     """Measure every layer at every level: instructions, and cycles estimated from them.
@@ -99,16 +104,20 @@ def bench(
     graph = nestfile.load(nestfile_path)
     levels = _check(graph, images, None)
     out = out or default_project(nestfile_path, board_id)
-    built = running = build(prepare(nestfile_path, board_id, out, kernels), variables)
+    built = running = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
     if built.board.runner == "pyocd":
         emulator = EMULATOR[built.board.core.name]
         twin = out.with_name(f"{out.name}-{emulator}")
-        running = build(prepare(nestfile_path, emulator, twin, kernels), variables)
+        running = build(prepare(nestfile_path, emulator, twin, kernels, options), variables)
     return measure(running, images, levels, built)
 
 
 def prepare(
-    nestfile_path: Path, board_id: str, out: Path | None = None, kernels: str = "nestnet"
+    nestfile_path: Path,
+    board_id: str,
+    out: Path | None = None,
+    kernels: str = "nestnet",
+    options: CodingOptions = DEFAULT,
 ) -> Path:
     """Return the project of this very network and board, generated where that is needed.
 
@@ -117,9 +126,10 @@ def prepare(
     """
     board = boards.load(board_id)
     out = out or default_project(nestfile_path, board_id)
-    if project.is_current(out, nestfile.file_sha256(nestfile_path), board, kernels):
+    chosen = options.chosen(nestfile.load(nestfile_path).provenance)
+    if project.is_current(out, nestfile.file_sha256(nestfile_path), board, kernels, chosen):
         return out
-    return project.generate(nestfile_path, board_id, out, kernels)
+    return project.generate(nestfile_path, board_id, out, kernels, options=options)
 
 
 def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:

@@ -63,6 +63,8 @@ class Draft:
     scratch_bytes: int = 0
     decoded_bytes: int = 0
     """Arena area that the layer's coded streams are decoded into."""
+    storage: str = ""
+    """How the weights are stored, as in "nested, positions runs"; empty without weights."""
     shape: WindowShape | None = None
     requant: RequantConstants | None = None
     add: AddConstants | None = None

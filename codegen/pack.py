@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, get_args
 
 import numpy as np
 
+from codegen.coding import checked, coding
 from codegen.errors import UserError
 from codegen.ir import Graph, Op, Reshape, op_inputs
 from codegen.lowering import Draft, FieldSpec, Options, Target
@@ -22,7 +22,6 @@ from codegen.packed import (
     ImageField,
     LayerFields,
     LevelCost,
-    Optimize,
     Packed,
     PackedLayer,
     PackedLevel,
@@ -32,7 +31,7 @@ from codegen.packed import (
 from codegen.pipeline import PIPELINES, run_passes
 from codegen.plan_decoded import plan_with_areas, room_bytes
 from codegen.plan_memory import Plan, Request
-from codegen.sizing import Allowed, allowed_codecs
+from codegen.sizing import ALLOWED
 
 IMAGE_ALIGN_BYTES = 4
 NAME_CHARACTERS = 40
@@ -67,13 +66,9 @@ def lower(
     Raises:
         UserError: an unknown choice, a broken rule, or a network that computes nothing.
     """
-    target: Target = checked_choice("--kernels", kernels, tuple(PIPELINES))
-    options = Options(
-        kernels=target,
-        optimize=checked_choice("--optimize", optimize, get_args(Optimize)),
-        codecs=allowed_codecs(codecs),
-        decode=checked_choice("--decode", decode, get_args(Decode)),
-    )
+    target: Target = checked("--kernels", kernels, tuple(PIPELINES))
+    choice = coding(optimize, codecs, decode)
+    options = Options(target, choice.optimize, ALLOWED[choice.codecs], choice.decode)
     lowered = run_passes(graph, target)
     drafts, buffers = _choose(lowered, options)
     names = tuple(f"layer_{i:02d}_{_identifier(item.op.name)}" for i, item in enumerate(drafts))
@@ -87,9 +82,9 @@ def lower(
         graph=lowered,
         source=graph,
         kernels=target,
-        optimize=options.optimize,
-        codecs=checked_choice("--codecs", codecs, get_args(Allowed)),
-        decode=options.decode,
+        optimize=choice.optimize,
+        codecs=choice.codecs,
+        decode=choice.decode,
         layers=layers,
         image=image,
         image_bytes=image_bytes,
@@ -141,23 +136,6 @@ def _drafts(
 class _Lowered:
     op: Op
     draft: Draft
-
-
-def checked_choice(flag: str, value: str, known: tuple[str, ...]) -> Any:
-    """Return ``value``, one of a flag's ``known`` values.
-
-    Raises:
-        UserError: it is none of them.
-    """
-    if value not in known:
-        raise UserError(
-            flag,
-            f"unknown {flag.removeprefix('--')}",
-            got=value,
-            expected=" or ".join(known),
-            action="Choose one of them",
-        )
-    return value
 
 
 def _identifier(name: str) -> str:
@@ -311,6 +289,7 @@ def _layer(
         op=op,
         kernel=draft.kernel,
         reason=draft.reason,
+        storage=draft.storage,
         inputs=tuple(buffers.value(name) for name in op_inputs(op)),
         output=buffers.value(op.output),
         scratch=buffers.scratch(op.name, draft.scratch_bytes),

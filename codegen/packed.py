@@ -7,6 +7,7 @@ can print them one for one. Axes are h, w, c; sizes are bytes unless the name sa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -239,6 +240,8 @@ class PackedLayer:
     kernel: Kernel
     reason: str
     """Why this kernel, one sentence, for the report."""
+    storage: str
+    """How the weights are stored, as in "nested, positions runs"; empty without weights."""
     inputs: tuple[Buffer, ...]
     """The op's inputs; the fused residual or an addition's second operand comes second."""
     output: Buffer
@@ -278,6 +281,28 @@ class PackedLayer:
         """Return the bytes of all the layer's image members."""
         return sum(field.size_bytes for field in self.fields.all())
 
+    @property
+    def stored_bytes(self) -> int:
+        """Return the bytes of the layer's weights and positions in flash."""
+        return sum(size for size, _ in self._stream_bytes())
+
+    @property
+    def execution_bytes(self) -> int:
+        """Return the bytes of the layer's weights and positions as kernels read them."""
+        return sum(size for _, size in self._stream_bytes())
+
+    def _stream_bytes(self) -> Iterator[tuple[int, int]]:
+        """Yield the stored and the execution form's bytes of every stream."""
+        fields = self.fields
+        streams = [(fields.weights, fields.coded_weights)]
+        for stream in fields.streams:
+            streams.append((stream.weights, stream.coded_weights))
+            streams.append((stream.positions, stream.coded_positions))
+        for field, coded in streams:
+            if field is not None:
+                stored = field.size_bytes
+                yield stored, stored if coded is None else coded.decoded_bytes
+
 
 @dataclass(frozen=True)
 class PackedLevel:
@@ -315,6 +340,12 @@ class Packed:
     peak_bytes: tuple[int, ...]
     """Per layer, arena bytes alive while it runs; their maximum bounds any plan from below."""
     levels: tuple[PackedLevel, ...]
+
+    @property
+    def execution_bytes(self) -> int:
+        """Return the bytes the image would take if no stream were coded."""
+        gained = sum(layer.execution_bytes - layer.stored_bytes for layer in self.layers)
+        return len(self.image_bytes) - self.pad_bytes + gained
 
     @property
     def has_coded_streams(self) -> bool:

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codegen import board as boards
-from codegen import cost, level_cycles, nestfile, output_folder, pack, paths, render
+from codegen import cost, entropy, level_cycles, nestfile, output_folder, pack, paths, render
 from codegen.board import Board
+from codegen.coding import DEFAULT, Coding, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Conv2D, Graph, Linear
 from codegen.packed import Packed, PackedLayer
+from codegen.weighted import kept_macs
 
 MARKER = output_folder.MARKER
-MARKER_VERSION = 2
+MARKER_VERSION = 3
 KERNELS = ("nestnet", "cmsis-nn")
+
+
+@dataclass(frozen=True)
+class StorageFacts:
+    """How a layer's weights and positions lie in flash, all levels together."""
+
+    name: str
+    """As in "nested, positions runs"."""
+    stored_bytes: int
+    execution_bytes: int
+    """What kernels read."""
+    kept_weights: int
+    """At the densest level, zeros of kept groups included."""
+    entropy_bytes: int
+    """Bound on any code of the weights and of the positions; :mod:`codegen.entropy`."""
+
+    @property
+    def bytes_per_kept_weight(self) -> float | None:
+        """Return the stored bytes a kept weight costs; None if none is kept."""
+        return self.stored_bytes / self.kept_weights if self.kept_weights else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,8 @@ class LayerFacts:
     kernel: str
     reason: str
     flash_bytes: int
+    storage: StorageFacts | None
+    """None for a layer without weights."""
     macs: tuple[int, ...]
     """Per level."""
     dense_macs: int
@@ -69,10 +93,20 @@ class ProjectInfo:
     output_shape: tuple[int, int, int]
     arena_bytes: int
     weights_bytes: int
+    execution_bytes: int
+    """What the weights would take with no stream coded."""
+    optimize: str
+    codecs: str
+    decode: str
     cycles_source: str
     """Where the levels' cycles come from."""
     levels: tuple[LevelFacts, ...]
     layers: tuple[LayerFacts, ...]
+
+    @property
+    def coding(self) -> Coding:
+        """Return how weights lie in flash."""
+        return Coding(**{field.name: getattr(self, field.name) for field in fields(Coding)})
 
     @property
     def output_bytes(self) -> int:
@@ -86,6 +120,7 @@ def generate(
     out_dir: Path,
     kernels: str = "nestnet",
     cycles: Path | None = None,
+    options: CodingOptions = DEFAULT,
 ) -> Path:
     """Write the C project of a ``.nestnet`` file for a board; return its folder.
 
@@ -96,10 +131,11 @@ def generate(
         kernels: "nestnet" or "cmsis-nn" for dense layers.
         cycles: report whose cycles the levels get (:mod:`codegen.level_cycles`); default: the
             analytic model's.
+        options: how weights lie in flash.
 
     Raises:
-        UserError: unknown board or kernels, a damaged file, a folder that is not ours, a report of
-            something else.
+        UserError: unknown board, kernels or options, a damaged file, a folder that is not ours, a
+            report of something else.
     """
     board = boards.load(board_id)
     if kernels not in KERNELS:
@@ -111,7 +147,9 @@ def generate(
             action="Choose one with --kernels",
         )
     graph = nestfile.load(nestfile_path)
-    return write(graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels, cycles)
+    return write(
+        graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels, cycles, options
+    )
 
 
 def write(
@@ -121,10 +159,11 @@ def write(
     out_dir: Path,
     kernels: str = "nestnet",
     cycles: Path | None = None,
+    options: CodingOptions = DEFAULT,
 ) -> Path:
     """Write the project of a graph in memory; see :func:`generate`."""
     output_folder.check_ours(out_dir)
-    packed = pack.lower(graph, kernels=kernels)
+    packed = pack.lower(graph, kernels=kernels, **asdict(options.chosen(graph.provenance)))
     known = level_cycles.analytic(packed, board.core.name)
     if cycles is not None:
         report = level_cycles.read(cycles)
@@ -168,13 +207,15 @@ def read_info(project: Path) -> ProjectInfo:
 def _info_from(data: dict[str, Any]) -> ProjectInfo:
     levels = tuple(LevelFacts(**item) for item in data.pop("levels"))
     per_level = ("macs", "weight_bytes", "cycles")
-    layers = tuple(
-        LayerFacts(**{**item, **{key: tuple(item[key]) for key in per_level}})
-        for item in data.pop("layers")
-    )
+    layers = []
+    for item in data.pop("layers"):
+        item |= {key: tuple(item[key]) for key in per_level}
+        if item["storage"] is not None:
+            item["storage"] = StorageFacts(**item["storage"])
+        layers.append(LayerFacts(**item))
     data["input_shape"] = tuple(data["input_shape"])
     data["output_shape"] = tuple(data["output_shape"])
-    return ProjectInfo(levels=levels, layers=layers, **data)
+    return ProjectInfo(levels=levels, layers=tuple(layers), **data)
 
 
 def check_complete(project: Path) -> None:
@@ -194,8 +235,10 @@ def check_complete(project: Path) -> None:
         )
 
 
-def is_current(project: Path, graph_sha256: str, board: Board, kernels: str) -> bool:
-    """Return whether ``project`` is of this network, board and version, with nothing missing."""
+def is_current(
+    project: Path, graph_sha256: str, board: Board, kernels: str, chosen: Coding
+) -> bool:
+    """Return whether ``project`` is this version's of all arguments, with nothing missing."""
     try:
         info = read_info(project)
     except UserError:
@@ -203,6 +246,7 @@ def is_current(project: Path, graph_sha256: str, board: Board, kernels: str) -> 
     found = (info.graph_sha256, info.board, info.kernels, info.generator_version)
     return (
         found == (graph_sha256, board.id, kernels, render.GENERATOR_VERSION)
+        and info.coding == chosen
         and not _missing(project)
         and _has_current_firmware(project, board)
     )
@@ -268,6 +312,19 @@ def _dense_macs(layer: PackedLayer) -> int:
     return int(layer.op.weight.size) * (height * width if isinstance(layer.op, Conv2D) else 1)
 
 
+def _storage(layer: PackedLayer, levels: int) -> StorageFacts | None:
+    op = layer.op
+    if not isinstance(op, Conv2D | Linear):
+        return None
+    return StorageFacts(
+        name=layer.storage,
+        stored_bytes=layer.stored_bytes,
+        execution_bytes=layer.execution_bytes,
+        kept_weights=kept_macs(op, 1, levels - 1),
+        entropy_bytes=entropy.layer_bytes(op.weight, op.group_size, op.group_level, levels),
+    )
+
+
 def _info(
     packed: Packed, board: Board, graph_sha256: str, cycles_source: str = cost.NAME
 ) -> ProjectInfo:
@@ -291,6 +348,7 @@ def _info(
             kernel=layer.kernel,
             reason=layer.reason,
             flash_bytes=layer.flash_bytes,
+            storage=_storage(layer, len(packed.levels)),
             macs=tuple(level.macs for level in layer.levels),
             dense_macs=_dense_macs(layer),
             weight_bytes=tuple(level.weight_bytes for level in layer.levels),
@@ -309,6 +367,10 @@ def _info(
         output_shape=graph.value(graph.output).shape,
         arena_bytes=packed.arena_bytes,
         weights_bytes=len(packed.image_bytes),
+        execution_bytes=packed.execution_bytes,
+        optimize=packed.optimize,
+        codecs=packed.codecs,
+        decode=packed.decode,
         cycles_source=cycles_source,
         levels=levels,
         layers=layers,

@@ -107,7 +107,7 @@ def compare(
     Raises:
         UserError: the machine is missing or the program failed.
     """
-    packed = pack.lower(graph, kernels=built.info.kernels)
+    packed = pack.lower(graph, kernels=built.info.kernels, **asdict(built.info.coding))
     result = runners.run(built, images, levels, progress=progress)
     expected = []
     for position, level in enumerate(levels):

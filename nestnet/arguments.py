@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from codegen.errors import UserError
 from nestnet import config
 
@@ -77,3 +80,20 @@ def levels(text: str | None) -> tuple[int, ...] | None:
             action="Leave it out for all levels",
         )
     return tuple(int(part) for part in parts)
+
+
+def refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> None:
+    """Refuse flags of training, or a configuration file, beside ``--resume``.
+
+    Raises:
+        UserError: there are some.
+    """
+    extra = [f"--{key.replace('_', '-')}" for key in given] + ["--config"] * (settings is not None)
+    if extra:
+        raise UserError(
+            "--resume",
+            "a resumed run keeps its configuration",
+            got=", ".join(extra),
+            expected="no other flag of training",
+            action="Leave them out, or train a new run",
+        )

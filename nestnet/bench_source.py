@@ -63,3 +63,19 @@ def untrained(options: Mapping[str, Any], images: int) -> Source:
     graph = networks.untrained(given.pop("model"), **given)
     chosen = networks.random_images(graph, images, given.get("seed", 0))
     return Source(networks.write_untrained(graph), chosen)
+
+
+def refuse_run(run: str | None) -> None:
+    """Refuse ``--run`` beside ``--untrained``.
+
+    Raises:
+        UserError: there is one.
+    """
+    if run is not None:
+        raise UserError(
+            "--run",
+            "a run is trained",
+            got=f"--run {run} --untrained",
+            expected="one of both",
+            action="Leave one out",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from codegen.bench import Bench, LayerCost, LevelCost, per_cycle, share
 from codegen.cycles.memory import Span
+from codegen.project import StorageFacts
 from nestnet.tables import count, percent
 
 CSV_COLUMNS = (
@@ -32,6 +34,8 @@ def as_table(bench: Bench) -> Group:
         parts += [Text(f"level {level.level}, {level.name}", style="bold"), _layers(bench, level)]
     heading = f"{bench.network} on {bench.title}, per inference"
     parts += [Text(heading, style="bold"), _levels(bench), Text(_sizes(bench))]
+    rows = [(layer.name, layer.storage) for layer in bench.levels[-1].layers]
+    parts += [Text("weights in flash, all levels", style="bold"), storage_table(rows)]
     parts.append(Text(f"Cycles: {bench.estimator}."))
     if bench.executed_on != bench.board:
         parts.append(Text(f"Instructions were executed on {bench.executed_on}, the same core."))
@@ -50,8 +54,8 @@ def _levels(bench: Bench) -> Table:
     peak = max((layer.peak_ram_bytes for layer in bench.levels[0].layers), default=0)
     for level in bench.levels:
         whole = LayerCost(
-            level.name, "", "", level.instructions, level.cycles, level.macs, level.dense_macs,
-            level.weights_bytes, peak,
+            level.name, "", "", None, level.instructions, level.cycles, level.macs,
+            level.dense_macs, level.weights_bytes, peak,
         )  # fmt: skip
         table.add_row(str(level.level), percent(level.sparsity), *_cells(bench, whole, level))
     return table
@@ -79,6 +83,34 @@ def _cells(bench: Bench, layer: LayerCost, level: LevelCost) -> tuple[str, ...]:
         _ratio(layer.dense_macs, layer.cycles) if has_macs else "",
         count(layer.weights_bytes) if layer.weights_bytes else "",
         count(layer.peak_ram_bytes) if layer.peak_ram_bytes else "",
+    )
+
+
+def storage_table(rows: Sequence[tuple[str, StorageFacts | None]]) -> Table:
+    """Return a table of how each layer's weights and positions lie in flash, and their sum."""
+    table = Table()
+    table.add_column("layer")
+    table.add_column("stored as")
+    for name in ("bytes", "as kernels\nread them", "per kept\nweight", "entropy\nbound"):
+        table.add_column(name, justify="right")
+    known = [(name, facts) for name, facts in rows if facts is not None]
+    for name, facts in known:
+        table.add_row(name, facts.name, *_storage_cells(facts))
+    if known:
+        counts = ("stored_bytes", "execution_bytes", "kept_weights", "entropy_bytes")
+        total = [sum(getattr(facts, count) for _, facts in known) for count in counts]
+        table.add_section()
+        table.add_row("all", "", *_storage_cells(StorageFacts("", *total)))
+    return table
+
+
+def _storage_cells(facts: StorageFacts) -> tuple[str, ...]:
+    per_weight = facts.bytes_per_kept_weight
+    return (
+        count(facts.stored_bytes),
+        count(facts.execution_bytes),
+        "-" if per_weight is None else f"{per_weight:.3f}",
+        count(facts.entropy_bytes),
     )
 
 

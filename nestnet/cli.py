@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,8 +12,19 @@ import typer
 
 from codegen import board as board_files
 from codegen import flow, project
+from codegen.coding import CodingOptions
 from codegen.errors import EXIT_CODE, UserError
-from nestnet import arguments, bench_source, bench_tables, config, datasets, info, runs, tables
+from nestnet import (
+    arguments,
+    bench_source,
+    bench_tables,
+    config,
+    datasets,
+    info,
+    outputs,
+    runs,
+    tables,
+)
 from nestnet.device_images import device_images
 from nestnet.usage import explain
 from nestnet.version import VERSION
@@ -53,6 +62,13 @@ BoardOption = Annotated[str, typer.Option("--board", help="Target; see nestnet b
 OutOption = Annotated[Path | None, typer.Option("--out", help="Project folder.")]
 KernelsOption = Annotated[
     str, typer.Option("--kernels", help="Dense layers: nestnet | cmsis-nn (yours to install).")
+]
+OptimizeOption = Annotated[
+    str | None, typer.Option(help="Weights in flash: balanced | size | speed.")
+]
+CodecsOption = Annotated[str | None, typer.Option(help="For coded streams: all | lz4 | raw.")]
+DecodeOption = Annotated[
+    str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result here.")]
 ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
@@ -126,7 +142,7 @@ def train(
     }
     given = {key: value for key, value in values.items() if value is not None}
     if resume is not None:
-        _refuse_with_resume(given, settings)
+        arguments.refuse_with_resume(given, settings)
         from nestnet.train import resume as resume_training  # imports torch
 
         run = resume_training(runs.find(resume, out))
@@ -136,7 +152,7 @@ def train(
         from nestnet.train import train as start_training  # imports torch
 
         run = start_training(chosen, out)
-    _write_json(json_path, {"run": str(run), **info.describe(run)[1]})
+    outputs.write_json(json_path, {"run": str(run), **info.describe(run)[1]})
 
 
 @app.command()
@@ -145,6 +161,9 @@ def codegen(
     run: RunOption = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    optimize: OptimizeOption = None,
+    codecs: CodecsOption = None,
+    decode: DecodeOption = "inference",
     cycles: Annotated[
         Path | None,
         typer.Option(help="JSON of bench, or of run on a board: what nn_fit_cycles goes by."),
@@ -153,14 +172,16 @@ def codegen(
 ) -> None:
     """Write a self-contained C project for a board."""
     board_files.load(board)
-    folder = flow.codegen(_model(run), board, out, kernels, cycles)
+    options = CodingOptions(optimize, codecs, decode)
+    folder = flow.codegen(_model(run), board, out, kernels, cycles, options)
     facts = project.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
-        f"{tables.count(facts.weights_bytes)} bytes of weights, "
+        f"{tables.count(facts.weights_bytes)} bytes of weights "
+        f"({tables.percent(facts.weights_bytes / facts.execution_bytes)} of what kernels read), "
         f"{tables.count(facts.arena_bytes)} bytes of arena"
     )
-    _write_json(json_path, {"project": str(folder), **asdict(facts)})
+    outputs.write_json(json_path, {"project": str(folder), **asdict(facts)})
 
 
 @app.command()
@@ -171,16 +192,23 @@ def build(
     run: RunOption = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    optimize: OptimizeOption = None,
+    codecs: CodecsOption = None,
+    decode: DecodeOption = "inference",
     json_path: JsonOption = None,
 ) -> None:
     """Compile a project; show its flash and RAM."""
-    folder = flow.prepare(_model(run), board, out, kernels) if board else out or _newest_project()
+    if board:
+        options = CodingOptions(optimize, codecs, decode)
+        folder = flow.prepare(_model(run), board, out, kernels, options)
+    else:
+        folder = out or _newest_project()
     with tables.working(f"compiling {folder}"):
         built = flow.build(folder)
     title = f"{built.info.network} on {built.board.title} ({built.board.status})"
     tables.console().print(tables.sizes(title, asdict(built.sizes)))
     tables.console().print(str(built.firmware_elf))
-    _write_json(
+    outputs.write_json(
         json_path, {"board": built.board.id, "elf": str(built.firmware_elf), **asdict(built.sizes)}
     )
 
@@ -193,6 +221,9 @@ def run(
     levels: Annotated[str | None, typer.Option("--levels", help="As in 0,3; else all.")] = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    optimize: OptimizeOption = None,
+    codecs: CodecsOption = None,
+    decode: DecodeOption = "inference",
     json_path: JsonOption = None,
 ) -> None:
     """Run test images on a board; compare all bits."""
@@ -200,13 +231,21 @@ def run(
     board_files.load(board)
     data = device_images(model.parent, images)
     chosen = arguments.levels(levels)
+    options = CodingOptions(optimize, codecs, decode)
     with tables.working(f"{len(data.labels)} images on {board}"):
         report = flow.run(
-            model, board, data.images, data.labels, levels=chosen, out=out, kernels=kernels
+            model,
+            board,
+            data.images,
+            data.labels,
+            levels=chosen,
+            out=out,
+            kernels=kernels,
+            options=options,
         )
     title = f"{report.network}, {data.title}, {len(data.labels)} of {data.available} test images"
     tables.console().print(tables.device_levels(title, {board: report.as_json()}))
-    _write_json(json_path, report.as_json())
+    outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:
         for difference in report.differences:
             print(f"{board}: not bit-exact: {difference}", file=sys.stderr)
@@ -241,6 +280,9 @@ def bench(
     images: Annotated[int, typer.Option("--images", help="Images to average over.")] = 1,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
+    optimize: OptimizeOption = None,
+    codecs: CodecsOption = None,
+    decode: DecodeOption = "inference",
     csv_path: Annotated[
         Path | None, typer.Option("--csv", help="Also write every row here.")
     ] = None,
@@ -261,16 +303,23 @@ def bench(
         "classes": classes,
     }
     if untrained:
-        _refuse_run_with_untrained(run)
+        bench_source.refuse_run(run)
         source = bench_source.untrained(options, images)
     else:
         bench_source.refuse_untrained_options(options)
         source = bench_source.trained(_model(run), images)
     with tables.working(f"{len(source.images)} images on {board}"):
-        result = flow.bench(source.model, board, source.images, out=out, kernels=kernels)
+        result = flow.bench(
+            source.model,
+            board,
+            source.images,
+            out=out,
+            kernels=kernels,
+            options=CodingOptions(optimize, codecs, decode),
+        )
     tables.console().print(bench_tables.as_table(result))
-    _write(csv_path, bench_tables.as_csv(result))
-    _write_json(json_path, result.as_json())
+    outputs.write(csv_path, bench_tables.as_csv(result))
+    outputs.write_json(json_path, result.as_json())
 
 
 @app.command()
@@ -281,7 +330,7 @@ def models(json_path: JsonOption = None) -> None:
     rows = [(name, shipped.describe(name)) for name in shipped.names()]
     tables.console().print(tables.names("Models", rows, ("name", "what it is")))
     print("Your own: --model path/to/file.py:factory, called as factory(input_shape, classes)")
-    _write_json(json_path, dict(rows))
+    outputs.write_json(json_path, dict(rows))
 
 
 @app.command("datasets")
@@ -289,7 +338,7 @@ def list_datasets(json_path: JsonOption = None) -> None:
     """List the data sets."""
     rows = [(name, datasets.describe(name)) for name in datasets.names()]
     tables.console().print(tables.names("Data sets", rows, ("name", "what it is")))
-    _write_json(json_path, dict(rows))
+    outputs.write_json(json_path, dict(rows))
 
 
 @app.command()
@@ -308,7 +357,7 @@ def boards(json_path: JsonOption = None) -> None:
     ]
     columns = ("name", "what it is", "flash bytes", "RAM bytes", "status")
     tables.console().print(tables.names("Boards", rows, columns))
-    _write_json(json_path, {board.id: asdict(board) for board in known})
+    outputs.write_json(json_path, {board.id: asdict(board) for board in known})
 
 
 @app.command("info")
@@ -319,7 +368,7 @@ def show_info(
     """Say what a file or folder of nestnet holds."""
     kind, facts = info.describe(file)
     tables.console().print(tables.facts(f"{file}: {kind}", facts))
-    _write_json(json_path, {"kind": kind, **facts})
+    outputs.write_json(json_path, {"kind": kind, **facts})
 
 
 def _model(run: str | None) -> Path:
@@ -352,52 +401,6 @@ def _newest_project() -> Path:
             action="Run: nestnet codegen --board stm32f7",
         )
     return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
-
-
-def _refuse_run_with_untrained(run: str | None) -> None:
-    if run is not None:
-        raise UserError(
-            "--run",
-            "a run is trained",
-            got=f"--run {run} --untrained",
-            expected="one of both",
-            action="Leave one out",
-        )
-
-
-def _refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> None:
-    extra = [f"--{key.replace('_', '-')}" for key in given] + ["--config"] * (settings is not None)
-    if extra:
-        raise UserError(
-            "--resume",
-            "a resumed run keeps its configuration",
-            got=", ".join(extra),
-            expected="no other flag of training",
-            action="Leave them out, or train a new run",
-        )
-
-
-def _write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    _write(path, json.dumps(content, indent=2) + "\n")
-
-
-def _write(path: Path | None, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all; do nothing without a path."""
-    if path is None:
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(
-            str(path),
-            "cannot write the result",
-            got=error.strerror or error,
-            expected="a path that can be written",
-            action="Choose another path",
-        ) from error
 
 
 def main(command_line: list[str] | None = None) -> None:

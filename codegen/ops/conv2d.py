@@ -159,6 +159,7 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape, options: Option
         scratch_bytes=patch_buffer_bytes(shape, storage.channels)
         + (CHANNEL_BYTES * shape.out_c if storage.nested else 0),
         decoded_bytes=storage.area_bytes,
+        storage=storage.name,
         shape=shape,
         requant=requant_constants(op, graph),
         group=op.group_size if storage.nested else 1,
@@ -220,6 +221,7 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
         levels=costs,
         scratch_bytes=depthwise_scratch_bytes(shape, band) if depthwise else 0,
+        storage="plain",
         shape=shape,
         requant=requant_constants(op, graph),
         groups=op.groups,
@@ -254,6 +256,7 @@ def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
         levels=(cost_of_level,) * levels,
         scratch_bytes=cmsis_scratch_bytes(shape, depthwise),
+        storage="plain",
         shape=shape,
         cmsis=cmsis_constants(op, graph),
         groups=op.groups,

@@ -82,6 +82,7 @@ class LinearRule(OpRule[Linear]):
             levels=costs,
             scratch_bytes=round_up(2 * round_up(in_c, 4), 8),
             decoded_bytes=storage.area_bytes,
+            storage=storage.name,
             shape=shape,
             requant=requant_constants(op, graph),
             group=op.group_size if storage.nested else 1,
@@ -117,6 +118,7 @@ def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
         fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
         levels=(level_cost,) * levels,
         scratch_bytes=cmsis_scratch_bytes(shape, depthwise=False),
+        storage="plain",
         shape=shape,
         cmsis=cmsis_constants(op, graph),
     )

@@ -82,7 +82,7 @@ def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"nestnet_project": 2}', '{"nestnet_project": 1}']
+    "text", ["", "[]", "{}", '{"nestnet_project": 3}', '{"nestnet_project": 2}']
 )
 def test_a_damaged_marker_is_a_user_error(tmp_path: Path, text: str) -> None:
     (tmp_path / project.MARKER).write_text(text)

@@ -32,7 +32,8 @@ static const struct nn_weights_tiny *const w = &nn_weights_tiny;
 
 /* Layer 0, conv0: dense conv, kernel 3x3, stride 1x1.
  * 5x7x3 -> 5x7x4; 172 bytes of weights and tables.
- * Why this kernel: the layer is dense at every level. */
+ * Why this kernel: dense at every level: dense 144 bytes and 8766 modelled cycles; next dense, weights lz4 146
+ * bytes and 9644 modelled cycles. */
 LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -65,7 +66,8 @@ LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
 
 /* Layer 1, conv1: nested conv, kernel 3x3, stride 1x1, groups of 4, adds its second input.
  * 5x7x4 -> 5x7x4; 131 bytes of weights and tables.
- * Why this kernel: levels differ: nested family 95 bytes, one dense level alone 144. */
+ * Why this kernel: levels differ: nested 95 bytes and 8105 modelled cycles; next nested, positions lz4 97 bytes
+ * and 8221 modelled cycles. */
 LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
     static const nn_window_shape shape = {
@@ -162,7 +164,8 @@ LAYER layer_04_pool4(const int8_t *in, int8_t *out)
 
 /* Layer 5, linear5: nested linear, groups of 2.
  * 1x1x4 -> 1x1x3; 57 bytes of weights and tables.
- * Why this kernel: levels differ: nested family 36 bytes, one dense level alone 12. */
+ * Why this kernel: levels differ: nested 36 bytes and 239 modelled cycles; next nested, positions runs 28 bytes
+ * and 605 modelled cycles. */
 LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {

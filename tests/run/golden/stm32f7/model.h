@@ -20,7 +20,7 @@
 /* RAM the network needs besides its input and output; align it to NN_ARENA_ALIGN_BYTES. */
 #define NN_TINY_ARENA_BYTES 848u
 
-/* Flash the weights take, all 2 levels together. */
+/* Flash the weights take, all 2 levels together; no stream is coded. */
 #define NN_TINY_WEIGHTS_BYTES 960u
 
 #define NN_TINY_LEVEL_COUNT 2u
