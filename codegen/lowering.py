@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.overlap import Overlap
 from codegen.packed import (
     AddConstants,
     CmsisConstants,
@@ -72,6 +73,8 @@ class Draft:
     group: int = 1
     groups: int = 1
     tile: int = 1
+    overlaps: tuple[Overlap | None, ...] = ()
+    """Per input, how the output may lie over it; None, or no entry: not at all."""
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -15,6 +15,7 @@ from codegen.errors import UserError
 from codegen.ir import Graph, Op, Reshape, op_inputs
 from codegen.lowering import Draft, FieldSpec, Options, Target
 from codegen.oprule import rule_of
+from codegen.overlap import Overlap
 from codegen.packed import (
     Buffer,
     Coded,
@@ -208,8 +209,23 @@ class _Buffers:
         for root in first:
             if root not in (self.input_root, self.output_root):
                 size = prod(self.graph.value(root).shape)
-                requests.append(Request(root, size, first[root], last[root]))
+                over = self._over(layers[first[root]], first[root], last)
+                requests.append(Request(root, size, first[root], last[root], over))
         return requests
+
+    def _over(self, item: _Lowered, index: int, last: dict[str, int]) -> dict[str, Overlap]:
+        """Return the buffers that layer ``index`` reads last and may write its output over."""
+        over: dict[str, Overlap] = {}
+        forbidden: set[str] = set()
+        overlaps = item.draft.overlaps
+        for position, name in enumerate(op_inputs(item.op)):
+            root = self.root[name]
+            rule = overlaps[position] if position < len(overlaps) else None
+            if rule is None or root == self.input_root or last[root] != index:
+                forbidden.add(root)
+            else:
+                over[root] = rule.both(over.get(root, rule))
+        return {root: rule for root, rule in over.items() if root not in forbidden}
 
 
 def _scratch_name(layer: str) -> str:

@@ -8,6 +8,7 @@ from math import prod
 from codegen import cost
 from codegen.ir import AvgPool, Graph, MaxPool, Shape
 from codegen.lowering import Draft
+from codegen.overlap import window_overlap
 from codegen.packed import Kernel, LevelCost
 from codegen.window import check_window, out_extent, window_shape
 
@@ -29,10 +30,13 @@ def lower_pool(op: MaxPool | AvgPool, graph: Graph, kernel: Kernel, per_element:
     """Return the call of ``kernel``, at ``per_element`` instructions per window element."""
     before, after = graph.value(op.input).shape, graph.value(op.output).shape
     cycles = cost.cycles(prod(after) * prod(op.kernel) * per_element)
+    shape = window_shape(op, before, after)
+    ours = kernel != "cmsis_max_pool"
     return Draft(
         kernel=kernel,
         reason="the only kernel for this operator",
         fields=(),
         levels=(LevelCost(0, cycles, 0),) * len(graph.levels),
-        shape=window_shape(op, before, after),
+        shape=shape,
+        overlaps=(window_overlap(shape, by_channel=True),) if ours else (),
     )

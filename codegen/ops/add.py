@@ -11,6 +11,7 @@ from codegen import cost
 from codegen.ir import Add, Graph, Int8Array, Shape
 from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
+from codegen.overlap import ELEMENTWISE
 from codegen.packed import AddConstants, LevelCost
 from codegen.weighted import INT32_MAX, check_clamp
 
@@ -66,6 +67,7 @@ class AddRule(OpRule[Add]):
             ),
             levels=(level_cost,) * len(graph.levels),
             add=AddConstants(count, op.shift, op.act_min, op.act_max),
+            overlaps=(ELEMENTWISE, ELEMENTWISE),
         )
 
 

@@ -14,6 +14,14 @@ from codegen.choose import Storage, choose_storage, storage_fields
 from codegen.ir import Conv2D, Graph, Int8Array, Shape, TfliteRequant
 from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
+from codegen.overlap import (
+    ELEMENTWISE,
+    Overlap,
+    depthwise_overlap,
+    patch_overlap,
+    residual_overlap,
+    window_overlap,
+)
 from codegen.packed import Kernel, LevelCost, WindowShape
 from codegen.weighted import (
     MAX_RESIDUAL_MULTIPLIER,
@@ -164,6 +172,7 @@ def _lower_patches(op: Conv2D, graph: Graph, shape: WindowShape, options: Option
         requant=requant_constants(op, graph),
         group=op.group_size if storage.nested else 1,
         tile=_tile(op, storage, shape),
+        overlaps=(patch_overlap(shape), residual_overlap(shape)),
     )
 
 
@@ -199,8 +208,10 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         weights = np.ascontiguousarray(op.weight[..., 0])
         reason = "one filter per channel"
         band = depthwise_band(shape)
+        overlaps: tuple[Overlap, ...] = (depthwise_overlap(shape, band),)
     else:
         weights, band = op.weight, 1
+        overlaps = (window_overlap(shape, by_channel=False), ELEMENTWISE)
         reason = f"{op.groups} groups of {shape.in_c // op.groups} input channels"
     align = 4 if weights.size % 4 == 0 else 1
     macs = kept_macs(op, shape.out_h * shape.out_w, 0)
@@ -226,6 +237,7 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         requant=requant_constants(op, graph),
         groups=op.groups,
         tile=band,
+        overlaps=overlaps,
     )
 
 

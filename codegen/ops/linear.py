@@ -10,6 +10,7 @@ from codegen.choose import Storage, choose_storage, storage_fields
 from codegen.ir import Graph, Int8Array, Linear, Shape, TfliteRequant
 from codegen.lowering import Draft, FieldSpec, Options, round_up
 from codegen.oprule import Broken, OpRule, register
+from codegen.overlap import any_overlap
 from codegen.packed import LevelCost, WindowShape
 from codegen.weighted import (
     check_weighted,
@@ -86,6 +87,7 @@ class LinearRule(OpRule[Linear]):
             shape=shape,
             requant=requant_constants(op, graph),
             group=op.group_size if storage.nested else 1,
+            overlaps=(any_overlap(in_c),),
         )
 
 

@@ -11,6 +11,7 @@ from codegen import cost
 from codegen.ir import Graph, Int8Array, Shape, Softmax
 from codegen.lowering import Draft, FieldSpec, Options
 from codegen.oprule import Broken, OpRule, register
+from codegen.overlap import ELEMENTWISE
 from codegen.packed import LevelCost
 
 MAX_CHANNELS = 1024
@@ -59,6 +60,7 @@ class SoftmaxRule(OpRule[Softmax]):
             reason="the only kernel for this operator",
             fields=(FieldSpec("table", op.table, 2),),
             levels=(LevelCost(0, cycles, int(op.table.nbytes)),) * len(graph.levels),
+            overlaps=(ELEMENTWISE,),
         )
 
 

@@ -10,7 +10,8 @@
 /* out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)), n = kernel_h * kernel_w;
  * elements outside the image count as zp.
  * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any stride and padding; n
- * at most 4096. in and out must not overlap. Cannot fail. */
+ * at most 4096. Pixel by pixel, a channel's window is read before its output is written: out may lie over in
+ * at a multiple of in_c bytes where no later window reads. Cannot fail. */
 NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const int8_t *in, int8_t *out);
 
 /* The mean of a window's sum(x - zp). */

@@ -26,8 +26,10 @@ NN_INLINE int32_t nn_dense_channels(const nn_window_shape *s)
  * and M7. A width it does not divide ends in smaller tiles. weights: "Dense weights" of docs/format.md,
  * 4-byte aligned. residual: out_h * out_w * out_c int8 added before the clamp, or a literal NULL. scratch:
  * 8-byte aligned, (out_w - 1) * stride_w + kernel_w columns of kernel_h * c int16 (c: nn_dense_channels),
- * plus (out_h - 1) * stride_h * c if stride_h < kernel_h, plus 4. in, residual, out and scratch must not
- * overlap, except residual with in. Cannot fail. */
+ * plus (out_h - 1) * stride_h * c if stride_h < kernel_h, plus 4; it overlaps nothing. Before an output row
+ * is written, the input rows of its windows and all above have been read: out may lie over in where no later
+ * output row reads. residual may be in; out may start where residual starts, or whole output rows below.
+ * Cannot fail. */
 NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                              int32_t tile, const int8_t *weights, const int8_t *in, const int8_t *residual,
                              int8_t *out, int16_t *scratch);

@@ -12,7 +12,9 @@
  * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any kernel, stride,
  * padding. band (literal, >= 1): output rows whose input is expanded at once. weights:
  * [out_c][kernel_h][kernel_w], any alignment. scratch: 4-byte aligned, for band rows as docs/format.md,
- * "Depthwise scratch", says. in, out and scratch must not overlap. Cannot fail. */
+ * "Depthwise scratch", says; it overlaps nothing. A channel's input of a band is read before the channel's
+ * first output of the band is written: out may lie over in at a multiple of in_c bytes where no later band
+ * reads. Cannot fail. */
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                                  int32_t band, const int8_t *weights, const int8_t *in, int8_t *out,
                                  int16_t *scratch);

@@ -9,7 +9,8 @@
 
 /* out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does.
  * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any kernel, stride,
- * padding. in and out must not overlap. Cannot fail. */
+ * padding. Pixel by pixel, a channel's window is read before its output is written: out may lie over in at a
+ * multiple of in_c bytes where no later window reads. Cannot fail. */
 NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *out);
 
 /* The largest element of channel ch in the window whose corner lies at row top, column left. */

@@ -54,7 +54,7 @@ NN_INLINE void nn_patch_put_row(const nn_window_shape *s, int32_t c, int32_t zer
 /* Bring the buffer to output row oy and return its base: the patch of output column 0.
  * Must be called for oy = 0, 1, 2, ... in this order; each input row is expanded once if stride_h <=
  * kernel_h. in: in_h * in_w * in_c int8. scratch: 8-byte aligned, sized as docs/adr/0002 says. They must not
- * overlap. c: in_c rounded up to the kernel's multiple. */
+ * overlap; what lies over rows already expanded may change. c: in_c rounded up to the kernel's multiple. */
 NN_INLINE int16_t *nn_patch_row(const nn_window_shape *s, int32_t c, int32_t zero_point, int32_t oy,
                                 const int8_t *in, int16_t *scratch)
 {

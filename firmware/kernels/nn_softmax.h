@@ -9,7 +9,7 @@
 
 /* Per position: e[i] = table[max - x[i]], y[i] = clamp((256 * e[i] + sum / 2) / sum - 128), scale 1/256.
  * channels: 1 .. 1024. table: 256 entries, docs/integer-contract.md; entry 0 is 2^15.
- * in, out: positions * channels int8; they must not overlap. Cannot fail. */
+ * in, out: positions * channels int8; out may start where in starts, or below. Cannot fail. */
 NN_INLINE void nn_softmax(int32_t positions, int32_t channels, const uint16_t *table, const int8_t *in,
                           int8_t *out);
 

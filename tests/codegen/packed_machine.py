@@ -1,8 +1,10 @@
 """Run a packed network from its image bytes and a simulated arena, as the device does.
 
 Weights and tables come from ``image_bytes`` at the members' offsets; activations live in one byte
-array at the planned offsets, scratch areas are overwritten with noise. What the layers compute is
-taken from codegen/ops, so this proves the packing, not the arithmetic.
+array at the planned offsets, scratch areas are overwritten with noise. A layer whose output lies
+over an input sees what is left of it in the order in which its kernel reads and writes
+(:mod:`tests.codegen.kernel_order`). What the layers compute is taken from codegen/ops, so this
+proves the packing, not the arithmetic.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from codegen.codecs import dense, lz4, nested, runs
 from codegen.ir import NEVER, Add, Conv2D, Linear, Op, Requant, Softmax, TfliteRequant, op_inputs
 from codegen.oprule import rule_of
 from codegen.packed import Buffer, Coded, ImageField, Packed, PackedLayer
+from tests.codegen import kernel_order
+from tests.codegen.kernel_order import Order
 
 
 class PackedMachine:
@@ -25,6 +29,7 @@ class PackedMachine:
         self.rng = np.random.default_rng(seed)
         self.arena = self.rng.integers(-128, 128, packed.arena_bytes, dtype=np.int8)
         self.decoded_level = -1
+        self.orders = [order_of(layer) for layer in packed.layers]
 
     def run(self, image: np.ndarray, level: int) -> np.ndarray:
         """Return the flat output of one (h, w, c) image."""
@@ -52,12 +57,16 @@ class PackedMachine:
                 scratch = view(layer.scratch)
                 assert len(scratch) == layer.scratch.size_bytes
                 scratch[:] = self.rng.integers(-128, 128, len(scratch), dtype=np.int8)
-            result = rule_of(op).run(op, graph, inputs, level).reshape(-1)
-            target = view(layer.output)
-            assert len(target) == len(result)
             for buffer, given in zip(layer.inputs, inputs, strict=True):
                 assert np.array_equal(view(buffer), given.reshape(-1)), "scratch hit an input"
-            target[:] = result
+            target = view(layer.output)
+            target[:] = rule_of(op).run(op, graph, inputs, level).reshape(-1)
+            for position, (buffer, given) in enumerate(zip(layer.inputs, inputs, strict=True)):
+                if buffer.place == layer.output.place == "arena":
+                    distance = buffer.offset_bytes - layer.output.offset_bytes
+                    changed = self.orders[layer.index].clobbered(position, distance)
+                    given.reshape(-1)[changed] = view(buffer)[changed]
+            target[:] = rule_of(op).run(op, graph, inputs, level).reshape(-1)
         assert np.array_equal(places["input"], image.reshape(-1))
         return output
 
@@ -174,3 +183,22 @@ class PackedMachine:
         if layer.kernel == "cmsis_depthwise_conv":
             return stored_weights.transpose(2, 0, 1)[..., None]
         return stored_weights
+
+
+def order_of(layer: PackedLayer) -> Order:
+    """Return when the layer's kernel reads and writes."""
+    counts = [buffer.size_bytes for buffer in (*layer.inputs, layer.output)]
+    shape, residual = layer.shape, layer.has_residual
+    if layer.kernel in ("add", "softmax"):
+        return kernel_order.elementwise(len(layer.inputs), counts[-1])
+    if layer.kernel in ("nested_linear", "dense_linear"):
+        return kernel_order.at_once(counts[0], counts[-1])
+    if shape is None or layer.kernel.startswith("cmsis"):
+        return kernel_order.unknown(counts[0], counts[-1])
+    if layer.kernel in ("nested_conv", "dense_conv"):
+        nested = layer.kernel == "nested_conv"
+        return kernel_order.patches(shape, layer.tile, nested=nested, residual=residual)
+    if layer.kernel == "depthwise_conv":
+        return kernel_order.depthwise(shape, layer.tile)
+    groups = layer.groups if layer.kernel == "grouped_conv" else shape.in_c
+    return kernel_order.windows(shape, groups, residual=residual)

@@ -1,23 +1,54 @@
-/* nn_depthwise_conv_body.h (portable) - contract in nn_depthwise_conv.h. Reads the input where it is.
+/* nn_depthwise_conv_body.h (portable) - contract in nn_depthwise_conv.h. One channel at a time is expanded
+ * into a plane, zero point subtracted and padding included.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 
-/* Accumulator of channel ch for the window whose corner lies at row top, column left of the input; weights:
- * the channel's. */
-NN_INLINE int32_t nn_depthwise_dot(const nn_window_shape *s, int32_t zero_point, int32_t top, int32_t left,
-                                   int32_t ch, const int8_t *weights, const int8_t *in)
+/* Elements of the plane's row. */
+NN_INLINE int32_t nn_depthwise_columns(const nn_window_shape *s)
 {
-    const int32_t ky_end = nn_min(s->kernel_h, s->in_h - top);
-    const int32_t kx_end = nn_min(s->kernel_w, s->in_w - left);
+    return (s->out_w - 1) * s->stride_w + s->kernel_w;
+}
+
+/* Expand the input of count output rows from oy on. in: the channel's element of pixel 0. */
+NN_INLINE void nn_depthwise_expand(const nn_window_shape *s, int32_t zero_point, int32_t oy, int32_t count,
+                                   const int8_t *in, int16_t *plane)
+{
+    const int32_t columns = nn_depthwise_columns(s);
+    const int32_t top = oy * s->stride_h - s->pad_top;
+    for (int32_t y = top; y < top + (count - 1) * s->stride_h + s->kernel_h; y++) {
+        for (int32_t x = -s->pad_left; x < columns - s->pad_left; x++) {
+            const int inside = y >= 0 && y < s->in_h && x >= 0 && x < s->in_w;
+            *plane++ = inside ? (int16_t)(in[(y * s->in_w + x) * s->in_c] - zero_point) : 0;
+        }
+    }
+}
+
+/* Accumulator of one output. x: its window in the plane; weights: the channel's. */
+NN_INLINE int32_t nn_depthwise_dot(const nn_window_shape *s, const int8_t *weights, const int16_t *x)
+{
     int32_t acc = 0;
-    for (int32_t ky = nn_max(0, -top); ky < ky_end; ky++) {
-        for (int32_t kx = nn_max(0, -left); kx < kx_end; kx++) {
-            const int32_t x = in[((top + ky) * s->in_w + left + kx) * s->in_c + ch] - zero_point;
-            acc += weights[ky * s->kernel_w + kx] * x;
+    for (int32_t ky = 0; ky < s->kernel_h; ky++) {
+        for (int32_t kx = 0; kx < s->kernel_w; kx++) {
+            acc += *weights++ * x[ky * nn_depthwise_columns(s) + kx];
         }
     }
     return acc;
+}
+
+/* count rows of outputs of one channel. out: its element of the first one's pixel 0. */
+NN_INLINE void nn_depthwise_plane(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                                  int32_t count, nn_channel channel, const int8_t *weights,
+                                  const int16_t *plane, int8_t *out)
+{
+    for (int32_t oy = 0; oy < count; oy++) {
+        const int16_t *row = plane + oy * s->stride_h * nn_depthwise_columns(s);
+        for (int32_t ox = 0; ox < s->out_w; ox++) {
+            const int32_t acc = nn_depthwise_dot(s, weights, row + ox * s->stride_w);
+            *out = nn_requantize(r, l, channel, acc, NULL);
+            out += s->out_c;
+        }
+    }
 }
 
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
@@ -25,17 +56,12 @@ NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, 
                                  int16_t *scratch)
 {
     const int32_t taps = s->kernel_h * s->kernel_w;
-    (void)band;
-    (void)scratch;
-    for (int32_t oy = 0; oy < s->out_h; oy++) {
-        for (int32_t ox = 0; ox < s->out_w; ox++) {
-            const int32_t top = oy * s->stride_h - s->pad_top;
-            const int32_t left = ox * s->stride_w - s->pad_left;
-            for (int32_t ch = 0; ch < s->out_c; ch++) {
-                const int32_t acc =
-                    nn_depthwise_dot(s, r->in_zero_point, top, left, ch, weights + ch * taps, in);
-                *out++ = nn_requantize(r, l, nn_channel_at(r, l, ch), acc, NULL);
-            }
+    for (int32_t oy = 0; oy < s->out_h; oy += band) {
+        const int32_t count = nn_min(band, s->out_h - oy);
+        for (int32_t ch = 0; ch < s->out_c; ch++) {
+            nn_depthwise_expand(s, r->in_zero_point, oy, count, in + ch, scratch);
+            nn_depthwise_plane(s, r, l, count, nn_channel_at(r, l, ch), weights + ch * taps, scratch,
+                               out + oy * s->out_w * s->out_c + ch);
         }
     }
 }

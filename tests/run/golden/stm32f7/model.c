@@ -215,7 +215,8 @@ static void finished(const nn_net *net, unsigned layer)
     }
 }
 
-/* Arena offsets are planned so that no layer overwrites what a later one still reads. */
+/* Arena offsets are planned so that no layer overwrites what a later one still reads. A layer's output may lie
+ * over an input that no other layer reads, as far as its kernel's order of reads and writes allows. */
 static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
 {
     int8_t *const arena = net->arena;
@@ -228,9 +229,9 @@ static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
     finished(net, 2);
     layer_03_add3(net, arena + 704, arena + 560, arena + 0); /* -> 5x7x4 */
     finished(net, 3);
-    layer_04_pool4(arena + 0, arena + 144); /* -> 1x1x4 */
+    layer_04_pool4(arena + 0, arena + 8); /* -> 1x1x4 */
     finished(net, 4);
-    layer_05_linear5(net, arena + 144, arena + 8); /* -> 1x1x3 */
+    layer_05_linear5(net, arena + 8, arena + 8); /* -> 1x1x3 */
     finished(net, 5);
     layer_06_softmax6(arena + 8, output); /* -> 1x1x3 */
     finished(net, 6);

@@ -1,0 +1,123 @@
+"""When each kernel reads and writes each element: the order that its contract header promises.
+
+Written from firmware/kernels, not from codegen/overlap.py, so that each checks the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.packed import WindowShape
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Moments of one call, counted from 0; an element is read before one written at that moment."""
+
+    last_read: tuple[np.ndarray, ...]
+    """Per input and element in memory order, when it is read last; -1 for never."""
+    written: np.ndarray
+    """Per output element in memory order."""
+
+    def clobbered(self, position: int, distance: int) -> np.ndarray:
+        """Return which elements of an input change before they are read.
+
+        Args:
+            position: of the input.
+            distance: bytes from the output's start up to the input's.
+        """
+        read = self.last_read[position]
+        at = np.arange(len(read)) + distance
+        inside = (at >= 0) & (at < len(self.written))
+        changed = np.zeros(len(read), bool)
+        changed[inside] = self.written[at[inside]] < read[inside]
+        return changed
+
+
+def elementwise(inputs: int, count: int) -> Order:
+    """One element after the other: additions, and a softmax's last pass."""
+    clock = np.arange(count)
+    return Order((clock,) * inputs, clock)
+
+
+def at_once(in_count: int, out_count: int) -> Order:
+    """All is read, then all is written: linear layers."""
+    return Order((np.zeros(in_count, int),), np.zeros(out_count, int))
+
+
+def unknown(in_count: int, out_count: int) -> Order:
+    """Nothing is promised: CMSIS-NN."""
+    return Order((np.ones(in_count, int),), np.zeros(out_count, int))
+
+
+def patches(s: WindowShape, tile: int, *, nested: bool, residual: bool) -> Order:
+    """Rows slide through the patch buffer (nn_patch_row), then tiles of the row are written."""
+    row = _tiles(s, tile, nested=nested)
+    moments = s.out_w * s.out_c
+    read = np.full((s.in_h, s.in_w * s.in_c), -1)
+    written = np.zeros((s.out_h, s.out_w, s.out_c), int)
+    for oy in range(s.out_h):
+        slides = s.stride_h < s.kernel_h and oy > 0
+        for ky in range(s.kernel_h - s.stride_h if slides else 0, s.kernel_h):
+            iy = oy * s.stride_h - s.pad_top + ky
+            if 0 <= iy < s.in_h:
+                read[iy] = oy * moments
+        written[oy] = oy * moments + row
+    flat = written.reshape(-1)
+    return Order((read.reshape(-1), flat) if residual else (read.reshape(-1),), flat)
+
+
+def _tiles(s: WindowShape, tile: int, *, nested: bool) -> np.ndarray:
+    """Return when the outputs (out_w, out_c) of a row are written.
+
+    Nested: tile by tile, channel by channel, the last column first as scheduled code has it. Dense:
+    a few channels of the whole row, then the next ones.
+    """
+    order = []
+    if nested:
+        for left in range(0, s.out_w, tile):
+            columns = range(left, min(left + tile, s.out_w))
+            order += [(x, c) for c in range(s.out_c) for x in reversed(columns)]
+    else:
+        rows = 4 if tile == 1 else 2
+        whole = s.out_c - s.out_c % rows
+        strips = [range(c, c + rows) for c in range(0, whole, rows)]
+        strips += [range(c, c + 1) for c in range(whole, s.out_c)]
+        for strip in strips:
+            order += [(x, c) for x in range(s.out_w) for c in strip]
+    clock = np.zeros((s.out_w, s.out_c), int)
+    for moment, at in enumerate(order):
+        clock[at] = moment
+    return clock
+
+
+def depthwise(s: WindowShape, band: int) -> Order:
+    """Band by band and channel by channel: the input is expanded, then the outputs are written."""
+    read = np.full((s.in_h, s.in_w, s.in_c), -1)
+    written = np.zeros((s.out_h, s.out_w, s.out_c), int)
+    moments = np.arange(s.out_c)
+    for first in range(0, s.out_h, band):
+        end = min(first + band, s.out_h)
+        top = first * s.stride_h - s.pad_top
+        bottom = (end - 1) * s.stride_h - s.pad_top + s.kernel_h
+        read[max(top, 0) : max(bottom, 0)] = moments
+        written[first:end] = moments
+        moments = moments + s.out_c
+    return Order((read.reshape(-1),), written.reshape(-1))
+
+
+def windows(s: WindowShape, groups: int, *, residual: bool = False) -> Order:
+    """Output by output in memory order, each after its window: pools, grouped convolutions."""
+    read = np.full((s.in_h, s.in_w, s.in_c), -1)
+    clock = np.arange(s.out_h * s.out_w * s.out_c).reshape(s.out_h, s.out_w, s.out_c)
+    last_of_group = clock.reshape(s.out_h, s.out_w, groups, -1)[..., -1]
+    for oy in range(s.out_h):
+        for ox in range(s.out_w):
+            top, left = oy * s.stride_h - s.pad_top, ox * s.stride_w - s.pad_left
+            rows = slice(max(top, 0), max(top + s.kernel_h, 0))
+            columns = slice(max(left, 0), max(left + s.kernel_w, 0))
+            read[rows, columns] = last_of_group[oy, ox].repeat(s.in_c // groups)
+    flat = clock.reshape(-1)
+    return Order((read.reshape(-1), flat) if residual else (read.reshape(-1),), flat)
