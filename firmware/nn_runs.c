@@ -1,6 +1,9 @@
 /* nn_runs.c - decoder of positions stored as Rice-coded runs; contract in nn_runs.h.
  *
  * SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs are read and written in pairs: some groups absent, then some present. Nearly all pairs have both codes
+ * in one word and end inside a row; the loop of nn_runs_decode does those, its helpers the others.
  */
 #include "nn_runs.h"
 
@@ -8,62 +11,102 @@
 
 #define MAX_ADVANCE 127u
 #define LAST        0x80u
-#define FAILED      0x80000000u /* more than any number of groups */
+#define ONES        0x01010101u /* four groups, each right after the one before */
+#define ENDLESS     0xFFFFFFFFu /* a run longer than any layer */
+#define LONGEST     0x7FFFFFFFu /* below it, and above any run of a layer */
+#define WINDOW_BITS 25u         /* that a word read at any bit's byte holds at least */
 
-/* The bits still to be read. */
 typedef struct {
     const uint8_t *in;
+    uint32_t bits; /* at in, from the high end of each byte */
+    uint32_t bit;  /* the next one to read */
+    uint8_t *out;  /* next position byte */
     const uint8_t *end;
-    uint32_t bits; /* the next ones, from the high end; zeros after them */
-    uint32_t held; /* how many they are */
-} nn_bits;
+    const uint8_t *row; /* first byte of the segment being written */
+    uint32_t rows;      /* not complete yet */
+    uint32_t count;     /* groups of a row */
+    uint32_t odd;       /* 1 if segments are even */
+    uint32_t left;      /* groups of this row not described yet */
+    uint32_t gap;       /* from the last present group, or the row's begin, to the next group */
+} nn_runs;
 
-/* Read one Rice code with parameter k, 0..15. Returns its value, or one above limit if it is above limit or
- * the block has no such code. limit: below 2^31. */
-static inline uint32_t take(nn_bits *b, uint32_t k, uint32_t limit)
+/* Read a run that is coded with parameter k bit by bit. Returns its length, for the first run 1 more, or
+ * ENDLESS, with s->bit unchanged, if there is no code. */
+static __attribute__((noinline)) uint32_t read_run(nn_runs *s, uint32_t k)
 {
-    uint32_t zeros = 0; /* no longer in b->bits */
-    for (;;) {
-        const uint32_t more = b->bits == 0u ? 32u : (uint32_t)__builtin_clz(b->bits);
-        if (more + k < b->held) {                                /* with the one bit all there */
-            const uint32_t low = (b->bits << more) >> (31u - k); /* the one bit and k others */
-            b->bits = b->bits << more << k << 1;
-            b->held -= more + k + 1u;
-            return ((zeros + more - 1u) << k) + low;
+    uint32_t bit = s->bit, value = 0;
+    for (int ended = 0; !ended || k != 0u; bit++) {
+        if (bit >= s->bits || value > LONGEST >> k) {
+            return ENDLESS;
         }
-        /* Drop the zeros; 15 bits or fewer remain, too few. */
-        const uint32_t dropped = more < b->held ? more : b->held;
-        zeros += dropped;
-        b->held -= dropped;
-        b->bits <<= dropped & 31u;
-        if (b->in == b->end || zeros > limit >> k) {
-            return FAILED;
-        }
-        if (b->end - b->in >= 2) {
-            b->bits |= ((uint32_t)b->in[0] << 8 | b->in[1]) << (16u - b->held);
-            b->in += 2;
-            b->held += 16u;
+        const uint32_t is_one = (uint32_t)s->in[bit >> 3] >> (~bit & 7u) & 1u;
+        if (ended) {
+            value += value + is_one;
+            k--;
         } else {
-            b->bits |= (uint32_t)b->in[0] << (24u - b->held);
-            b->in += 1;
-            b->held += 8u;
+            value += 1u - is_one;
+            ended = (int)is_one;
         }
     }
+    s->bit = bit;
+    return value + 1u;
 }
 
-/* Complete a segment that begins at row: it is never empty, and even at group 2. Returns its end, or NULL if
- * it would be after end. */
-static __attribute__((noinline)) uint8_t *finish(const uint8_t *row, uint8_t *out, const uint8_t *end,
-                                                 uint32_t group)
+/* Complete a row: its segment is never empty, and even where it must be. Without room no row is left and no
+ * end. */
+static __attribute__((noinline)) void finish_row(nn_runs *s)
 {
-    while (out == row || (group == 2u && ((size_t)(out - row) & 1u) != 0u)) {
-        if (out == end) {
-            return NULL;
+    while (s->out == s->row || ((uint32_t)(s->out - s->row) & s->odd) != 0u) {
+        if (s->out == s->end) {
+            s->end = NULL;
+            s->rows = 0;
+            return;
         }
-        *out++ = 0u;
+        *s->out++ = 0u;
     }
-    out[-1] |= LAST;
-    return out;
+    s->out[-1] |= LAST;
+    s->row = s->out;
+    s->rows--;
+    s->left = s->count;
+    s->gap = 0;
+}
+
+/* Write a pair of runs, whatever their lengths. Returns 0 if they do not fit into rows or output; after an
+ * absent run that ends the last row there must be no code. */
+static __attribute__((noinline)) int write_pair(nn_runs *s, uint32_t absent, uint32_t present)
+{
+    while (absent >= s->left) {
+        absent -= s->left;
+        finish_row(s);
+        if (s->rows == 0u) {
+            return absent == 0u && present == ENDLESS;
+        }
+    }
+    s->left -= absent;
+    s->gap += absent;
+    while (present != 0u) {
+        if (s->rows == 0u || s->out == s->end) {
+            return 0;
+        }
+        if (s->gap > MAX_ADVANCE) {
+            *s->out++ = MAX_ADVANCE;
+            s->gap -= MAX_ADVANCE;
+            continue;
+        }
+        *s->out++ = (uint8_t)s->gap;
+        s->gap = 1;
+        present--;
+        s->left--;
+        if (s->left == 0u) {
+            finish_row(s);
+        }
+    }
+    return 1;
+}
+
+static inline uint32_t clz(uint32_t bits)
+{
+    return bits == 0u ? 32u : (uint32_t)__builtin_clz(bits);
 }
 
 int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, uint32_t count,
@@ -72,60 +115,68 @@ int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, 
     if (stored_bytes == 0u) {
         return 0;
     }
-    const uint8_t *const end = out + out_bytes;
-    const uint8_t *row = out;
-    nn_bits b = {stored + 1, stored + stored_bytes, 0u, 0u};
-    uint32_t k = stored[0] & 15u, other_k = stored[0] >> 4;
-    uint32_t remaining = rows * count; /* groups not described yet */
-    uint32_t left = count;             /* of this row */
-    uint32_t gap = 0;                  /* from the last present group, or the row's begin */
-    uint32_t present = 0, least = 0;   /* what the next run is, and how long at least */
+    /* A first run may be 0 long, and is stored as it is; with one group more before the first row it is at
+     * least 1, as the others, and stored less 1. */
+    nn_runs s = {stored + 1,
+                 8u * (stored_bytes - 1u),
+                 0,
+                 out,
+                 out + out_bytes,
+                 out,
+                 rows,
+                 count,
+                 group == 2u,
+                 count + 1u,
+                 0u - 1u};
+    const uint32_t absent_k = stored[0] & 15u, present_k = stored[0] >> 4;
+    const uint32_t fast_bits = s.bits > 24u ? s.bits - 24u : 0u; /* four bytes can be read at those before */
 
-    do {
-        uint32_t run = take(&b, k, remaining) + least;
-        if (run > remaining) {
-            return 0;
+    uint32_t left = s.left, gap = s.gap; /* of s, while pairs are short */
+
+    while (s.rows != 0u) {
+        uint32_t absent, present, used = WINDOW_BITS + 1u;
+        if (s.bit < fast_bits) {
+            uint32_t window;
+            __builtin_memcpy(&window, s.in + (s.bit >> 3), sizeof window);
+            window = __builtin_bswap32(window) << (s.bit & 7u);
+            const uint32_t zeros = clz(window);
+            window <<= zeros & 31u;
+            absent = ((zeros - 1u) << absent_k) + (window >> (31u - absent_k)) + 1u;
+            window = window << absent_k << 1;
+            const uint32_t more = clz(window);
+            window <<= more & 31u;
+            present = ((more - 1u) << present_k) + (window >> (31u - present_k)) + 1u;
+            used = zeros + more + (absent_k + present_k + 2u);
         }
-        remaining -= run;
-        while (run != 0u) {
-            if (left == 0u) {
-                out = finish(row, out, end, group);
-                if (out == NULL) {
-                    return 0;
-                }
-                row = out;
-                left = count;
-                gap = 0;
-            }
-            uint32_t part = run < left ? run : left;
-            left -= part;
-            run -= part;
-            if (!present) {
-                gap += part;
+        if (used > WINDOW_BITS) {
+            absent = read_run(&s, absent_k);
+            present = read_run(&s, present_k);
+        } else {
+            s.bit += used;
+            if (absent + present < left && gap + absent <= MAX_ADVANCE &&
+                (size_t)(s.end - s.out) >= (size_t)present + 4u) {
+                uint8_t *const end = s.out + present;
+                uint8_t *word = s.out;
+                *word++ = (uint8_t)(gap + absent);
+                do { /* by words, up to 4 bytes too many */
+                    uint32_t ones = ONES;
+                    __asm__("" : "+r"(ones)); /* else gcc calls memset for a few bytes */
+                    __builtin_memcpy(word, &ones, sizeof ones);
+                    word += sizeof ones;
+                } while (word < end);
+                s.out = end;
+                left -= absent + present;
+                gap = 1;
                 continue;
             }
-            while (gap > MAX_ADVANCE) {
-                if (out == end) {
-                    return 0;
-                }
-                *out++ = MAX_ADVANCE;
-                gap -= MAX_ADVANCE;
-            }
-            if ((size_t)(end - out) < part) {
-                return 0;
-            }
-            *out++ = (uint8_t)gap;
-            while (--part != 0u) {
-                *out++ = 1u;
-            }
-            gap = 1;
         }
-        const uint32_t swap = k;
-        k = other_k;
-        other_k = swap;
-        present ^= 1u;
-        least = 1;
-    } while (remaining != 0u);
-    out = finish(row, out, end, group);
-    return out == end && b.in == b.end && b.held < 8u && b.bits == 0u;
+        s.left = left;
+        s.gap = gap;
+        if (!write_pair(&s, absent, present)) {
+            return 0;
+        }
+        left = s.left;
+        gap = s.gap;
+    }
+    return s.out == s.end && s.bits - s.bit < 8u && read_run(&s, 0) == ENDLESS;
 }

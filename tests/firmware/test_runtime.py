@@ -102,7 +102,11 @@ def test_freestanding_runtime_needs_and_shows_nothing_else(tmp_path: Path) -> No
 def test_illegal_option_is_a_compile_error(option: str, tmp_path: Path) -> None:
     command = ["gcc", "-std=c99", f"-D{option}", "-fsyntax-only", *include_path(False)]
     result = subprocess.run(
-        [*command, str(FIRMWARE / "nestnet.c")], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, str(FIRMWARE / "nestnet.c")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode != 0
     assert f"nn_config.h: {option.split('=')[0]} must be" in result.stderr

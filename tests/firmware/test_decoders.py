@@ -1,0 +1,370 @@
+"""The decoders of coded streams: right on every block, in bounds on every damaged one."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lz4 import block
+
+from codegen.codecs import lz4, nested, runs
+from codegen.errors import UserError
+from tests.firmware.decoders import (
+    MACHINES,
+    Answer,
+    Machine,
+    Request,
+    lz4_bytes,
+    positions_fit,
+    run,
+)
+from tests.firmware.rig import FIRMWARE, M4_FLAGS, run_checked
+from tests.firmware.test_runtime import need
+
+EMULATED = MACHINES[1:]
+Batch = tuple[Request, bytes]
+"""A block and what it holds."""
+
+COMPILED = settings(
+    max_examples=2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+"""One example is a batch of blocks: every example compiles and runs a program."""
+
+
+def lz4_block(data: bytes, stored: bytes | None = None, misalign_bytes: int = 0) -> Batch:
+    """Return a request to decode ``data``."""
+    stored = lz4.encode(data) if stored is None else stored
+    return Request("lz4", stored, len(data), misalign_bytes=misalign_bytes), data
+
+
+def runs_block(present: np.ndarray, group: int, misalign_bytes: int = 0) -> Batch:
+    """Return a request to decode a map of groups (rows, count)."""
+    rows, count = present.shape
+    wanted = nested.walk(present, group).positions.tobytes()
+    stored = runs.encode(present)
+    return Request("runs", stored, len(wanted), rows, count, group, misalign_bytes), wanted
+
+
+def check(batch: Sequence[Batch], folder: Path, machine: Machine = "host") -> None:
+    """Decode all blocks and compare."""
+    answers = run([request for request, _ in batch], folder, machine).once()
+    for index, ((request, wanted), answer) in enumerate(zip(batch, answers, strict=True)):
+        assert answer.accepted, f"{index}: {request.codec} refused, {len(request.stored)} bytes"
+        assert answer.out == wanted, f"{index}: {request.codec} of {len(wanted)} bytes"
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> bytes:
+    """Return bytes with repeats at the lengths and distances where LZ4 changes its form."""
+    out = bytearray()
+    edges = [0, 1, 3, 4, 5, 14, 15, 16, 18, 19, 20, 254, 255, 256, 269, 270, 271, 273, 274, 529]
+    for _ in range(draw(st.integers(0, 6))):
+        kind = draw(st.sampled_from(["random", "repeat", "few"]))
+        length = draw(st.sampled_from(edges) | st.integers(0, 700))
+        if kind == "repeat" and out:
+            distance = draw(st.sampled_from([1, 2, 3, 4, 5, 8]) | st.integers(1, len(out)))
+            for _ in range(length):
+                out.append(out[-min(distance, len(out))])
+        else:
+            rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+            high = 256 if kind == "random" else 3
+            out += rng.integers(0, high, length, dtype=np.uint8).tobytes()
+    return bytes(out)
+
+
+@st.composite
+def maps(draw: st.DrawFn) -> tuple[np.ndarray, int]:
+    """Return a map of groups and a group size: any density, single groups or clusters."""
+    rows = draw(st.sampled_from([1, 2, 3, 5, 13]))
+    count = draw(st.sampled_from([1, 2, 3, 7, 31, 36, 127, 128, 129, 257, 389]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    density = draw(st.sampled_from([0.0, 0.004, 0.03, 0.1, 0.3, 0.5, 0.8, 0.97, 1.0]))
+    cluster = draw(st.sampled_from([1, 1, 4, 13]))
+    bits = np.repeat(rng.random(rows * count) < density, cluster)[: rows * count]
+    return bits.reshape(rows, count), draw(st.sampled_from([1, 2, 4]))
+
+
+def lz4_forms(data: bytes) -> list[Batch]:
+    """Return ``data`` as the standard encoder stores it in every mode."""
+    forms = [lz4.encode(data), block.compress(data, store_size=False)]
+    forms += [
+        block.compress(data, mode="fast", acceleration=speed, store_size=False)
+        for speed in (1, 7, 65537)
+    ]
+    forms += [
+        block.compress(data, mode="high_compression", compression=level, store_size=False)
+        for level in (1, 4, 9, 12)
+    ]
+    return [
+        lz4_block(data, bytes(stored), misalign_bytes=index % 4)
+        for index, stored in enumerate(forms)
+    ]
+
+
+@COMPILED
+@given(data=st.lists(texts(), min_size=25, max_size=25))
+def test_lz4_decodes_what_the_standard_encoder_stores(
+    data: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    batch = [form for text in data for form in lz4_forms(text)]
+    assert all(lz4_bytes(request.stored, len(text)) == text for request, text in batch)
+    check(batch, tmp_path_factory.mktemp("lz4"))
+
+
+@COMPILED
+@given(data=st.lists(maps(), min_size=60, max_size=60))
+def test_runs_decodes_what_the_encoder_stores(
+    data: list[tuple[np.ndarray, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    batch = [runs_block(bits, group, index % 4) for index, (bits, group) in enumerate(data)]
+    assert all(
+        positions_fit(wanted, request.rows, request.count, request.group)
+        for request, wanted in batch
+    )
+    check(batch, tmp_path_factory.mktemp("runs"))
+
+
+def real_blocks() -> list[Batch]:
+    """Return blocks with every length class, offsets 1, 2 and 3, and maps of many shapes."""
+    rng = np.random.default_rng(5)
+    batch: list[Batch] = []
+    for period, length in itertools.product((1, 2, 3, 4, 5, 7), (3, 8, 18, 19, 20, 273, 274, 600)):
+        pattern = rng.integers(0, 256, period, dtype=np.uint8).tobytes()
+        head = rng.integers(0, 256, 17, dtype=np.uint8).tobytes()
+        data = head + (pattern * length)[:length] + head[:7]
+        batch.append(lz4_block(data, misalign_bytes=length % 4))
+    for length in (0, 1, 4, 5, 12, 13, 14, 15, 16, 254, 255, 269, 270, 271, 525):
+        batch.append(lz4_block(rng.integers(0, 256, length, dtype=np.uint8).tobytes()))
+    for group, density, count in itertools.product((1, 2, 4), (0, 0.02, 0.2, 0.6, 1), (5, 36, 300)):
+        present = rng.random((11, count)) < density
+        batch.append(runs_block(present, group, count % 4))
+    return batch
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_machine_decodes_the_same(machine: Machine, tmp_path: Path) -> None:
+    check(real_blocks(), tmp_path, machine)
+
+
+def mutants(request: Request) -> list[Request]:
+    """Return every truncation, one byte more, and every byte with all 255 other values."""
+    stored = request.stored
+    changed = [stored[:length] for length in range(len(stored))]
+    changed += [stored + bytes([value]) for value in (0, 1, 0x50, 0x80, 0xFF)]
+    changed += [
+        stored[:at] + bytes([value]) + stored[at + 1 :]
+        for at in range(len(stored))
+        for value in range(256)
+        if value != stored[at]
+    ]
+    common = (request.out_bytes, request.rows, request.count, request.group)
+    return [Request(request.codec, item, *common) for item in changed]
+
+
+def small_lz4() -> Request:
+    rng = np.random.default_rng(2)
+    head = rng.integers(0, 256, 6, dtype=np.uint8).tobytes()
+    data = head + b"\x01" * 23 + head + bytes([7, 9]) * 11 + head[:5] + head
+    request, _ = lz4_block(data)
+    assert len(request.stored) < 60
+    return request
+
+
+def test_every_small_change_of_an_lz4_block(tmp_path: Path) -> None:
+    """Refused exactly if the block format says so; what is accepted, liblz4 decodes to the same."""
+    requests = mutants(small_lz4())
+    answers = run(requests, tmp_path).once()
+    accepted = 0
+    for request, answer in zip(requests, answers, strict=True):
+        wanted = lz4_bytes(request.stored, request.out_bytes)
+        assert answer.accepted == (wanted is not None), request.stored.hex()
+        if wanted is not None:
+            accepted += 1
+            assert answer.out == wanted == lz4.decode(request.stored, request.out_bytes)
+    assert len(requests) > 8000 and 0 < accepted < len(requests)
+
+
+def small_runs(group: int) -> Request:
+    rng = np.random.default_rng(group)
+    present = rng.random((5, 37)) < 0.3
+    present[2] = False
+    request, _ = runs_block(present, group)
+    return request
+
+
+def independent(request: Request) -> bytes | None:
+    """Return what Python makes of a runs block, None if it refuses."""
+    try:
+        positions = runs.decode(request.stored, request.rows, request.count, request.group)
+    except UserError:
+        return None
+    return positions.tobytes() if len(positions) == request.out_bytes else None
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_every_small_change_of_a_runs_block(group: int, tmp_path: Path) -> None:
+    """Refused exactly where Python refuses, and otherwise the same positions."""
+    requests = mutants(small_runs(group))
+    answers = run(requests, tmp_path).once()
+    for request, answer in zip(requests, answers, strict=True):
+        wanted = independent(request)
+        assert answer.accepted == (wanted is not None), request.stored.hex()
+        if wanted is not None:
+            assert answer.out == wanted
+            assert positions_fit(wanted, request.rows, request.count, group)
+    accepted = sum(answer.accepted for answer in answers)
+    assert len(requests) > 4000 and 0 < accepted < len(requests)
+
+
+def larger_blocks(step: int) -> list[Request]:
+    """Return blocks of some hundred bytes, to be damaged with every ``step``-th value."""
+    rng = np.random.default_rng(8)
+    masks = [rng.random((23, 144)) < density for density in (0.1, 0.5)]
+    masks.append(np.repeat(rng.random((23, 36)) < 0.4, 4, axis=1))
+    requests = [runs_block(mask, group)[0] for mask, group in zip(masks, (4, 2, 1), strict=True)]
+    requests += [lz4_block(nested.walk(mask, 4).positions.tobytes())[0] for mask in masks]
+    rows = rng.integers(-127, 128, (13, 6, 8), dtype=np.int8)
+    rows[rng.random((13, 6)) < 0.7] = 0
+    requests.append(lz4_block(rows.tobytes())[0])
+    return [
+        Request(r.codec, r.stored, r.out_bytes, r.rows, r.count, r.group, 0, step) for r in requests
+    ]
+
+
+def test_sampled_changes_of_larger_blocks_are_the_same_everywhere(tmp_path: Path) -> None:
+    requests = larger_blocks(step=53)
+    found = {machine: run(requests, tmp_path, machine).damages() for machine in MACHINES}
+    assert found["host"] == found["mps2-an386"] == found["mps2-an500"]
+    for request, damage in zip(requests, found["host"], strict=True):
+        assert damage.tried > 4 * len(request.stored)
+        assert damage.accepted < damage.tried
+
+
+def test_long_codes_and_long_gaps(tmp_path: Path) -> None:
+    """Rice parameters that do not fit the runs: codes longer than the decoder's word."""
+    present = np.zeros((3, 700), np.bool_)
+    present[0, 650:] = present[2, 3] = True
+    wanted = nested.walk(present, 1).positions.tobytes()
+    batch: list[Batch] = []
+    for absent_k, present_k in itertools.product((0, 3, 9, 15), (0, 6, 15)):
+        stored = coded_with(present, absent_k, present_k)
+        batch.append((Request("runs", stored, len(wanted), 3, 700, 1), wanted))
+    check(batch, tmp_path)
+
+
+def coded_with(present: np.ndarray, absent_k: int, present_k: int) -> bytes:
+    """Return the runs of a map with given Rice parameters; docs/format.md, "runs"."""
+    bits = ""
+    for index, (is_present, group) in enumerate(
+        itertools.groupby([False, *present.reshape(-1).tolist()])
+    ):
+        value = len(list(group)) - 1
+        k = present_k if is_present else absent_k
+        assert is_present == (index % 2 == 1)
+        bits += "0" * (value >> k) + "1" + (f"{value % 2**k:0{k}b}" if k else "")
+    bits += "0" * (-len(bits) % 8)
+    packed = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    return bytes([absent_k | present_k << 4]) + packed
+
+
+def test_runs_may_not_go_on(tmp_path: Path) -> None:
+    """A stream that is complete but for something after it, and sizes that do not match."""
+    request = small_runs(4)
+    stored, size = request.stored, request.out_bytes
+    assert independent(request) is not None
+
+    def like(stored: bytes, out_bytes: int, rows: int, count: int) -> Request:
+        return Request("runs", stored, out_bytes, rows, count, 4)
+
+    requests = [
+        request,
+        like(stored + b"\0", size, 5, 37),
+        like(stored, size - 1, 5, 37),
+        like(stored, size + 1, 5, 37),
+        like(stored, size, 5, 36),
+        like(stored, size, 5, 38),
+        like(stored, size, 4, 37),
+        like(stored, size, 6, 37),
+        like(b"", size, 5, 37),
+        like(b"\x00", size, 5, 37),
+        like(b"\xff" + bytes(300), size, 5, 37),
+        like(b"\x00" + bytes(300), size, 5, 37),
+        like(b"\x00" + b"\xff" * 300, size, 5, 37),
+        like(stored, 0, 5, 37),
+    ]
+    answers = run(requests, tmp_path).once()
+    assert [answer.accepted for answer in answers] == [True] + [False] * (len(requests) - 1)
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_positions_are_fit_for_kernels_or_refused(group: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(group)
+    wanted = nested.walk(rng.random((5, 37)) < 0.4, group).positions.tobytes()
+    base = Request("check", wanted, 0, 5, 37, group)
+    requests = [base, *mutants(base)]
+    requests = [item for item in requests if item.stored]
+    requests += [Request("check", wanted, 0, rows, 37, group) for rows in (1, 4, 6)]
+    requests += [Request("check", wanted, 0, 5, count, group) for count in (1, 20, 36, 38)]
+    requests += [Request("check", bytes([0x80]) * 700, 0, 699, 1, group)]
+    answers = run(requests, tmp_path).once()
+    said = [answer.accepted for answer in answers]
+    meant = [positions_fit(r.stored, r.rows, r.count, r.group) for r in requests]
+    assert said == meant
+    assert said[0] and 0 < sum(said) < len(said)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "level"), [("gcc", "-O0"), ("gcc", "-Os"), ("gcc", "-O3"), ("clang", "-O2")]
+)
+def test_every_optimization_decodes_the_same(compiler: str, level: str, tmp_path: Path) -> None:
+    batch = real_blocks()
+    requests = [request for request, _ in batch]
+    answers = run(requests, tmp_path, flags=(level,), compiler=need(compiler)).once()
+    assert answers == [Answer(True, wanted) for _, wanted in batch]
+
+
+SIZES = {"nn_lz4": 268, "nn_runs": 600, "nn_decode": 248}
+"""Bytes of code at -Os on Armv7E-M, as generated projects compile them."""
+
+
+@pytest.mark.parametrize("name", sorted(SIZES))
+def test_decoders_are_small(name: str, tmp_path: Path) -> None:
+    command = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c11", "-Os", "-ffunction-sections"]
+    run_checked([*command, "-c", "-o", "x.o", str(FIRMWARE / f"{name}.c")], tmp_path)
+    text = subprocess.run(
+        ["arm-none-eabi-size", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    code_bytes, data_bytes, bss_bytes = (int(word) for word in text.splitlines()[1].split()[:3])
+    assert code_bytes <= min(SIZES[name] * 1.03, 600), f"{name}: {code_bytes} bytes"
+    assert data_bytes == bss_bytes == 0
+
+
+@pytest.mark.parametrize(("codec", "other"), [("lz4", "runs"), ("runs", "lz4")])
+def test_a_codec_nobody_uses_is_not_linked(codec: str, other: str, tmp_path: Path) -> None:
+    call = {
+        "lz4": "nn_decode_lz4_positions(streams, 0, 0, &groups, area)",
+        "runs": "nn_decode_runs_positions(streams, 0, 0, &groups, area)",
+    }[codec]
+    (tmp_path / "main.c").write_text(
+        '#include "nn_decode.h"\n'
+        "extern const nn_coded streams[1];\n"
+        "const nn_coded streams[1] = {{0, 0, 0, 0}};\n"
+        "extern const nn_patch_groups groups;\n"
+        "const nn_patch_groups groups = {1, 1, 1};\n"
+        "static uint8_t area[4];\n"
+        f"int main(void) {{ return {call}; }}\n"
+    )
+    command = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c11", "-Os", "-ffunction-sections"]
+    command += ["-Wl,--gc-sections", "-nostdlib", "-Wl,--entry=main", f"-I{FIRMWARE}", "main.c"]
+    sources = [str(FIRMWARE / f"nn_{name}.c") for name in ("decode", "lz4", "runs")]
+    run_checked([*command, *sources, "-lgcc", "-o", "x.elf"], tmp_path)
+    names = subprocess.run(
+        ["arm-none-eabi-nm", "x.elf"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert f"nn_{codec}_decode" in names and f"nn_{other}_decode" not in names
