@@ -35,6 +35,8 @@ class Storage:
     """Stored bytes of weights and positions each level reads."""
     area_bytes: int
     """Arena bytes that all decoded streams together take; 0 if none is coded."""
+    decoding_bytes: int
+    """Flash of what tells the decoders about this layer."""
     units: tuple[int, ...]
     """Stored units each level walks: groups, or words of four dense weights; all channels."""
     channels: int
@@ -64,7 +66,9 @@ class _Rated:
         return self.storage.level_bytes[-1]
 
     def __str__(self) -> str:
-        return f"{self.storage.name} {self.stored_bytes} bytes and {self.cycles} modelled cycles"
+        storage = self.storage
+        extra = f" and {storage.decoding_bytes} to decode them" if storage.decoding_bytes else ""
+        return f"{storage.name} {self.stored_bytes} bytes{extra}, {self.cycles} modelled cycles"
 
 
 def choose_storage(
@@ -74,9 +78,10 @@ def choose_storage(
 
     A layer whose levels differ can only be nested: dense weights hold one level.
 
-    - size: the fewest stored bytes, of equals the fewest cycles;
+    - size: the fewest bytes of weights and positions, of equals the fewest cycles;
     - speed: the fewest cycles, of equals the fewest bytes;
-    - balanced: the fewest bytes among those within :data:`BALANCED_SHARE` of the fastest.
+    - balanced: the fewest bytes among those within :data:`BALANCED_SHARE` of the fastest, with what
+      it takes to decode them.
 
     But for size, what is decoded must fit the bytes that the arena has free beside the layer.
 
@@ -96,7 +101,8 @@ def choose_storage(
         if options.optimize == "speed":
             return is_too_large, item.cycles, item.stored_bytes
         is_too_slow = item.cycles > (1 + BALANCED_SHARE) * fastest
-        return is_too_large or is_too_slow, item.stored_bytes, item.cycles
+        flash_bytes = item.stored_bytes + item.storage.decoding_bytes
+        return is_too_large or is_too_slow, flash_bytes, item.cycles
 
     best, *others = sorted(rated, key=rank)
     reason = f"{_why(op)}: {best}" + (f"; next {others[0]}" if others else "")
@@ -138,7 +144,7 @@ def _storage(
     repeat = 1 if form.nested else levels
     stored: list[tuple[int, ...]] = []
     instructions: list[tuple[float, ...]] = [(0.0,) * levels]
-    area = _Area()
+    area, coded_streams = _Area(), 0
     for codec, table in ((weights, form.weights), (positions, form.positions)):
         if table:
             stored.append(table[codec] * repeat)
@@ -146,6 +152,7 @@ def _storage(
             per_byte = cost.DECODE_BYTE[codec] if options.decode == "inference" else 0.0
             instructions.append(tuple(per_byte * size for size in table["raw"] * repeat))
             for size in table["raw"]:
+                coded_streams += 1
                 area.take(size, 4 if table is form.weights else 1)
     unit_bytes = op.group_size if form.nested else 4
     return Storage(
@@ -154,6 +161,7 @@ def _storage(
         weights=weights,
         level_bytes=_up_to_level(stored, form.nested),
         area_bytes=area.end_bytes,
+        decoding_bytes=cost.decoding_bytes(coded_streams),
         units=_up_to_level(
             [tuple(size // unit_bytes for size in form.weights["raw"] * repeat)], form.nested
         ),

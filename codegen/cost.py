@@ -81,6 +81,15 @@ SEGMENT = 8.3
 DECODE_BYTE: Mapping[str, float] = {"lz4": 5.0, "runs": 25.0}
 """Per byte a decoder writes, by codec; positions are checked too."""
 
+CODED_STREAM_BYTES = 16
+"""Flash of one coded stream's sizes and addresses (nn_coded)."""
+
+CODED_LAYER_BYTES = 100
+"""Flash of what calls the decoders for a layer, beside :data:`CODED_STREAM_BYTES`."""
+
+DECODER_BYTES: Mapping[str, int] = {"lz4": 750, "runs": 540}
+"""Flash of a decoder with what checks its streams, by codec: gcc 12 -O3, Cortex-M4."""
+
 SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 
@@ -106,6 +115,11 @@ CMSIS_MAC = 1.94
 def cycles(instructions: float) -> int:
     """Return modelled cycles."""
     return round(CYCLES_PER_INSTRUCTION * instructions)
+
+
+def decoding_bytes(coded_streams: int) -> int:
+    """Return the flash of what tells the decoders about a layer with so many coded streams."""
+    return CODED_LAYER_BYTES + CODED_STREAM_BYTES * coded_streams if coded_streams else 0
 
 
 def channel_instructions(cost: TileCost, units: float) -> float:

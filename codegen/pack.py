@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import prod
 
 import numpy as np
 
+from codegen.buffers import Buffers, Lowered
 from codegen.coding import checked, coding
-from codegen.errors import UserError
-from codegen.ir import Graph, Op, Reshape, op_inputs
+from codegen.drafts import choose_drafts
+from codegen.ir import Graph, op_inputs
 from codegen.lowering import Draft, FieldSpec, Options, Target
-from codegen.oprule import rule_of
-from codegen.overlap import Overlap
 from codegen.packed import (
-    Buffer,
     Coded,
-    Decode,
     ImageField,
     LayerFields,
     LevelCost,
     Packed,
     PackedLayer,
     PackedLevel,
-    Place,
     Stream,
 )
 from codegen.pipeline import PIPELINES, run_passes
-from codegen.plan_decoded import plan_with_areas, room_bytes
-from codegen.plan_memory import Plan, Request
 from codegen.sizing import ALLOWED
 
 IMAGE_ALIGN_BYTES = 4
@@ -71,7 +62,7 @@ def lower(
     choice = coding(optimize, codecs, decode)
     options = Options(target, choice.optimize, ALLOWED[choice.codecs], choice.decode)
     lowered = run_passes(graph, target)
-    drafts, buffers = _choose(lowered, options)
+    drafts, buffers = choose_drafts(lowered, options)
     names = tuple(f"layer_{i:02d}_{_identifier(item.op.name)}" for i, item in enumerate(drafts))
     image, image_bytes = _lay_out(drafts, names)
     by_name = {field.name: field for field in image}
@@ -96,158 +87,9 @@ def lower(
     )
 
 
-def _choose(graph: Graph, options: Options) -> tuple[tuple[_Lowered, ...], _Buffers]:
-    """Return every layer's draft, and the arena; but for size no coding makes the arena larger."""
-    plain = _drafts(graph, replace(options, codecs=("raw",)))
-    if options.optimize == "size":
-        drafts = _drafts(graph, options)
-        return drafts, _Buffers(graph, drafts, options.decode)
-    without = _Buffers(graph, plain, options.decode)
-    if options.codecs == ("raw",):
-        return plain, without
-    rooms = {
-        item.op.name: without.room_bytes(index) if options.decode == "inference" else 0
-        for index, item in enumerate(plain)
-    }
-    coded = _drafts(graph, options, rooms)
-    drafts = tuple(
-        there if there.draft.scratch_bytes <= here.draft.scratch_bytes else here
-        for here, there in zip(plain, coded, strict=True)
-    )
-    buffers = _Buffers(graph, drafts, options.decode)
-    if buffers.plan.arena_bytes > without.plan.arena_bytes:
-        return plain, without
-    return drafts, buffers
-
-
-def _drafts(
-    graph: Graph, options: Options, rooms: Mapping[str, int] | None = None
-) -> tuple[_Lowered, ...]:
-    """Return the draft of every op that computes, given the free arena bytes beside each."""
-    lowered = []
-    for op in graph.ops:
-        room = (rooms or {}).get(op.name, 0)
-        draft = rule_of(op).lower(op, graph, replace(options, room_bytes=room))
-        if draft is not None:
-            lowered.append(_Lowered(op, draft))
-    return tuple(lowered)
-
-
-@dataclass(frozen=True, eq=False)
-class _Lowered:
-    op: Op
-    draft: Draft
-
-
 def _identifier(name: str) -> str:
     """Return ``name``, or its end if it is long, without what C identifiers cannot hold."""
     return re.sub(r"[^a-z0-9_]+", "_", name.lower())[-NAME_CHARACTERS:].strip("_")
-
-
-class _Buffers:
-    """Where each value and scratch area lives; values linked by reshapes share a buffer."""
-
-    def __init__(self, graph: Graph, layers: tuple[_Lowered, ...], decode: Decode) -> None:
-        self.graph = graph
-        self.root: dict[str, str] = {value.name: value.name for value in graph.values}
-        for op in graph.ops:
-            if isinstance(op, Reshape):
-                self.root[op.output] = self.root[op.input]
-        self.input_root, self.output_root = self.root[graph.input], self.root[graph.output]
-        if self.input_root == self.output_root:
-            raise UserError(
-                f"network {graph.name}",
-                "it computes nothing",
-                got="only reshapes",
-                expected="an operator between input and output",
-                action="Add a layer",
-            )
-        self.requests = self._requests(layers)
-        areas = _decoded_areas(layers, decode)
-        self.plan: Plan = plan_with_areas(self.requests, areas, len(layers))
-
-    def value(self, name: str) -> Buffer:
-        """Return the buffer of a value."""
-        root = self.root[name]
-        size = prod(self.graph.value(name).shape)
-        place: Place = "arena"
-        if root == self.input_root:
-            place = "input"
-        elif root == self.output_root:
-            place = "output"
-        offset = self.plan.offset_bytes[root] if place == "arena" else 0
-        return Buffer(name, place, offset, size)
-
-    def scratch(self, layer: str, size_bytes: int) -> Buffer | None:
-        """Return a layer's scratch area, None if it takes none."""
-        if not size_bytes:
-            return None
-        return self._area(_scratch_name(layer), size_bytes)
-
-    def decoded(self, layer: str, size_bytes: int) -> Buffer | None:
-        """Return where a layer's coded streams are decoded, None if it has none."""
-        return self._area(_decoded_name(layer), size_bytes) if size_bytes else None
-
-    def room_bytes(self, index: int) -> int:
-        """Return the arena bytes free while layer ``index`` runs, in one piece."""
-        return room_bytes(self.requests, self.plan, index)
-
-    def _area(self, name: str, size_bytes: int) -> Buffer:
-        return Buffer(name, "arena", self.plan.offset_bytes[name], size_bytes)
-
-    def _requests(self, layers: tuple[_Lowered, ...]) -> list[Request]:
-        first: dict[str, int] = {}
-        last: dict[str, int] = {}
-        requests = []
-        for index, item in enumerate(layers):
-            first[self.root[item.op.output]] = index
-            for name in (item.op.output, *op_inputs(item.op)):
-                last[self.root[name]] = index
-            if item.draft.scratch_bytes:
-                name = _scratch_name(item.op.name)
-                requests.append(Request(name, item.draft.scratch_bytes, index, index))
-        for root in first:
-            if root not in (self.input_root, self.output_root):
-                size = prod(self.graph.value(root).shape)
-                over = self._over(layers[first[root]], first[root], last)
-                requests.append(Request(root, size, first[root], last[root], over))
-        return requests
-
-    def _over(self, item: _Lowered, index: int, last: dict[str, int]) -> dict[str, Overlap]:
-        """Return the buffers that layer ``index`` reads last and may write its output over."""
-        over: dict[str, Overlap] = {}
-        forbidden: set[str] = set()
-        overlaps = item.draft.overlaps
-        for position, name in enumerate(op_inputs(item.op)):
-            root = self.root[name]
-            rule = overlaps[position] if position < len(overlaps) else None
-            if rule is None or root == self.input_root or last[root] != index:
-                forbidden.add(root)
-            else:
-                over[root] = rule.both(over.get(root, rule))
-        return {root: rule for root, rule in over.items() if root not in forbidden}
-
-
-def _scratch_name(layer: str) -> str:
-    return f"{layer}.scratch"
-
-
-def _decoded_name(layer: str) -> str:
-    return f"{layer}.decoded"
-
-
-def _decoded_areas(layers: tuple[_Lowered, ...], decode: Decode) -> list[Request]:
-    """Return a request per layer with coded streams: while it runs, or always."""
-    return [
-        Request(
-            _decoded_name(item.op.name),
-            item.draft.decoded_bytes,
-            index if decode == "inference" else 0,
-            index if decode == "inference" else len(layers) - 1,
-        )
-        for index, item in enumerate(layers)
-        if item.draft.decoded_bytes
-    ]
 
 
 def _field_name(layer_name: str, spec: FieldSpec) -> str:
@@ -256,7 +98,7 @@ def _field_name(layer_name: str, spec: FieldSpec) -> str:
 
 
 def _lay_out(
-    layers: tuple[_Lowered, ...], names: tuple[str, ...]
+    layers: tuple[Lowered, ...], names: tuple[str, ...]
 ) -> tuple[tuple[ImageField, ...], bytes]:
     """Order all members by alignment, so that none needs padding, and join their bytes."""
     specs = [
@@ -291,10 +133,10 @@ def _lay_out(
 def _layer(
     index: int,
     graph: Graph,
-    item: _Lowered,
+    item: Lowered,
     c_name: str,
     by_name: dict[str, ImageField],
-    buffers: _Buffers,
+    buffers: Buffers,
 ) -> PackedLayer:
     op, draft = item.op, item.draft
     output = graph.value(op.output)
