@@ -148,12 +148,19 @@ def _storage(
     for codec, table in ((weights, form.weights), (positions, form.positions)):
         if table:
             stored.append(table[codec] * repeat)
-        if codec != "raw":
-            per_byte = cost.DECODE_BYTE[codec] if options.decode == "inference" else 0.0
-            instructions.append(tuple(per_byte * size for size in table["raw"] * repeat))
-            for size in table["raw"]:
-                coded_streams += 1
-                area.take(size, 4 if table is form.weights else 1)
+        if codec == "raw":
+            continue
+        is_positions = table is form.positions
+        run_counts = form.runs or (0,) * len(table["raw"])
+        if options.decode == "inference":
+            per_stream = tuple(
+                cost.decode_instructions(codec, size, runs_stored, is_positions)
+                for size, runs_stored in zip(table["raw"], run_counts, strict=True)
+            )
+            instructions.append(per_stream * repeat)
+        for size in table["raw"]:
+            coded_streams += 1
+            area.take(size, 1 if is_positions else 4)
     unit_bytes = op.group_size if form.nested else 4
     return Storage(
         nested=form.nested,

@@ -46,6 +46,8 @@ class Form:
     """Empty for a dense form."""
     channels: int
     """Input channels with padding."""
+    runs: tuple[int, ...] = ()
+    """Per level, the runs that the codec of that name stores; empty where it is not admitted."""
 
     def smallest(self) -> LayerBytes:
         """Return the fewest bytes of this form; of equals, what decodes faster."""
@@ -152,15 +154,18 @@ def _nested_form(
     streams = nested.encode(weight, group_size, group_level, levels)
     positions: dict[Codec, tuple[int, ...]] = {}
     weights: dict[Codec, tuple[int, ...]] = {}
+    run_counts: tuple[int, ...] = ()
     for codec in admitted:
         if codec == "runs":
             order = nested.position_order(group_level)
-            maps = (order == level for level in range(levels))
+            maps = [order == level for level in range(levels)]
             positions[codec] = tuple(runs.size_bytes(present) for present in maps)
+            run_counts = tuple(runs.run_count(present) for present in maps)
         else:
             positions[codec] = tuple(_size(stream.positions, codec) for stream in streams)
             weights[codec] = tuple(_size(stream.weights, codec) for stream in streams)
-    return Form(True, weights, positions, nested.padded_channels(weight.shape[3], group_size))
+    channels = nested.padded_channels(weight.shape[3], group_size)
+    return Form(True, weights, positions, channels, run_counts)
 
 
 def _size(stream: Int8Array | Uint8Array, codec: Codec) -> int:

@@ -49,6 +49,11 @@ def size_bytes(present: BoolArray) -> int:
     return 1 + -(-bits // 8)
 
 
+def run_count(present: BoolArray) -> int:
+    """Return how many runs :func:`encode` stores, an absent one of length 0 included."""
+    return len(_run_values(present))
+
+
 def decode(stored: bytes, rows: int, count: int, group_size: int) -> Uint8Array:
     """Return the position bytes of a code: what :func:`codegen.codecs.nested.encode` makes.
 

@@ -12,7 +12,7 @@ from codegen import cost, reference, sizing
 from codegen.choose import BALANCED_SHARE
 from codegen.errors import UserError
 from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear, MaxPool
+from codegen.ir import Conv2D, Graph, Linear
 from codegen.pack import lower
 from codegen.packed import Packed, PackedLayer
 from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
@@ -96,8 +96,8 @@ def worth_coding() -> Graph:
     Its map is large enough to hide their decoding, and an earlier layer's needs a larger arena.
     """
     builder = GraphBuilder((31, 37, 3), 4, 0)
-    value = builder.conv("input", 31, (3, 3), padding=(1, 1, 1, 1))
-    value = builder.pool(value, MaxPool, (2, 2), (2, 2))
+    value = builder.conv("input", 61, (1, 1))
+    value = builder.conv(value, 19, (1, 1))
     builder.conv(value, 29, (3, 3), group=1, densities=(0.1, 0.2, 0.3, 0.5))
     return builder.graph()
 

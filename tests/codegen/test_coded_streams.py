@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,3 +104,12 @@ def test_damaged_codes_raise_only_user_errors(layer: Layer, data: st.DataObject)
 def test_unknown_codecs_are_refused() -> None:
     with pytest.raises(UserError, match="--codecs: unknown codecs; got zip, expected all or lz4"):
         sizing.allowed_codecs("zip")
+
+
+@given(layers())
+@settings(max_examples=30, deadline=None)
+def test_runs_are_counted_as_the_format_page_tells_them(layer: Layer) -> None:
+    for present in maps(layer):
+        text = "".join("1" if bit else "0" for bit in present.reshape(-1))
+        changes = sum(a != b for a, b in pairwise(text))
+        assert runs.run_count(present) == changes + 1 + text.startswith("1")
