@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from codegen.cycles import loops
 from tests.firmware import bench
 from tests.firmware.cases import nested, weighted
 from tests.firmware.oracle import Shape
-from tests.firmware.rig import run_m4
+from tests.firmware.rig import KERNELS, run_m4
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
@@ -82,8 +83,8 @@ def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     s = Shape(2, 8, 8, 2, 8, 4, 3, 3, 1, 1, 1, 1)
     tiles = [(4, p, 7 + 4 * p, 4 * p) for p in (1, 2, 3, 4, 5, 6)]
-    tiles += [(2, p, 9 + 4 * p, 4 * p) for p in (1, 2, 3, 4)]
-    tiles += [(1, p, 5 + 2 * p, p) for p in (1, 4, 8)]
+    tiles += [(2, p, 9 + 4 * p, 4 * p) for p in (1, 2, 3, 4, 5, 6)]
+    tiles += [(1, p, 5 + 2 * p, p) for p in range(1, 9)]
     cases = [nested(rng, s, group, p, (0.5,)) for group, p, _, _ in tiles]
     # Rows of 72 weights: four times 24 instructions for 24 products, or 18 for 16, and 3 to loop.
     cases.append(weighted(rng, "DENSE_CONV", s, tile=3))
@@ -100,3 +101,30 @@ def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
             for loop in loops.find(tmp_path / "harness.elf", f"case_{index}")
         }
         assert (length, products) in found, f"{cases[index].name}: {sorted(found)}"
+
+
+@pytest.mark.parametrize(
+    ("core", "folder", "machine"),
+    [("cortex-m4", "dsp", "mps2-an386"), ("cortex-m7", "m7", "mps2-an500")],
+)
+def test_walks_take_the_cycles_of_their_comments(
+    core: str, folder: str, machine: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    s = Shape(1, 17, 32, 1, 17, 4, 3, 3, 1, 1, 1, 1)
+    promise = re.compile(r"/\* (\d) columns?: (\d+) instructions, ([\d.]+) cycles a ")
+    wanted = [
+        (group, *found)
+        for group in (4, 2, 1)
+        for found in promise.findall((KERNELS / folder / f"nn_walk_{group}.h").read_text())
+    ]
+    assert len(wanted) == 6 + 6 + 8
+    cases = [nested(rng, s, group, int(columns), (0.5,)) for group, columns, _, _ in wanted]
+    run_m4(cases, tmp_path, measure=False, machine=machine)
+    for index, (group, columns, length, cycles) in enumerate(wanted):
+        found = {
+            (len(loop.instructions), loop.cycles(core))
+            for loop in loops.find(tmp_path / "harness.elf", f"case_{index}")
+        }
+        name = f"groups of {group}, {columns} columns"
+        assert (int(length), float(cycles)) in found, f"{name}: {sorted(found)}"

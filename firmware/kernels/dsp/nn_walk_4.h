@@ -16,11 +16,8 @@
 #define NN_SPLIT_LOW  "sxtb16  %[a], %[w]\n\t"
 #define NN_SPLIT_HIGH "sxtb16  %[w], %[w], ror #8\n\t"
 
-/* The position byte of the next group; x moves there. */
-#define NN_POSITION(t) "ldrb.w  %[" #t "], [%[position]], #1\n\t"
-#define NN_STEP(t)                          \
-    "lsls.w  %[" #t "], %[" #t "], #25\n\t" \
-    "add.w   %[x], %[x], %[" #t "], lsr #22\n\t"
+/* From the position byte of the next group to its x. */
+#define NN_STEP(t) NN_IS_LAST(t) "add.w   %[x], %[x], %[" #t "], lsr #22\n\t"
 
 /* clang-format off */
 /* 1 column: 11 instructions, 14 cycles a group. */
