@@ -31,9 +31,9 @@ class CodingOptions:
     """What was said: the values of ``--optimize``, ``--codecs`` and ``--decode``."""
 
     optimize: str | None = None
-    """None: balanced."""
+    """None: size for a network that was pruned to a flash budget, else balanced."""
     codecs: str | None = None
-    """None: all."""
+    """None: what the budget was reckoned with; without one, all."""
     decode: str = "inference"
 
     def chosen(self, provenance: Provenance) -> Coding:
@@ -42,7 +42,11 @@ class CodingOptions:
         Raises:
             UserError: an unknown word.
         """
-        return coding(self.optimize or "balanced", self.codecs or "all", self.decode)
+        has_budget = provenance.flash_budget_bytes is not None
+        optimize = "size" if has_budget else "balanced"
+        return coding(
+            self.optimize or optimize, self.codecs or provenance.codecs or "all", self.decode
+        )
 
 
 DEFAULT = CodingOptions()

@@ -7,12 +7,12 @@ operator stands for is defined in ``docs/integer-contract.md`` and implemented o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the ``.nestnet`` schema; a file with a larger one is refused."""
 
 NEVER = 255
@@ -243,6 +243,10 @@ class Provenance:
     model: str
     dataset: str
     class_names: tuple[str, ...]
+    flash_budget_bytes: int | None = field(default=None, metadata={"since_schema_version": 2})
+    """What the weights and tables of all levels were pruned to fit; None: to no budget."""
+    codecs: str | None = field(default=None, metadata={"since_schema_version": 2})
+    """``--codecs`` that the budget was reckoned with; None without a budget."""
 
 
 @dataclass(frozen=True, eq=False)

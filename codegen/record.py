@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
 
+SINCE = "since_schema_version"
+"""Metadata of a field with a default that files of older versions lack."""
+
 TYPE_KEY = "type"
 """Which member of a union a JSON object is."""
 
@@ -156,7 +159,8 @@ def _decode_array(value: Any, kind: Any, path: str, tensors: Tensors, used: set[
 
 def _decode_dataclass(value: Any, kind: Any, path: str, tensors: Tensors, used: set[str]) -> Any:
     names = [field.name for field in fields(kind)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
+    required = {field.name for field in fields(kind) if SINCE not in field.metadata}
+    if not isinstance(value, dict) or not required <= set(value) <= set(names):
         got = sorted(value) if isinstance(value, dict) else _brief(value)
         raise RecordError(path or kind.__name__, got=got, expected=f"the keys {sorted(names)}")
     hints = get_type_hints(kind)
@@ -164,6 +168,7 @@ def _decode_dataclass(value: Any, kind: Any, path: str, tensors: Tensors, used: 
         **{
             name: _decode(value[name], hints[name], _join(path, name), tensors, used)
             for name in names
+            if name in value
         }
     )
 

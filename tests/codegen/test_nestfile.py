@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as format_safetensors
 
 from codegen import nestfile, reference
+from codegen.coding import Coding, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Graph
 from codegen.record import encode
@@ -91,8 +93,27 @@ def test_random_bytes_are_refused() -> None:
             nestfile.from_bytes(generator.randbytes(generator.randrange(400)), "noise")
 
 
+def test_files_of_version_1_know_of_no_budget() -> None:
+    def edit(document: dict[str, Any], tensors: dict[str, Any]) -> None:
+        document["schema_version"] = 1
+        del document["graph"]["provenance"]["flash_budget_bytes"]
+        del document["graph"]["provenance"]["codecs"]
+
+    assert same(nestfile.from_bytes(resealed(edit), "old"), SMALL)
+
+
+def test_a_budget_survives_and_chooses_the_storage() -> None:
+    provenance = replace(SMALL.provenance, flash_budget_bytes=4096, codecs="lz4")
+    back = nestfile.from_bytes(nestfile.to_bytes(replace(SMALL, provenance=provenance)), "file")
+    assert (back.provenance.flash_budget_bytes, back.provenance.codecs) == (4096, "lz4")
+    assert CodingOptions().chosen(back.provenance) == Coding("size", "lz4", "inference")
+    assert CodingOptions().chosen(SMALL.provenance) == Coding("balanced", "all", "inference")
+    said = CodingOptions("speed", "raw", "level")
+    assert said.chosen(back.provenance) == Coding("speed", "raw", "level")
+
+
 EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "newer .nestnet file": lambda d, t: d.update(schema_version=2),
+    "newer .nestnet file": lambda d, t: d.update(schema_version=3),
     "schema_version of at least 1": lambda d, t: d.update(schema_version=0),
     "a schema_version": lambda d, t: d.pop("schema_version"),
     "the keys": lambda d, t: d.update(extra=1),
