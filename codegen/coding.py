@@ -28,7 +28,11 @@ class Coding:
 
 @dataclass(frozen=True)
 class CodingOptions:
-    """What was said: the values of ``--optimize``, ``--codecs`` and ``--decode``."""
+    """What was said: the values of ``--optimize``, ``--codecs`` and ``--decode``.
+
+    Raises:
+        UserError: an unknown word.
+    """
 
     optimize: str | None = None
     """None: size for a network that was pruned to a flash budget, else balanced."""
@@ -36,21 +40,17 @@ class CodingOptions:
     """None: what the budget was reckoned with; without one, all."""
     decode: str = "inference"
 
-    def chosen(self, provenance: Provenance) -> Coding:
-        """Return the choice for a network.
+    def __post_init__(self) -> None:
+        """Refuse unknown words before anything is done."""
+        coding(self.optimize or "balanced", self.codecs or "all", self.decode)
 
-        Raises:
-            UserError: an unknown word.
-        """
+    def chosen(self, provenance: Provenance) -> Coding:
+        """Return the choice for a network."""
         has_budget = provenance.flash_budget_bytes is not None
         optimize = "size" if has_budget else "balanced"
         return coding(
             self.optimize or optimize, self.codecs or provenance.codecs or "all", self.decode
         )
-
-
-DEFAULT = CodingOptions()
-"""Nothing was said."""
 
 
 def coding(optimize: str = "balanced", codecs: str = "all", decode: str = "inference") -> Coding:
@@ -81,3 +81,7 @@ def checked(flag: str, word: str, known: Sequence[Word]) -> Word:
             action="Choose one of them",
         )
     return cast(Word, word)
+
+
+DEFAULT = CodingOptions()
+"""Nothing was said."""

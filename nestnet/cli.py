@@ -171,8 +171,8 @@ def codegen(
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
-    board_files.load(board)
     options = CodingOptions(optimize, codecs, decode)
+    board_files.load(board)
     folder = flow.codegen(_model(run), board, out, kernels, cycles, options)
     facts = project.read_info(folder)
     tables.console().print(
@@ -198,8 +198,8 @@ def build(
     json_path: JsonOption = None,
 ) -> None:
     """Compile a project; show its flash and RAM."""
+    options = CodingOptions(optimize, codecs, decode)
     if board:
-        options = CodingOptions(optimize, codecs, decode)
         folder = flow.prepare(_model(run), board, out, kernels, options)
     else:
         folder = out or _newest_project()
@@ -227,11 +227,11 @@ def run(
     json_path: JsonOption = None,
 ) -> None:
     """Run test images on a board; compare all bits."""
+    options = CodingOptions(optimize, codecs, decode)
     model = _model(run)
     board_files.load(board)
     data = device_images(model.parent, images)
     chosen = arguments.levels(levels)
-    options = CodingOptions(optimize, codecs, decode)
     with tables.working(f"{len(data.labels)} images on {board}"):
         report = flow.run(
             model,
@@ -292,6 +292,7 @@ def bench(
 
     Instructions are counted on an emulated core, cycles are estimated from them: not measured.
     """
+    coding = CodingOptions(optimize, codecs, decode)
     board_files.load(board)
     options = {
         "model": model,
@@ -315,7 +316,7 @@ def bench(
             source.images,
             out=out,
             kernels=kernels,
-            options=CodingOptions(optimize, codecs, decode),
+            options=coding,
         )
     tables.console().print(bench_tables.as_table(result))
     outputs.write(csv_path, bench_tables.as_csv(result))

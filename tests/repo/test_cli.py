@@ -95,6 +95,10 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("bench --untrained --model digits_cnn --classes 0", r"classes"),
     ("bench --untrained --model digits_cnn --images 0", r"--images: no image to run"),
     ("codegen --board host --cycles nowhere.json", r"no finished run|nowhere\.json"),
+    ("codegen --board host --optimize fast", r"--optimize.*expected balanced or size or speed"),
+    ("build --codecs zip", r"--codecs: unknown codecs; got zip, expected all or lz4 or raw"),
+    ("run --decode never", r"--decode.*expected inference or level"),
+    ("bench --untrained --model digits_cnn --codecs zip", r"--codecs: unknown codecs"),
     ("info nowhere", r"nowhere: not something of nestnet; got nothing there"),
     ("models --json /proc/nothing/x.json", r"cannot write the result"),
 ]

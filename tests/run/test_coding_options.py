@@ -1,0 +1,84 @@
+"""--optimize, --codecs and --decode reach the project, which remembers them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from codegen import board, flow, nestfile, pack, project
+from codegen.coding import Coding, CodingOptions
+from codegen.errors import UserError
+from codegen.ir import Graph
+from codegen.synthetic import conv_layer_graph
+
+DENSITIES = (0.1, 0.3, 0.5)
+SIZE = CodingOptions("size")
+
+
+def graph() -> Graph:
+    return conv_layer_graph(7, 5, 29, 31, group=1, densities=DENSITIES, relu=False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.nestnet"
+    nestfile.save(graph(), path)
+    return path
+
+
+def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Path) -> None:
+    made = flow.codegen(model, "host", tmp_path / "out", options=SIZE)
+    info, packed = project.read_info(made), pack.lower(graph(), optimize="size")
+    assert info.coding == Coding("size", "all", "inference")
+    assert (info.weights_bytes, info.execution_bytes) == (
+        len(packed.image_bytes),
+        packed.execution_bytes,
+    )
+    assert info.weights_bytes < 0.9 * info.execution_bytes
+    (layer,) = info.layers
+    assert layer.storage is not None and layer.storage.name == "nested, positions runs"
+    assert layer.storage.entropy_bytes < layer.storage.stored_bytes < layer.storage.execution_bytes
+    per_weight = layer.storage.bytes_per_kept_weight
+    assert per_weight == layer.storage.stored_bytes / layer.storage.kept_weights
+    header = (made / "model.h").read_text()
+    assert f"together: {info.execution_bytes} bytes as kernels read them" in header
+    assert f"{100 * info.weights_bytes / info.execution_bytes:.1f} % of that" in header
+    assert str(info.execution_bytes) in (made / "README.md").read_text()
+    plain = flow.codegen(model, "host", tmp_path / "raw", options=CodingOptions(codecs="raw"))
+    assert "no stream is coded" in (plain / "model.h").read_text()
+    assert project.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
+
+
+def test_other_options_make_another_project(model: Path, tmp_path: Path) -> None:
+    out, host = tmp_path / "out", board.load("host")
+    sha256 = nestfile.file_sha256(model)
+    flow.prepare(model, "host", out, options=SIZE)
+    assert project.is_current(out, sha256, host, "nestnet", Coding("size", "all", "inference"))
+    for other in (Coding(), Coding("size", "lz4"), Coding("size", "all", "level")):
+        assert not project.is_current(out, sha256, host, "nestnet", other)
+    flow.prepare(model, "host", out)
+    assert project.read_info(out).coding == Coding()
+
+
+def test_a_project_of_an_earlier_version_is_generated_again(model: Path, tmp_path: Path) -> None:
+    out = flow.prepare(model, "host", tmp_path / "out")
+    marker = json.loads((out / project.MARKER).read_text())
+    marker["nestnet_project"] = 2
+    for key in ("optimize", "codecs", "decode", "execution_bytes"):
+        del marker[key]
+    (out / project.MARKER).write_text(json.dumps(marker))
+    with pytest.raises(UserError, match="Run `nestnet codegen` again"):
+        project.read_info(out)
+    flow.prepare(model, "host", out)
+    assert project.read_info(out).coding == Coding()
+
+
+def test_a_network_pruned_to_a_budget_is_stored_as_it_was_counted(tmp_path: Path) -> None:
+    path = tmp_path / "model.nestnet"
+    provenance = replace(graph().provenance, flash_budget_bytes=10_000, codecs="lz4")
+    nestfile.save(replace(graph(), provenance=provenance), path)
+    info = project.read_info(flow.prepare(path, "host", tmp_path / "out"))
+    assert info.coding == Coding("size", "lz4", "inference")
