@@ -20,6 +20,12 @@ from codegen.toolchain import Built
 EMULATOR = {"cortex-m4": "qemu_m4", "cortex-m7": "qemu_m7"}
 """The emulated board that stands for a chip with this core."""
 
+DECODE = "decode"
+"""Row of the decoders, which layers with coded streams share."""
+
+DECODERS = ("nn_decode_", "nn_lz4_", "nn_runs_", "nn_check_positions")
+"""How the decoders' functions begin; each layer has one more, ``<c_name>_decode``."""
+
 OTHER = "other"
 """Row of the code outside the layers' own functions: nn_run and what the compiler shares."""
 
@@ -58,7 +64,8 @@ class LevelCost:
     cycles: Span
     weights_bytes: int
     layers: tuple[LayerCost, ...]
-    """The network's layers in order, then :data:`OTHER` where instructions are counted."""
+    """The network's layers in order; where instructions are counted, then :data:`DECODE` if
+    anything was decoded, and :data:`OTHER`."""
 
     @property
     def macs(self) -> int:
@@ -235,6 +242,7 @@ def _level(
     if estimated is not None and result.instructions is not None:
         instructions = round(result.instructions[position])
         cycles = _per_image(estimated.total.cycles, result)
+        layers += _decoding(info, estimated, result)
         layers += (_other(instructions, cycles, layers),)
     return LevelCost(
         level=result.levels[position],
@@ -268,23 +276,55 @@ def _layer(
     )
 
 
-def _other(instructions: int, cycles: Span, layers: Sequence[LayerCost]) -> LayerCost:
-    """Return the row that makes the layers add up to the level."""
-    spans = [layer.cycles for layer in layers if layer.cycles is not None]
-    return LayerCost(
-        name=OTHER,
-        kernel="",
-        reason="code outside the layers' own functions",
-        storage=None,
-        instructions=instructions - sum(layer.instructions or 0 for layer in layers),
-        cycles=Span(
-            cycles.low - sum(span.low for span in spans),
-            cycles.high - sum(span.high for span in spans),
+def _decoding(info: ProjectInfo, estimated: Estimate, result: RunResult) -> tuple[LayerCost, ...]:
+    """Return the row of the decoders, none if nothing was decoded."""
+    of_layers = {f"{layer.c_name}_decode" for layer in info.layers}
+    found = [
+        spent
+        for name, spent in estimated.by_function.items()
+        if name.startswith(DECODERS) or name in of_layers
+    ]
+    if not found:
+        return ()
+    whole = Span(sum(one.cycles.low for one in found), sum(one.cycles.high for one in found))
+    instructions = sum(one.instructions for one in found)
+    return (
+        _row(
+            DECODE,
+            "decoders of coded streams",
+            round(instructions / result.images),
+            _per_image(whole, result),
         ),
+    )
+
+
+def _row(name: str, reason: str, instructions: int, cycles: Span) -> LayerCost:
+    """Return a row of code that is no layer's."""
+    return LayerCost(
+        name=name,
+        kernel="",
+        reason=reason,
+        storage=None,
+        instructions=instructions,
+        cycles=cycles,
         macs=0,
         dense_macs=0,
         weights_bytes=0,
         peak_ram_bytes=0,
+    )
+
+
+def _other(instructions: int, cycles: Span, layers: Sequence[LayerCost]) -> LayerCost:
+    """Return the row that makes the layers add up to the level."""
+    spans = [layer.cycles for layer in layers if layer.cycles is not None]
+    return _row(
+        OTHER,
+        "code outside the layers' own functions",
+        instructions - sum(layer.instructions or 0 for layer in layers),
+        Span(
+            cycles.low - sum(span.low for span in spans),
+            cycles.high - sum(span.high for span in spans),
+        ),
     )
 
 

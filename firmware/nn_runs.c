@@ -32,7 +32,7 @@ typedef struct {
 
 /* Read a run that is coded with parameter k bit by bit. Returns its length, for the first run 1 more, or
  * ENDLESS, with s->bit unchanged, if there is no code. */
-static __attribute__((noinline)) uint32_t read_run(nn_runs *s, uint32_t k)
+static __attribute__((noinline)) uint32_t nn_runs_read(nn_runs *s, uint32_t k)
 {
     uint32_t bit = s->bit, value = 0;
     for (int ended = 0; !ended || k != 0u; bit++) {
@@ -54,7 +54,7 @@ static __attribute__((noinline)) uint32_t read_run(nn_runs *s, uint32_t k)
 
 /* Complete a row: its segment is never empty, and even where it must be. Without room no row is left and no
  * end. */
-static __attribute__((noinline)) void finish_row(nn_runs *s)
+static __attribute__((noinline)) void nn_runs_finish_row(nn_runs *s)
 {
     while (s->out == s->row || ((uint32_t)(s->out - s->row) & s->odd) != 0u) {
         if (s->out == s->end) {
@@ -73,11 +73,11 @@ static __attribute__((noinline)) void finish_row(nn_runs *s)
 
 /* Write a pair of runs, whatever their lengths. Returns 0 if they do not fit into rows or output; after an
  * absent run that ends the last row there must be no code. */
-static __attribute__((noinline)) int write_pair(nn_runs *s, uint32_t absent, uint32_t present)
+static __attribute__((noinline)) int nn_runs_write_pair(nn_runs *s, uint32_t absent, uint32_t present)
 {
     while (absent >= s->left) {
         absent -= s->left;
-        finish_row(s);
+        nn_runs_finish_row(s);
         if (s->rows == 0u) {
             return absent == 0u && present == ENDLESS;
         }
@@ -98,13 +98,13 @@ static __attribute__((noinline)) int write_pair(nn_runs *s, uint32_t absent, uin
         present--;
         s->left--;
         if (s->left == 0u) {
-            finish_row(s);
+            nn_runs_finish_row(s);
         }
     }
     return 1;
 }
 
-static inline uint32_t clz(uint32_t bits)
+static inline uint32_t nn_clz(uint32_t bits)
 {
     return bits == 0u ? 32u : (uint32_t)__builtin_clz(bits);
 }
@@ -139,18 +139,18 @@ int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, 
             uint32_t window;
             __builtin_memcpy(&window, s.in + (s.bit >> 3), sizeof window);
             window = __builtin_bswap32(window) << (s.bit & 7u);
-            const uint32_t zeros = clz(window);
+            const uint32_t zeros = nn_clz(window);
             window <<= zeros & 31u;
             absent = ((zeros - 1u) << absent_k) + (window >> (31u - absent_k)) + 1u;
             window = window << absent_k << 1;
-            const uint32_t more = clz(window);
+            const uint32_t more = nn_clz(window);
             window <<= more & 31u;
             present = ((more - 1u) << present_k) + (window >> (31u - present_k)) + 1u;
             used = zeros + more + (absent_k + present_k + 2u);
         }
         if (used > WINDOW_BITS) {
-            absent = read_run(&s, absent_k);
-            present = read_run(&s, present_k);
+            absent = nn_runs_read(&s, absent_k);
+            present = nn_runs_read(&s, present_k);
         } else {
             s.bit += used;
             if (absent + present < left && gap + absent <= MAX_ADVANCE &&
@@ -172,11 +172,11 @@ int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, 
         }
         s.left = left;
         s.gap = gap;
-        if (!write_pair(&s, absent, present)) {
+        if (!nn_runs_write_pair(&s, absent, present)) {
             return 0;
         }
         left = s.left;
         gap = s.gap;
     }
-    return s.out == s.end && s.bits - s.bit < 8u && read_run(&s, 0) == ENDLESS;
+    return s.out == s.end && s.bits - s.bit < 8u && nn_runs_read(&s, 0) == ENDLESS;
 }
