@@ -100,8 +100,12 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _project(path: Path) -> dict[str, Any]:
     found = asdict(project.read_info(path))
-    keep = ("name", "kernel", "reason", "flash_bytes", "storage")
-    found["layers"] = [{key: layer[key] for key in keep} for layer in found["layers"]]
+    keep = ("name", "kernel", "reason", "flash_bytes")
+    found["layers"] = [
+        {key: layer[key] for key in keep}
+        | {"storage": layer["storage"] and layer["storage"]["name"]}
+        for layer in found["layers"]
+    ]
     found["levels"] = list(found["levels"])
     return found
 
