@@ -52,13 +52,15 @@
 #define NN_DOT_LAST_9(shape, mac) NN_DOT_TWO(shape, mac, ) NN_DOT_LAST_7(shape, NN_DOT_MAC)
 #define NN_DOT_LAST_10(shape, mac) NN_DOT_TWO(shape, mac, ) NN_DOT_LAST_8(shape, NN_DOT_MAC)
 
-/* Passes in a loop up to end, two or four a turn, then the last ones. */
+/* Passes in a loop up to end, two or four a turn, then the last ones. Four last ones, where a tile has a last
+ * one at all, are one, and a first turn that starts with its second pass. */
 #define NN_DOT_LOOP_2(shape) NN_DOT_TWO(shape, NN_DOT_MAC, shape##_CHECK)
-#define NN_DOT_LOOP_4(shape) NN_DOT_TWO(shape, NN_DOT_MAC, ) NN_DOT_LOOP_2(shape)
-#define NN_DOT_LOOP(shape, turn, last)                                                     \
+#define NN_DOT_LOOP_4(shape)                                                               \
+    shape##_EVEN(NN_DOT_MAC, ) "2:\n\t" shape##_ODD(NN_DOT_MAC, ) NN_DOT_LOOP_2(shape)
+#define NN_DOT_LOOP(shape, turn, setup, last)                                              \
     NN_DOT_RUN("strd    r7, %[end], [sp, #-8]!\n\t",                                       \
                "movs    r2, #0\n\tmov     r3, r2\n\tmov     r4, r2\n\tmov     r5, r2\n\t"  \
-               "mov     r6, r2\n\tmov     r8, r2\n\t" shape##_SETUP ".balign 4\n1:\n\t"    \
+               "mov     r6, r2\n\tmov     r8, r2\n\t" setup ".balign 4\n1:\n\t"           \
                NN_DOT_LOOP_##turn(shape) "bne.w   1b\n\t" NN_DOT_LAST_##last(shape, NN_DOT_MAC))
 #define NN_DOT_ALL(shape, n)                                                               \
     NN_DOT_RUN("str     r7, [sp, #-8]!\n\t", shape##_SETUP NN_DOT_LAST_##n(shape, NN_DOT_MUL))
@@ -68,11 +70,14 @@
     last = (passes - NN_DOT_SPARE) % (turn) + NN_DOT_SPARE;                                \
     end = w + 4 * (passes - last);                                                         \
     switch (passes > NN_DOT_SPELT ? -last : passes) {                                      \
-    case 0: NN_DOT_LOOP(shape, turn, 0); break;                                            \
-    case -1: NN_DOT_LOOP(shape, turn, 1); break;                                           \
-    case -2: NN_DOT_LOOP(shape, turn, 2); break;                                           \
-    case -3: NN_DOT_LOOP(shape, turn, 3); break;                                           \
-    case -4: NN_DOT_LOOP(shape, turn, 4); break;                                           \
+    case 0: NN_DOT_LOOP(shape, turn, shape##_SETUP, 0); break;                                            \
+    case -1: NN_DOT_LOOP(shape, turn, shape##_SETUP, 1); break;                                           \
+    case -2: NN_DOT_LOOP(shape, turn, shape##_SETUP, 2); break;                                           \
+    case -3: NN_DOT_LOOP(shape, turn, shape##_SETUP, 3); break;                                           \
+    case -4:                                                                               \
+        end += 12;                                                                         \
+        NN_DOT_LOOP(shape, turn, shape##_SETUP_ODD "b.w     2f\n\t", 1);                    \
+        break;                                                                             \
     case 1: NN_DOT_ALL(shape, 1); break;                                                   \
     case 2: NN_DOT_ALL(shape, 2); break;                                                   \
     case 3: NN_DOT_ALL(shape, 3); break;                                                   \
@@ -90,6 +95,7 @@
     NN_DOT_LOW(low, row) NN_DOT_HIGH(row, row)                                             \
     mac(acc, r11, low) NN_DOT_MAC(acc, r12, row)
 #define NN_DOT_4X1_SETUP ""
+#define NN_DOT_4X1_SETUP_ODD ""
 #define NN_DOT_4X1_CHECK NN_DOT_END(r11)
 #define NN_DOT_4X1_EVEN(mac, end)                                                          \
     NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1)) NN_DOT_LOAD(r6, NN_DOT_AT_ROW(2))                   \

@@ -15,6 +15,7 @@
     NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOAD(lr, NN_DOT_AT_COLUMN(2, 0))   \
     NN_DOT_LOAD(r11, "[r1], #4")
 #define NN_DOT_2X3_SETUP ""
+#define NN_DOT_2X3_SETUP_ODD ""
 #define NN_DOT_2X3_CHECK NN_DOT_END(r7)
 #define NN_DOT_2X3_EVEN(mac, end)                                                      \
     NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1)) NN_DOT_LOAD(r9, "[r0], #4") NN_DOT_2X3_COLUMNS  \
@@ -29,6 +30,7 @@
 
 /* Two rows r9 r10, two columns r11 r12 and lr r8. */
 #define NN_DOT_2X2_SETUP ""
+#define NN_DOT_2X2_SETUP_ODD ""
 #define NN_DOT_2X2_CHECK NN_DOT_END(r7)
 #define NN_DOT_2X2_EVEN(mac, end)                                                      \
     NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1)) NN_DOT_LOAD(r9, "[r0], #4")                     \

@@ -13,9 +13,11 @@
 /* clang-format off */
 /* Two rows, three columns. p0 p1: elements 0 1 of the rows, p1 yet to come; q0 q1: all four. r11, r12: elements
  * 0 1 of columns 0 and 1, then whatever comes next. */
-#define NN_DOT_2X3_SETUP                                                                   \
-    NN_DOT_LOAD(r9, "[r0]") NN_DOT_LOAD(r11, "[r1]") NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1))    \
-    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOW(r7, r9)
+#define NN_DOT_2X3_FIRST(p0, q0, q1)                                                       \
+    NN_DOT_LOAD(q0, "[r0]") NN_DOT_LOAD(r11, "[r1]") NN_DOT_LOAD(q1, NN_DOT_AT_ROW(1))     \
+    NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOW(p0, q0)
+#define NN_DOT_2X3_SETUP NN_DOT_2X3_FIRST(r7, r9, r10)
+#define NN_DOT_2X3_SETUP_ODD NN_DOT_2X3_FIRST(r9, r7, lr)
 #define NN_DOT_2X3_CHECK NN_DOT_END(r12)
 #define NN_DOT_2X3_START(mac, p0, p1, q0, q1)                                              \
     NN_DOT_LOW(p1, q1) mac(r2, r11, p0)                                                    \
@@ -47,6 +49,7 @@
     NN_DOT_LOAD(r9, "[r0]") NN_DOT_LOAD(r11, "[r1]") NN_DOT_LOAD(r10, NN_DOT_AT_ROW(1))    \
     NN_DOT_LOAD(r12, NN_DOT_AT_COLUMN(1, 0)) NN_DOT_LOW(r7, r9)                            \
     NN_DOT_LOAD(r6, NN_DOT_AT_COLUMN(0, 4)) NN_DOT_LOAD(r8, NN_DOT_AT_COLUMN(1, 4))
+#define NN_DOT_2X2_SETUP_ODD NN_DOT_2X2_SETUP
 #define NN_DOT_2X2_CHECK NN_DOT_END(r12)
 #define NN_DOT_2X2_START(mac, p0, p1, q0, q1)                                              \
     NN_DOT_LOW(p1, q1) mac(r2, r11, p0)                                                    \
