@@ -3,6 +3,7 @@
 # make setup    install only: system packages (Debian, Ubuntu) and .venv
 # make format   rewrite Python and C sources in the project's format
 # make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
+# make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
 # make clean    remove what the other targets made, .venv and runs/ excepted
@@ -23,8 +24,9 @@ CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
 # One thread per process: the tests already use every core.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST_FLAGS ?= -n auto
+SECONDS ?= 60
 
-.PHONY: setup system demo test lint pytest format budgets speed results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz speed results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -47,6 +49,9 @@ format: setup
 
 budgets: setup
 	$(TEST_ENV) $(BIN)/python -m tests.budgets
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS)
 
 speed: setup
 	$(TEST_ENV) $(BIN)/python docs/results/speed.py

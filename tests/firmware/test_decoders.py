@@ -302,6 +302,17 @@ def test_runs_may_not_go_on(tmp_path: Path) -> None:
     assert [answer.accepted for answer in answers] == [True] + [False] * (len(requests) - 1)
 
 
+def test_a_length_beyond_32_bits_is_refused(tmp_path: Path) -> None:
+    """2^17 zeros before a code with parameter 15 are 2^32 groups; modulo that, all is right."""
+    present = np.zeros((3, 700), np.bool_)
+    present[1, 5] = True
+    wanted = nested.walk(present, 1).positions.tobytes()
+    stored = coded_with(present, 15, 0)
+    longer = stored[:1] + bytes(2**17 // 8) + stored[1:]
+    requests = [Request("runs", item, len(wanted), 3, 700, 1) for item in (stored, longer)]
+    assert [answer.accepted for answer in run(requests, tmp_path).once()] == [True, False]
+
+
 @pytest.mark.parametrize("group", [1, 2, 4])
 def test_positions_are_fit_for_kernels_or_refused(group: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(group)
