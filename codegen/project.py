@@ -65,6 +65,12 @@ class LayerFacts:
     cycles: tuple[int, ...]
     """Per level, by the analytic model."""
 
+    @property
+    def codecs(self) -> frozenset[str]:
+        """Return the codecs that have to be decoded for the layer."""
+        words = self.storage.name.split(" ") if self.storage is not None else []
+        return frozenset(word.rstrip(",") for word in words) & frozenset(cost.DECODER_BYTES)
+
 
 @dataclass(frozen=True)
 class LevelFacts:

@@ -40,6 +40,7 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     assert info.weights_bytes < 0.9 * info.execution_bytes
     (layer,) = info.layers
     assert layer.storage is not None and layer.storage.name == "nested, positions runs"
+    assert layer.codecs == {"runs"}
     assert layer.storage.entropy_bytes < layer.storage.stored_bytes < layer.storage.execution_bytes
     per_weight = layer.storage.bytes_per_kept_weight
     assert per_weight == layer.storage.stored_bytes / layer.storage.kept_weights
@@ -48,6 +49,7 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     assert f"{100 * info.weights_bytes / info.execution_bytes:.1f} % of that" in header
     assert str(info.execution_bytes) in (made / "README.md").read_text()
     plain = flow.codegen(model, "host", tmp_path / "raw", options=CodingOptions(codecs="raw"))
+    assert not project.read_info(plain).layers[0].codecs
     assert "no stream is coded" in (plain / "model.h").read_text()
     assert project.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
 
