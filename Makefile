@@ -58,8 +58,10 @@ speed: setup
 
 results: setup
 	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }
-	$(BIN)/python docs/results/routing.py --data "$(CIFAR10)" --date "$$(date +%F)" \
-	    --machine "$$(nproc) cores of $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+	for page in routing allocation; do \
+	    $(TEST_ENV) $(BIN)/python docs/results/$$page.py --data "$(CIFAR10)" --date "$$(date +%F)" \
+	        --machine "$$(nproc) cores of $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" || exit 1; \
+	done
 
 setup: system $(VENV)/installed
 

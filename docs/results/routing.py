@@ -2,67 +2,24 @@
 
     python docs/results/routing.py --data cifar10.tar.xz --date 2026-01-31 --machine "8 cores"
 
-Every model starts from the same dense pre-training, then trains equally many epochs with the same
-seed, batch order and learning rate. Finished runs are kept and an interrupted one continues, so the
-script can be stopped and started again. It writes routing.md and routing.json beside itself, after
-every run that ends, with the runs finished so far.
+It writes routing.md and routing.json beside itself, after every run that ends, with the runs
+finished so far; trainings.py says what the runs have in common.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-from codegen import nestfile
-from codegen.ir import Graph
-from nestnet import config, runs
-from nestnet.config import ROUTINGS, TrainConfig
-from nestnet.train import resume, train
+from trainings import HERE, Result, Variant, arguments, data_title, pretraining, result, run
 
-HERE = Path(__file__).resolve().parent
+from nestnet.config import ROUTINGS
+
 SPARSITY = (0.9, 0.8, 0.7, 0.5)
 SPLIT = (0.0, 0.35, 0.5, 0.15)
 """Shares of warm-up (done by the pre-training), ramp, recovery, quantization-aware epochs."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One trained model of the table."""
-
-    title: str
-    config: TrainConfig
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one finished run reached; tuples have one entry per level."""
-
-    title: str
-    name: str
-    seed: int
-    sparsity: tuple[float, ...]
-    accuracy_float: tuple[float, ...]
-    accuracy_int8: tuple[float, ...]
-    seconds_per_epoch: float
-    """Median of the epochs trained in float, with evaluation."""
-
-
-def pretraining(options: argparse.Namespace, seed: int) -> TrainConfig:
-    """Return the dense training all variants of ``seed`` start from."""
-    return TrainConfig(
-        name=f"pretrain-seed{seed}",
-        model="resnet8",
-        dataset=options.dataset,
-        data=str(options.data),
-        sparsity=(0.0,),
-        epochs=options.pretrain_epochs,
-        split=(1.0, 0.0, 0.0, 0.0),
-        seed=seed,
-    )
 
 
 def variants(options: argparse.Namespace, seed: int) -> list[Variant]:
@@ -90,32 +47,6 @@ def variants(options: argparse.Namespace, seed: int) -> list[Variant]:
         for sparsity in SPARSITY
     ]
     return [*nested, dense, *alone]
-
-
-def run(wanted: TrainConfig, root: Path) -> Path:
-    """Train ``wanted``, continue it, or do nothing if it is finished; return its folder."""
-    folder = root / wanted.name
-    if not folder.exists():
-        return train(wanted, root)
-    if config.load(folder / runs.CONFIG) != wanted:
-        raise SystemExit(f"{folder} holds a run with other settings; remove it or use --runs")
-    return folder if (folder / runs.MODEL).is_file() else resume(folder)
-
-
-def result(variant: Variant, folder: Path) -> Result:
-    """Read what the finished run in ``folder`` reached."""
-    graph: Graph = nestfile.load(folder / runs.MODEL)
-    lines = [json.loads(line) for line in (folder / runs.METRICS).read_text().splitlines()]
-    seconds = [line["seconds"] for line in lines if not line["quantized"]]
-    return Result(
-        variant.title,
-        variant.config.name,
-        variant.config.seed,
-        tuple(round(level.sparsity, 4) for level in graph.levels),
-        tuple(float(level.accuracy_float or 0) for level in graph.levels),
-        tuple(float(level.accuracy_quantized or 0) for level in graph.levels),
-        round(statistics.median(seconds), 1),
-    )
 
 
 def columns(result: Result) -> dict[str, int]:
@@ -176,24 +107,14 @@ Written by `docs/results/routing.py`; the numbers are in `routing.json`.
 
 def main() -> None:
     """Train everything that is not finished yet."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="directory or archive")
-    parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--runs", type=Path, default=Path("runs/routing"), help="run folders")
-    parser.add_argument("--date", required=True)
-    parser.add_argument("--machine", required=True)
-    parser.add_argument("--pretrain-epochs", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=13)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    options = parser.parse_args()
+    options = arguments(__doc__ or "", "routing", pretrain_epochs=12, epochs=13).parse_args()
     results: list[Result] = []
     for seed in options.seeds:
         run(pretraining(options, seed), options.runs)
         for variant in variants(options, seed):
             folder = run(variant.config, options.runs)
             results.append(result(variant, folder))
-            title = nestfile.load(folder / runs.MODEL).provenance.dataset
-            write(results, options, title)
+            write(results, options, data_title(folder))
             print(table(results[-1:]))
 
 

@@ -1,0 +1,105 @@
+"""What the scripts that compare trainings share: one pre-training, resumable runs, their results.
+
+Every model of a comparison starts from the same dense pre-training, then trains equally many epochs
+with the same seed, batch order and learning rate. Finished runs are kept and an interrupted one
+continues, so a script can be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from codegen import nestfile
+from codegen.ir import Graph
+from nestnet import config, runs
+from nestnet.config import TrainConfig
+from nestnet.train import resume, train
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One trained model of a table."""
+
+    title: str
+    config: TrainConfig
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one finished run reached; tuples have one entry per level."""
+
+    title: str
+    name: str
+    seed: int
+    sparsity: tuple[float, ...]
+    accuracy_float: tuple[float, ...]
+    accuracy_int8: tuple[float, ...]
+    seconds_per_epoch: float
+    """Median of the epochs trained in float, with evaluation."""
+
+
+def arguments(
+    description: str, folder: str, *, pretrain_epochs: int, epochs: int
+) -> argparse.ArgumentParser:
+    """Return the options every comparison has, with its own defaults."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="directory or archive")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--runs", type=Path, default=Path("runs") / folder, help="run folders")
+    parser.add_argument("--date", required=True)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--pretrain-epochs", type=int, default=pretrain_epochs)
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    return parser
+
+
+def pretraining(options: argparse.Namespace, seed: int) -> TrainConfig:
+    """Return the dense training all variants of ``seed`` start from."""
+    return TrainConfig(
+        name=f"pretrain-seed{seed}",
+        model="resnet8",
+        dataset=options.dataset,
+        data=str(options.data),
+        sparsity=(0.0,),
+        epochs=options.pretrain_epochs,
+        split=(1.0, 0.0, 0.0, 0.0),
+        seed=seed,
+    )
+
+
+def run(wanted: TrainConfig, root: Path) -> Path:
+    """Train ``wanted``, continue it, or do nothing if it is finished; return its folder."""
+    folder = root / wanted.name
+    if not folder.exists():
+        return train(wanted, root)
+    if config.load(folder / runs.CONFIG) != wanted:
+        raise SystemExit(f"{folder} holds a run with other settings; remove it or use --runs")
+    return folder if (folder / runs.MODEL).is_file() else resume(folder)
+
+
+def result(variant: Variant, folder: Path) -> Result:
+    """Read what the finished run in ``folder`` reached."""
+    graph: Graph = nestfile.load(folder / runs.MODEL)
+    lines = [json.loads(line) for line in (folder / runs.METRICS).read_text().splitlines()]
+    seconds = [line["seconds"] for line in lines if not line["quantized"]]
+    return Result(
+        variant.title,
+        variant.config.name,
+        variant.config.seed,
+        tuple(round(level.sparsity, 4) for level in graph.levels),
+        tuple(float(level.accuracy_float or 0) for level in graph.levels),
+        tuple(float(level.accuracy_quantized or 0) for level in graph.levels),
+        round(statistics.median(seconds), 1),
+    )
+
+
+def data_title(folder: Path) -> str:
+    """Return what the data set of a finished run calls itself."""
+    return nestfile.load(folder / runs.MODEL).provenance.dataset
