@@ -121,7 +121,7 @@ def check_distinct(sizes: Mapping[str, Tensor], sparsity: Sequence[float], alloc
     Args:
         sizes: weights in each group, per prunable layer.
         sparsity: the levels' sparsities, strictly decreasing.
-        allocation: as for :func:`assign_levels`; ``uniform`` needs it of each layer.
+        allocation: as for :func:`assign_levels`; with ``uniform`` one layer has to tell them apart.
 
     Raises:
         UserError: no prunable layer, or two levels would keep the same groups.
@@ -134,20 +134,18 @@ def check_distinct(sizes: Mapping[str, Tensor], sparsity: Sequence[float], alloc
             expected="at least one other convolution or linear layer",
             action="Add a layer, or train dense with --sparsity 0",
         )
-    pools = {"the network": list(sizes.values())}
-    if allocation == "uniform":
-        pools = {f"layer {name}": [layer] for name, layer in sizes.items()}
-    for where, pool in pools.items():
-        flat = torch.cat([layer.flatten() for layer in pool])
-        rank = torch.arange(flat.numel(), 0, -1)
-        taken = _take(rank, flat, [1.0 - s for s in sparsity])
-        present = len(set(taken.tolist()) - {NEVER})
-        if present < len(sparsity):
-            raise UserError(
-                where,
-                "too few groups to tell the levels apart",
-                got=f"{flat.numel()} groups for {len(sparsity)} levels",
-                expected="at least one more group at each level",
-                action="Use fewer levels, sparsities further apart, a smaller --group, "
-                "--allocation global, or keep the layer dense (dense_layers in the configuration)",
-            )
+    layers = [layer.flatten() for layer in sizes.values()]
+    pools = layers if allocation == "uniform" else [torch.cat(layers)]
+    present: set[int] = set()
+    for pool in pools:
+        rank = torch.arange(pool.numel(), 0, -1)
+        present.update(_take(rank, pool, [1.0 - s for s in sparsity]).tolist())
+    if len(present - {NEVER}) < len(sparsity):
+        groups = sum(layer.numel() for layer in layers)
+        raise UserError(
+            "the network",
+            "too few groups to tell the levels apart",
+            got=f"{groups} groups for {len(sparsity)} levels",
+            expected="at least one more group at each level",
+            action="Use fewer levels, sparsities further apart, or a smaller --group",
+        )
