@@ -50,7 +50,7 @@ class LayerCost:
     weights_bytes: int
     """Flash this level reads."""
     peak_ram_bytes: int
-    """Arena bytes in use while the layer runs."""
+    """Fewest arena bytes the layer can run in (docs/adr/0008-shared-buffers.md)."""
 
 
 @dataclass(frozen=True)

@@ -338,7 +338,8 @@ class Packed:
     arena_bytes: int
     """A multiple of 8."""
     peak_bytes: tuple[int, ...]
-    """Per layer, arena bytes alive while it runs; their maximum bounds any plan from below."""
+    """Per layer, the fewest arena bytes it can run in: what is alive, less what its output may
+    share with inputs that die. Their maximum bounds any plan from below."""
     levels: tuple[PackedLevel, ...]
 
     @property

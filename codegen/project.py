@@ -61,7 +61,7 @@ class LayerFacts:
     weight_bytes: tuple[int, ...]
     """Flash each level reads."""
     peak_ram_bytes: int
-    """Arena bytes in use while the layer runs."""
+    """Fewest arena bytes the layer can run in (docs/adr/0008-shared-buffers.md)."""
     cycles: tuple[int, ...]
     """Per level, by the analytic model."""
 

@@ -21,7 +21,7 @@ OVER_READ = 4
 DEPTHWISE_PLANES = 4
 """Channels the depthwise kernel expands at once."""
 
-DEPTHWISE_BYTES = 6144
+DEPTHWISE_BYTES = 3072
 """Scratch a depthwise convolution does not exceed if two rows of outputs fit in less."""
 
 

@@ -8,6 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen.overlap import (
+    ELEMENTWISE,
+    Overlap,
+    any_overlap,
+    depthwise_overlap,
+    patch_overlap,
+    residual_overlap,
+    window_overlap,
+)
+from codegen.packed import WindowShape
 from tests.firmware.oracle import (
     NEVER,
     Array,
@@ -37,6 +47,10 @@ class Run:
     residual_multiplier: int = 0
     scratch_bytes: int = 0
     misalign_bytes: int = 0
+    over: int = 0
+    """What the output lies over: 0 nothing, 1 the input, 2 the second operand."""
+    distance_bytes: int = 0
+    """From the output's start up to that of what it lies over."""
     multiplier: bytes = b""
     bias: bytes = b""
     bias_delta: bytes = b""
@@ -46,12 +60,19 @@ class Run:
     table: bytes = b""
     streams: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Return where the output lies, for messages; empty if it lies apart."""
+        operand = ("", "input", "second operand")[self.over]
+        return f", {self.distance_bytes} bytes below the {operand}" if operand else ""
+
     def record(self, case_index: int) -> bytes:
         """Return the run as harness.c reads it."""
         parts = [self.multiplier, self.bias, self.bias_delta, self.weights]
         parts += [self.inputs, self.second, self.table]
         header = [case_index, self.level, self.residual_multiplier, len(self.streams)]
-        header += [self.misalign_bytes, self.expected.size, self.scratch_bytes]
+        header += [self.misalign_bytes, self.over, self.distance_bytes]
+        header += [self.expected.size, self.scratch_bytes]
         header += [len(part) for part in parts]
         flat = [part for stream in self.streams for part in stream]
         header += [len(part) for part in flat] + [0] * (2 * MAX_LEVELS - len(flat))
@@ -66,6 +87,8 @@ class Case:
     macro: str
     arguments: tuple[str, ...]
     runs: tuple[Run, ...] = field(repr=False)
+    rules: tuple[Overlap, ...] = ()
+    """How the output may lie over the input and the second operand."""
 
     def line(self, index: int) -> str:
         """Return the case's line of cases.inc."""
@@ -92,10 +115,36 @@ def compare(cases: list[Case], outputs: bytes) -> list[str]:
             if len(bad):
                 at = tuple(int(i) for i in bad[0])
                 wrong.append(
-                    f"{case.name} level {run.level}: {len(bad)} of {size} differ, first at {at}: "
+                    f"{case.name} level {run.level}{run.place}: "
+                    f"{len(bad)} of {size} differ, first at {at}: "
                     f"got {mine[at]}, expected {run.expected[at]}"
                 )
     return wrong if not len(got) else [*wrong, f"{len(got)} bytes too many"]
+
+
+def with_shared_memory(case: Case, rng: np.random.Generator) -> Case:
+    """Add runs whose output lies over an operand, as closely as the rules of codegen allow.
+
+    Those rules and the kernels' contracts say the same; a kernel that reads later or writes earlier
+    fails here, on every machine.
+    """
+    first, added = case.runs[0], []
+    for over, rule in enumerate(case.rules[: 2 if first.second else 1], start=1):
+        operand = first.inputs if over == 1 else first.second
+        lowest = max(rule.lead_bytes, -len(operand))
+        least = -(-lowest // rule.step_bytes) * rule.step_bytes
+        more = least + rule.step_bytes * int(rng.integers(1, 9))
+        distances = {least, more, 0} if rule.allows(0) else {least, more}
+        added += [
+            dataclasses.replace(first, over=over, distance_bytes=distance)
+            for distance in sorted(distances)
+        ]
+    return dataclasses.replace(case, runs=(*case.runs, *added))
+
+
+def window_of(s: Shape) -> WindowShape:
+    """Return a shape as codegen has it."""
+    return WindowShape(*dataclasses.astuple(s))
 
 
 def c_struct(macro: str, value: Shape | Requant) -> str:
@@ -246,9 +295,11 @@ def nested(
     structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
     name = f"nested G={group} P={tile} densities {densities} {s}"
     if linear:
-        return Case(f"linear {name}", "NESTED_LINEAR", (str(group), *structs), runs)
+        rules = (any_overlap(s.in_c),)
+        return Case(f"linear {name}", "NESTED_LINEAR", (str(group), *structs), runs, rules)
     flag = "RESIDUAL" if residual else "NO_RESIDUAL"
-    return Case(name, "NESTED_CONV", (str(group), str(tile), flag, *structs), runs)
+    rules = (patch_overlap(window_of(s)), residual_overlap(window_of(s)))
+    return Case(name, "NESTED_CONV", (str(group), str(tile), flag, *structs), runs, rules)
 
 
 def weighted(
@@ -269,18 +320,22 @@ def weighted(
     tables = make_tables(rng, [acc] * levels, zero_point, plain)
     second = int8(rng, s.out_h, s.out_w, s.out_c) if residual else None
     flag = "RESIDUAL" if residual else "NO_RESIDUAL"
-    scratch = 0
+    scratch, window = 0, window_of(s)
+    rules = (patch_overlap(window), residual_overlap(window))
     if kind == "DENSE_CONV":
         odd_row = s.stride_h < s.kernel_h and s.stride_h * s.in_c % 2
         c = s.in_c + int(bool(s.stride_w * s.kernel_h * s.in_c % 2 or odd_row))
         packed, scratch, head = pack_dense(weight, c), patch_buffer_bytes(s, c), (str(tile), flag)
     elif kind == "DENSE_LINEAR":
         packed, scratch, head = pack_dense(weight, s.in_c), -(-s.in_c // 4) * 8, ()
+        rules = (any_overlap(s.in_c), ELEMENTWISE)
     elif kind == "DEPTHWISE_CONV":
         band = min(tile, s.out_h)
         packed, scratch, head = as_bytes(weight), depthwise_scratch_bytes(s, band), (str(band),)
+        rules = (depthwise_overlap(window, band), ELEMENTWISE)
     else:
         packed, head = as_bytes(weight), (str(groups), flag)
+        rules = (window_overlap(window, by_channel=False), ELEMENTWISE)
     common = {
         "inputs": as_bytes(x),
         "misalign_bytes": int(rng.integers(4)),
@@ -291,7 +346,7 @@ def weighted(
         dataclasses.replace(level_run(tables, k, acc, second), **common) for k in range(levels)
     )
     structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
-    return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs)
+    return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs, rules)
 
 
 def addition(rng: np.random.Generator, count: int) -> Case:
@@ -307,7 +362,8 @@ def addition(rng: np.random.Generator, count: int) -> Case:
         second=as_bytes(b),
         misalign_bytes=int(rng.integers(4)),
     )
-    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,))
+    rules = (ELEMENTWISE, ELEMENTWISE)
+    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,), rules)
 
 
 def pool(rng: np.random.Generator, kind: str, s: Shape) -> Case:
@@ -316,7 +372,8 @@ def pool(rng: np.random.Generator, kind: str, s: Shape) -> Case:
     expected = max_pool(x, s) if kind == "MAX_POOL" else avg_pool(x, s, zero_point)
     head = () if kind == "MAX_POOL" else (str(zero_point),)
     run = Run(expected=expected, inputs=as_bytes(x), misalign_bytes=int(rng.integers(4)))
-    return Case(f"{kind} {s}", kind, (*head, c_struct("SHAPE", s)), (run,))
+    rules = (window_overlap(window_of(s), by_channel=True),)
+    return Case(f"{kind} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), rules)
 
 
 def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
@@ -324,6 +381,5 @@ def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
     x = int8(rng, positions, channels)
     table = np.round(2**15 * np.exp(-rng.uniform(0.01, 0.3) * np.arange(256))).astype(np.int64)
     run = Run(expected=softmax(x, table), inputs=as_bytes(x), table=as_bytes(table, np.uint16))
-    return Case(
-        f"softmax {positions}x{channels}", "SOFTMAX", (str(positions), str(channels)), (run,)
-    )
+    name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels))
+    return Case(name, "SOFTMAX", arguments, (run,), (ELEMENTWISE,))

@@ -27,6 +27,8 @@ typedef struct {
     int32_t residual_multiplier;
     int32_t stream_count;
     int32_t misalign_bytes; /* of the activations */
+    int32_t over;           /* what out lies over: 0 nothing, 1 in, 2 second */
+    int32_t distance_bytes; /* from out up to that */
     int32_t out_bytes;
     int32_t scratch_bytes;
     int32_t multiplier_bytes;
@@ -122,6 +124,24 @@ static void *garbage(int32_t bytes, int32_t misalign_bytes)
     return data;
 }
 
+/* Operand number operand, and out over it where the run says so. */
+static const int8_t *load_operand(int file, const run_header *h, int32_t operand, int32_t bytes, run_data *d)
+{
+    const int32_t below = h->distance_bytes > 0 ? h->distance_bytes : 0;
+    const int32_t out_end = below - h->distance_bytes + h->out_bytes;
+    const int32_t end = below + bytes > out_end ? below + bytes : out_end;
+    int8_t *block;
+    if (h->over != operand) {
+        return load(file, bytes, h->misalign_bytes);
+    }
+    block = garbage(end, h->misalign_bytes);
+    if (!nn_port_read(file, block + below, (size_t)bytes)) {
+        nn_port_exit(3);
+    }
+    d->out = block + below - h->distance_bytes;
+    return block + below;
+}
+
 static void run(int input, int output, const run_header *h)
 {
     run_data d;
@@ -131,14 +151,14 @@ static void run(int input, int output, const run_header *h)
     d.requant.bias = load(input, h->bias_bytes, 0);
     d.requant.bias_delta = load(input, h->bias_delta_bytes, 0);
     d.weights = load(input, h->weights_bytes, 0);
-    d.in = load(input, h->in_bytes, h->misalign_bytes);
-    d.second = load(input, h->second_bytes, h->misalign_bytes);
+    d.out = h->over == 0 ? garbage(h->out_bytes, h->misalign_bytes) : NULL;
+    d.in = load_operand(input, h, 1, h->in_bytes, &d);
+    d.second = load_operand(input, h, 2, h->second_bytes, &d);
     d.table = load(input, h->table_bytes, 0);
     for (int32_t k = 0; k < h->stream_count; k++) {
         d.streams[k].positions = load(input, h->stream_bytes[2 * k], 0);
         d.streams[k].weights = load(input, h->stream_bytes[2 * k + 1], 0);
     }
-    d.out = garbage(h->out_bytes, h->misalign_bytes);
     d.scratch = garbage(h->scratch_bytes, 0);
     cases[h->case_index](&d);
     if (!nn_port_write(output, d.out, (size_t)h->out_bytes)) {

@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted, write
+from tests.firmware.cases import (
+    Case,
+    addition,
+    compare,
+    nested,
+    pool,
+    soft,
+    weighted,
+    with_shared_memory,
+    write,
+)
 from tests.firmware.oracle import NEVER, Shape
 from tests.firmware.rig import (
     HERE,
@@ -168,7 +178,8 @@ FAMILIES: dict[str, Callable[[np.random.Generator], list[Case]]] = {
 @pytest.fixture(params=sorted(FAMILIES))
 def cases(request: pytest.FixtureRequest) -> list[Case]:
     """Return one family of cases, the same in every test."""
-    return FAMILIES[request.param](np.random.default_rng(SEED))
+    rng = np.random.default_rng(SEED)
+    return [with_shared_memory(case, rng) for case in FAMILIES[request.param](rng)]
 
 
 @pytest.mark.parametrize("kind", ["portable", "dsp-on-host"])
