@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,52 @@ def sparsity(text: str | None, levels: int | None) -> tuple[float, ...] | None:
             action="Leave --levels out",
         )
     return values
+
+
+_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "kb": 1000, "mb": 1000**2}
+
+
+def size(text: str | None, flag: str) -> int | None:
+    """Return the bytes that ``text`` names: 48KiB, 48kB or 49152; None without a text.
+
+    Raises:
+        UserError: no such size, or not even one byte.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
+    scale = _UNITS.get(found[2].lower()) if found else None
+    count = float(found[1]) * scale if found and scale else 0.0
+    if count < 1 or not count.is_integer():
+        raise UserError(
+            flag,
+            "not a size",
+            got=repr(text),
+            expected="bytes with or without a unit, as in 48KiB, 48kB, 49152",
+            action="Write a whole number of bytes, KiB, MiB, kB or MB",
+        )
+    return int(count)
+
+
+def flash(budget: str | None, total: str | None, board: str | None) -> dict[str, object]:
+    """Return the settings that --flash, --flash-total and --board make.
+
+    Raises:
+        UserError: both budgets, or not a size.
+    """
+    if budget is not None and total is not None:
+        raise UserError(
+            "--flash",
+            "two budgets",
+            got="--flash and --flash-total",
+            expected="one: weights and tables alone, or the whole firmware",
+            action="Leave one out",
+        )
+    return {
+        "flash_bytes": size(budget, "--flash") if total is None else 0,
+        "flash_total_bytes": size(total, "--flash-total") if budget is None else 0,
+        "board": board if budget is None else "",
+    }
 
 
 def resize(text: str | None) -> tuple[int, int] | None:

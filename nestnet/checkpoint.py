@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -42,6 +43,8 @@ class Checkpoint:
     """The network's state_dict."""
     momentum: Mapping[str, Tensor]
     """Optimizer momentum by parameter name."""
+    budget: Mapping[str, Any] | None = None
+    """What pruning to a flash budget goes on from; None without one."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -58,7 +61,7 @@ def save_checkpoint(state: Checkpoint, path: Path) -> None:
     """Write ``state`` to ``path`` atomically."""
     tensors = {f"network.{k}": _stored(v) for k, v in state.network.items()}
     tensors |= {f"momentum.{k}": _stored(v) for k, v in state.momentum.items()}
-    about = {
+    about: dict[str, Any] = {
         "config_toml": state.config_toml,
         "epoch": state.epoch,
         "input_shape": state.input_shape,
@@ -66,6 +69,8 @@ def save_checkpoint(state: Checkpoint, path: Path) -> None:
         "accuracy_float": state.accuracy_float,
         "quantized": state.quantized,
     }
+    if state.budget is not None:
+        about["budget"] = dict(state.budget)
     text = json.dumps(about, sort_keys=True)
     header = {"schema_version": SCHEMA_VERSION, "about": text, "sha256": _digest(tensors, text)}
     # One entry only: safetensors writes several in no fixed order.
@@ -99,6 +104,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         quantized=about["quantized"],
         network=_with_prefix(tensors, "network."),
         momentum=_with_prefix(tensors, "momentum."),
+        budget=about.get("budget"),
     )
 
 

@@ -112,6 +112,19 @@ def train(
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda.")] = None,
     amp: Annotated[str | None, typer.Option(help="Mixed precision: auto | off | bf16.")] = None,
     init_from: Annotated[str | None, typer.Option(help="Run whose weights to start from.")] = None,
+    flash: Annotated[
+        str | None, typer.Option(help="Prune until weights and tables fit: 48KiB, 48kB, 49152.")
+    ] = None,
+    flash_total: Annotated[
+        str | None, typer.Option(help="Prune until the whole firmware for --board fits.")
+    ] = None,
+    board: Annotated[str | None, typer.Option(help="With --flash-total.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="With a flash budget: " + " | ".join(config.METHODS))
+    ] = None,
+    codecs: Annotated[
+        str | None, typer.Option(help="With a flash budget: " + " | ".join(config.CODECS))
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run folders.")] = runs.DEFAULT_ROOT,
     settings: Annotated[
@@ -139,6 +152,9 @@ def train(
         "amp": amp,
         "init_from": init_from,
         "name": name,
+        **arguments.flash(flash, flash_total, board),
+        "method": method,
+        "codecs": codecs,
     }
     given = {key: value for key, value in values.items() if value is not None}
     if resume is not None:
@@ -149,9 +165,10 @@ def train(
     else:
         base = config.load(settings) if settings else config.TrainConfig()
         chosen = replace(base, **given)
-        from nestnet.train import train as start_training  # imports torch
+        from nestnet.flash_total import resolve  # imports torch
+        from nestnet.train import train as start_training
 
-        run = start_training(chosen, out)
+        run = start_training(resolve(chosen), out)
     outputs.write_json(json_path, {"run": str(run), **info.describe(run)[1]})
 
 

@@ -23,11 +23,15 @@ GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
 """Group shape (output channels x consecutive input channels) to the number of weights in it."""
 
 ALLOCATIONS = ("global", "latency", "uniform")
+METHODS = ("east", "magnitude")
+CODECS = ("all", "lz4", "raw")
 ROUTINGS = ("shared", "shell", "mixed")
 AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
 MAX_LEVELS = 8
+ADDED = ("flash_bytes", "flash_total_bytes", "board", "method", "codecs")
+"""Keys that files written before there were budgets lack; their defaults say what was done."""
 
 _DEFAULT_SPARSITY: dict[int, tuple[float, ...]] = {
     1: (0.7,),
@@ -122,6 +126,17 @@ class TrainConfig:
     """Mixed precision of the float phases: bf16 where the device is fast at it, or off."""
     init_from: str = ""
     """Run folder or checkpoint whose weights the training starts from; empty starts fresh."""
+    flash_bytes: int = 0
+    """What all weights and tables may take in flash; 0: the sparsities decide. With a budget they
+    only say how dense each level is beside the densest."""
+    flash_total_bytes: int = 0
+    """What the whole firmware for ``board`` may take; flash_bytes is what it leaves for weights."""
+    board: str = ""
+    """Board of flash_total_bytes."""
+    method: str = "east"
+    """How a budget is met: encoding-aware, or by weight magnitude."""
+    codecs: str = "all"
+    """How weights may lie in flash, as for nestnet codegen."""
 
     def __post_init__(self) -> None:
         """Check every field, make whole numbers floats; UserError for the first wrong one."""
@@ -136,7 +151,10 @@ class TrainConfig:
         _check_choice("augment", self.augment, AUGMENTS)
         _check_choice("device", self.device, DEVICES)
         _check_choice("amp", self.amp, AMP_MODES)
+        _check_choice("method", self.method, METHODS)
+        _check_choice("codecs", self.codecs, CODECS)
         _check_sparsity(self.sparsity)
+        self._check_budget()
         _check_split(self.split, self.epochs)
         if self.split[0] >= 1 and not self.is_dense:
             raise _bad("split", self.split, "a share left for the ramp after the warm-up")
@@ -156,6 +174,38 @@ class TrainConfig:
                 raise _bad(key, getattr(self, key), "0..1")
         if not 0 <= self.seed < 2**63:
             raise _bad("seed", self.seed, "0..2**63-1")
+
+    def _check_budget(self) -> None:
+        """Check that what is said about flash goes together."""
+        for key in ("flash_bytes", "flash_total_bytes"):
+            if getattr(self, key) < 0:
+                raise _bad(key, getattr(self, key), "a number of bytes, or 0 for no budget")
+        if bool(self.flash_total_bytes) != bool(self.board):
+            raise UserError(
+                "--flash-total",
+                "the flash of a whole firmware is that of one board",
+                got=f"board {self.board!r}, {self.flash_total_bytes} bytes",
+                expected="--flash-total and --board together",
+                action="Give both, or --flash for the weights and tables alone",
+            )
+        if self.flash_bytes and self.is_dense:
+            raise UserError(
+                "--flash",
+                "a dense network has nothing to fit a budget with",
+                got="--sparsity 0",
+                expected="no --sparsity, or levels that give the ratios of their densities",
+                action="Leave --sparsity out: a network that fits is not pruned",
+            )
+        if not (self.flash_bytes or self.flash_total_bytes):
+            for key, default in (("method", "east"), ("codecs", "all")):
+                if getattr(self, key) != default:
+                    raise UserError(
+                        f"--{key}",
+                        "says how a flash budget is met, and there is none",
+                        got=getattr(self, key),
+                        expected="--flash or --flash-total beside it",
+                        action="Give a budget, or leave it out",
+                    )
 
     @property
     def levels(self) -> int:
@@ -286,7 +336,7 @@ def from_toml(text: str, where: str) -> TrainConfig:
     """Return the configuration written in ``text``.
 
     Args:
-        text: TOML with every key of :class:`TrainConfig` and no other.
+        text: TOML with every key of :class:`TrainConfig` but those ADDED, and no other.
         where: file name for messages.
 
     Raises:
@@ -307,7 +357,7 @@ def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
     for key in table:
         if key not in names:
             raise unknown_name(where, "unknown key", key, names)
-    missing = [name for name in names if name not in table]
+    missing = [name for name in names if name not in table and name not in ADDED]
     if missing:
         raise UserError(
             where,

@@ -55,15 +55,15 @@ class PhaseLine:
         """Count one training step."""
         self._progress.advance(self._task)
 
-    def epoch(self, loss: float, accuracies: Sequence[float]) -> None:
-        """Show an epoch's mean loss and the accuracies of the evaluated levels, sparsest first."""
+    def epoch(self, loss: float, accuracies: Sequence[float], note: str = "") -> None:
+        """Show an epoch's mean loss, the levels' accuracies, sparsest first, and a note."""
         self._done += 1
         shown = min(self._done + 1, self._phase.epochs)
         self._progress.update(
             self._task,
             completed=self._done * self._steps,
             epoch=f"{shown}/{self._phase.epochs}",
-            result=f"loss {loss:.3f}  {' '.join(f'{a:.1%}' for a in accuracies)}",
+            result=f"loss {loss:.3f}  {' '.join(f'{a:.1%}' for a in accuracies)}  {note}".rstrip(),
         )
 
 
@@ -76,5 +76,11 @@ def plan_text(config: TrainConfig, model: str) -> str:
     """Return what is printed before training: what is trained and how the epochs are split."""
     split = ", ".join(f"{phase.name} {phase.epochs}" for phase in config.phases())
     levels = " / ".join(f"{sparsity:.0%}" for sparsity in config.sparsity)
+    if config.flash_bytes:
+        densest = 1.0 - config.sparsity[-1]
+        shares = " / ".join(f"{(1.0 - sparsity) / densest:.0%}" for sparsity in config.sparsity)
+        levels = f"as the flash asks, levels keep {shares} of the densest one's weights"
+        if config.levels == 1:
+            levels = "as the flash asks"
     what = f"{model} on {config.dataset}, sparsity {levels}, groups {config.group}"
     return f"{what}\nepochs: {split}; test accuracy shown"

@@ -107,10 +107,14 @@ def make_epilogue(
 
 def integer_weight(layer: NestedWeight) -> Tensor:
     """Return the weights in int8 steps, shaped like the weight; 0 where no level keeps them."""
-    kept = layer.kept()
-    scale = weight_scale(layer.weight, kept)
-    per_channel = scale.reshape(-1, *([1] * (layer.weight.dim() - 1)))
-    steps = (layer.weight.detach() / per_channel).round().clamp(-127, 127)
+    return integer_steps(layer.weight, layer.kept())
+
+
+def integer_steps(weight: Tensor, kept: Tensor | None) -> Tensor:
+    """Return :func:`integer_weight` of a layer with ``weight`` of which ``kept`` (0/1) is used."""
+    scale = weight_scale(weight, kept)
+    per_channel = scale.reshape(-1, *([1] * (weight.dim() - 1)))
+    steps = (weight.detach() / per_channel).round().clamp(-127, 127)
     return steps if kept is None else steps * kept
 
 

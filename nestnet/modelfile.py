@@ -28,6 +28,8 @@ def write_model(
     class_names: tuple[str, ...],
     accuracy_float: Sequence[float],
     accuracy_quantized: Sequence[float],
+    flash_budget_bytes: int | None = None,
+    codecs: str | None = None,
 ) -> Path:
     """Export a quantized ``network`` into the run folder ``run``, replacing the file atomically.
 
@@ -40,6 +42,8 @@ def write_model(
         class_names: one per logit.
         accuracy_float: per level, before quantization.
         accuracy_quantized: per level, fake-quantized.
+        flash_budget_bytes: what weights and tables were pruned to fit; None without a budget.
+        codecs: what it was reckoned with; None without a budget.
 
     Returns:
         The file's path.
@@ -55,6 +59,8 @@ def write_model(
         model=model,
         dataset=dataset,
         class_names=class_names,
+        flash_budget_bytes=flash_budget_bytes,
+        codecs=codecs,
     )
     graph = export(network, levels, provenance, c_identifier(run.name))
     nestfile.save(graph, run / MODEL)

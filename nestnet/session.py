@@ -21,6 +21,7 @@ from nestnet.layers import GradRouting
 from nestnet.network import NestedNet, PrunableLayer, trace
 from nestnet.precision import choose_device, use_bf16
 from nestnet.runs import CHECKPOINT
+from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable
 
 SMALL_IMAGE = 20
@@ -50,6 +51,8 @@ class Session:
     """The layers that are pruned; empty for a dense network."""
     optimizer: torch.optim.SGD
     console: Console
+    budget: FlashBudget | None = None
+    """What prunes to a flash budget; None where the sparsities decide."""
     accuracy_float: tuple[float, ...] = field(default=())
     quantized: bool = False
 
@@ -91,8 +94,12 @@ def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -
     if config.init_from:
         _start_from(network, Path(config.init_from))
     layers = prunable_layers(network, config)
+    budget = None
     if not config.is_dense:
         check_prunable(layers, config.sparsity, config.group_size, config.allocation)
+    if config.flash_bytes:
+        budget = FlashBudget(config, network, layers)
+        layers = {} if budget.trains_dense else layers
     return Session(
         config=config,
         processes=processes,
@@ -108,6 +115,7 @@ def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -
         layers=layers,
         optimizer=_optimizer(network, config),
         console=Console(quiet=quiet or not processes.leads),
+        budget=budget,
     )
 
 
@@ -228,6 +236,9 @@ def restore(session: Session, state: Checkpoint) -> None:
         if name in state.momentum:
             buffer = torch.empty_like(parameter).copy_(state.momentum[name])
             session.optimizer.state[parameter]["momentum_buffer"] = buffer
+    if session.budget is not None and state.budget is not None:
+        session.budget.restore(state.budget)
+        session.layers = {} if session.budget.trains_dense else session.budget.layers
     session.accuracy_float = state.accuracy_float
     session.quantized = state.quantized
     session.network.set_quantize(state.quantized, bn_frozen=state.quantized)

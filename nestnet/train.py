@@ -52,6 +52,14 @@ def train(
         UserError: configuration, data or model cannot be used; the loss stops being a number.
     """
     config = named_after(config, module)
+    if config.flash_total_bytes and not config.flash_bytes:
+        raise UserError(
+            "flash_total_bytes",
+            "the firmware around the weights has not been measured",
+            got="no flash_bytes",
+            expected="what it leaves for weights and tables",
+            action="Train with nestnet.train or the command line, which measure it",
+        )
     session = prepare(config, quiet, module)
     run = runs.create(config, root) if session.processes.leads else root
     run = Path(distributed.agree(str(run)))
@@ -70,7 +78,7 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
     if not (run / runs.CHECKPOINT).is_file():
         return _train(prepare(config, quiet, module), run, first_epoch=0)
     state = load_checkpoint(run / runs.CHECKPOINT)
-    if state.config_toml != to_toml(config):
+    if configs.from_toml(state.config_toml, str(run / runs.CHECKPOINT)) != config:
         raise UserError(
             str(run / runs.CONFIG),
             "is not the configuration of the checkpoint",
@@ -87,6 +95,8 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
 def _train(session: Session, run: Path, first_epoch: int) -> Path:
     """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue."""
     session.console.print(plan_text(session.config, session.model))
+    if session.budget is not None:
+        session.console.print(session.budget.plan(), soft_wrap=True)
     if session.processes.leads:
         _drop_metrics(run / runs.METRICS, first_epoch)
     try:
@@ -114,10 +124,11 @@ def _train_phase(session: Session, phase: Phase, first: int, run: Path) -> None:
             levels = _trained_levels(session, phase.name)
             amp = session.amp and not session.quantized
             found = accuracies(session.network, session.test, levels, amp)
-            line.epoch(loss, found)
+            stored = None if session.budget is None else session.budget.stored_bytes
+            line.epoch(loss, found, _budget_text(session, stored))
             if session.processes.leads:
                 seconds = time.perf_counter() - started
-                _record(session, run, phase.name, epoch, loss, levels, found, seconds)
+                _record(session, run, phase.name, epoch, loss, levels, found, stored, seconds)
                 _save(session, run, epoch + 1)
 
 
@@ -154,6 +165,9 @@ def _trained_levels(session: Session, phase: str) -> list[int]:
 
 def _prune(session: Session, progress: float) -> None:
     config = session.config
+    if session.budget is not None:
+        session.budget.prune(progress)
+        return
     prune(session.layers, config.sparsity, progress, config.group_size, config.allocation)
 
 
@@ -228,6 +242,7 @@ def _record(
     loss: float,
     levels: list[int],
     found: list[float],
+    stored: int | None,
     seconds: float,
 ) -> None:
     """Append one line per level to metrics.jsonl."""
@@ -239,12 +254,18 @@ def _record(
                 "phase": phase,
                 "level": level,
                 "sparsity": round(pruned[level], 6),
+                **({} if stored is None else {"stored_bytes": stored}),
                 "loss": loss,
                 "accuracy": value,
                 "quantized": session.quantized,
                 "seconds": round(seconds, 3),
             }
             file.write(json.dumps(entry) + "\n")
+
+
+def _budget_text(session: Session, stored: int | None) -> str:
+    """Return the exact bytes beside the budget; empty without one."""
+    return "" if stored is None else f"{stored:,}/{session.config.flash_bytes:,} B"
 
 
 def _drop_metrics(path: Path, first_epoch: int) -> None:
@@ -273,6 +294,7 @@ def _save(session: Session, run: Path, epoch: int) -> None:
         quantized=session.quantized,
         network=session.network.state_dict(),
         momentum=momentum,
+        budget=None if session.budget is None else session.budget.state(),
     )
     save_checkpoint(state, run / runs.CHECKPOINT)
 
@@ -281,6 +303,8 @@ def _finish(session: Session, run: Path) -> Path:
     """Write the final checkpoint and model.nestnet; print every level's accuracy."""
     if not session.quantized:
         _enter(session, "quantize")
+    if session.budget is not None:
+        session.budget.trim()
     levels = list(range(session.config.levels))
     quantized = accuracies(session.network, session.test, levels)
     if session.processes.leads:
@@ -294,8 +318,12 @@ def _finish(session: Session, run: Path) -> Path:
             class_names=session.class_names,
             accuracy_float=session.accuracy_float,
             accuracy_quantized=quantized,
+            flash_budget_bytes=session.config.flash_bytes or None,
+            codecs=session.config.codecs if session.config.flash_bytes else None,
         )
     session.console.print(f"float  {level_text(levels, session.accuracy_float)}")
     session.console.print(f"int8   {level_text(levels, quantized)}")
+    if session.budget is not None:
+        session.console.print(f"flash  {session.budget.summary()}")
     session.console.print(f"wrote  {run / runs.MODEL}")
     return run

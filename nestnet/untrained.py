@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from codegen import nestfile
 from codegen.errors import UserError
@@ -36,6 +37,7 @@ def untrained(
     seed: int = 0,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
+    module: nn.Module | None = None,
 ) -> Graph:
     """Return the integer graph of a model with random weights and random nested masks.
 
@@ -52,6 +54,8 @@ def untrained(
         seed: decides all weights, masks and images; same seed, same graph.
         input_shape: height, width, channels; default: what a shipped model was designed for.
         classes: number of logits; the same default.
+        module: an own module instead of ``model``, with the weights it has; ``input_shape`` and
+            ``classes`` are needed beside it.
 
     Raises:
         UserError: unknown model, options that do not fit it, or an input shape that is needed.
@@ -59,11 +63,14 @@ def untrained(
     options = TrainConfig(
         model=model, sparsity=tuple(sparsity), group=group, allocation=allocation, seed=seed
     )
-    shape, outputs = _edges(model, input_shape, classes)
+    if module is not None and input_shape is not None and classes is not None:
+        shape, outputs = input_shape, classes
+    else:
+        shape, outputs = _edges(model, input_shape, classes)
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = trace(models.build(model, shape, outputs), shape)
+        network = trace(module or models.build(model, shape, outputs), shape)
     network.set_levels(options.levels)
     layers = {} if options.is_dense else network.prunable()
     if layers or not options.is_dense:

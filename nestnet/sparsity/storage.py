@@ -1,0 +1,116 @@
+"""Exact bytes that a network's weights and tables take in flash, at any moment of training.
+
+The codecs are those of code generation (:mod:`codegen.sizing`), so that what is counted here is
+what ``nestnet codegen --optimize size`` writes, dead channels aside: those it removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from codegen import sizing
+from codegen.ir import NEVER
+from nestnet import stages as st
+from nestnet.epilogue import integer_steps
+from nestnet.network import NestedNet, Step
+
+IMAGE_ALIGN_BYTES = 4
+"""The weight image is a whole number of words."""
+ADD_BYTES = 12
+"""Two multipliers and an offset of an addition, per level."""
+SOFTMAX_BYTES = 512
+"""The table of a softmax."""
+
+Maps = Mapping[str, Tensor]
+"""Level map of each prunable layer, shaped as :class:`nestnet.layers.NestedWeight` has it."""
+
+
+class Storage:
+    """Counts the stored bytes of a network, its prunable layers by given level maps."""
+
+    def __init__(self, network: NestedNet, group_size: int, codecs: str) -> None:
+        """Remember what to count.
+
+        Args:
+            network: its weights are read anew at every count.
+            group_size: G of the level maps.
+            codecs: all, lz4 or raw.
+        """
+        self.levels = network.n_levels
+        self.group_size = group_size
+        self.codecs = codecs
+        self._steps = {step.stage.name: step for step in network.steps if step.layer is not None}
+        self.table_bytes = sum(_table_bytes(step, network) for step in network.steps)
+
+    def layer(self, name: str, level_map: Tensor | None) -> sizing.LayerBytes:
+        """Return the smallest storage of the weights of ``name``; dense without a level map."""
+        step = self._steps[name]
+        assert step.layer is not None
+        weight = step.layer.weight.detach().cpu()
+        kept = None if level_map is None else kept_weights(weight, level_map, self.group_size)
+        conv = step.stage if isinstance(step.stage, st.Conv) else None
+        return sizing.layer_bytes(
+            _channels_last(integer_steps(weight, kept)).astype(np.int8),
+            1 if level_map is None else self.group_size,
+            None if level_map is None else _channels_last(level_map.cpu()),
+            self.levels,
+            self.codecs,
+            stride=(1, 1) if conv is None else conv.stride,
+            groups=1 if conv is None else conv.groups,
+        )
+
+    def layers(self, maps: Maps) -> dict[str, sizing.LayerBytes]:
+        """Return the storage of every layer with weights, in execution order."""
+        return {name: self.layer(name, maps.get(name)) for name in self._steps}
+
+    def total(self, maps: Maps) -> int:
+        """Return the bytes of the weight image: all weights and tables."""
+        return whole_words(self.beside(maps) + self.of(maps))
+
+    def of(self, maps: Maps) -> int:
+        """Return the bytes of the weights of the layers in ``maps``."""
+        return sum(self.layer(name, level_map).stored_bytes for name, level_map in maps.items())
+
+    def beside(self, layers: Collection[str]) -> int:
+        """Return the bytes of all but the weights of ``layers``."""
+        rest = {name for name in self._steps if name not in layers}
+        dense = sum(self.layer(name, None).stored_bytes for name in sorted(rest))
+        return self.table_bytes + dense
+
+
+def whole_words(content_bytes: int) -> int:
+    """Return the bytes of an image with ``content_bytes`` of members."""
+    return content_bytes + -content_bytes % IMAGE_ALIGN_BYTES
+
+
+def kept_weights(weight: Tensor, level_map: Tensor, group_size: int) -> Tensor:
+    """Return the 0/1 mask of the weights that some level of ``level_map`` contains."""
+    kept = (level_map.cpu() != NEVER).repeat_interleave(group_size, dim=1)
+    return kept[:, : weight.shape[1]].to(weight.dtype)
+
+
+def _channels_last(tensor: Tensor) -> NDArray[Any]:
+    """Return (O, n, kh, kw) or (O, n) as an array (O, kh, kw, n)."""
+    if tensor.dim() == 2:
+        tensor = tensor[:, :, None, None]
+    return np.ascontiguousarray(tensor.permute(0, 2, 3, 1).numpy())
+
+
+def _table_bytes(step: Step, network: NestedNet) -> int:
+    """Return the bytes of all members of the image that a stage has besides its layer's weights."""
+    stage, levels = step.stage, network.n_levels
+    if isinstance(stage, st.Conv | st.Linear):
+        out_c = network.network.tensor(stage.output).shape[2]
+        residual = isinstance(stage, st.Conv) and stage.residual is not None
+        unit_weights = out_c if step.layer is None else 0
+        return unit_weights + sizing.table_bytes(out_c, levels, residual)
+    if isinstance(stage, st.Add | st.Activation):
+        return ADD_BYTES * levels
+    if isinstance(stage, st.Softmax) and not stage.log:
+        return SOFTMAX_BYTES
+    return 0
