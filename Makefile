@@ -5,6 +5,7 @@
 # make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
+# make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
 # make clean    remove what the other targets made, .venv and runs/ excepted
 
@@ -26,7 +27,7 @@ TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 
-.PHONY: setup system demo test lint pytest format budgets fuzz speed results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz speed decode results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -55,6 +56,9 @@ fuzz: setup
 
 speed: setup
 	$(TEST_ENV) $(BIN)/python docs/results/speed.py
+
+decode: setup
+	$(TEST_ENV) $(BIN)/python -m docs.results.decode
 
 results: setup
 	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }

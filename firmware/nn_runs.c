@@ -104,47 +104,40 @@ static __attribute__((noinline)) int nn_runs_write_pair(nn_runs *s, uint32_t abs
     return 1;
 }
 
-static inline uint32_t nn_clz(uint32_t bits)
-{
-    return bits == 0u ? 32u : (uint32_t)__builtin_clz(bits);
-}
-
 int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, uint32_t count,
                    uint32_t group, uint8_t *out, uint32_t out_bytes)
 {
     if (stored_bytes == 0u) {
         return 0;
     }
-    /* A first run may be 0 long, and is stored as it is; with one group more before the first row it is at
-     * least 1, as the others, and stored less 1. */
-    nn_runs s = {stored + 1,
-                 8u * (stored_bytes - 1u),
-                 0,
-                 out,
-                 out + out_bytes,
-                 out,
-                 rows,
-                 count,
-                 group == 2u,
-                 count + 1u,
-                 0u - 1u};
+    nn_runs s;
+    s.in = stored + 1;
+    s.bits = 8u * (stored_bytes - 1u);
+    s.bit = 0;
+    s.out = out;
+    s.end = out + out_bytes;
+    s.row = out;
+    s.rows = rows;
+    s.count = count;
+    s.odd = group >> 1 & 1u;
     const uint32_t absent_k = stored[0] & 15u, present_k = stored[0] >> 4;
     const uint32_t fast_bits = s.bits > 24u ? s.bits - 24u : 0u; /* four bytes can be read at those before */
+    /* Of s, while pairs are short. A first run may be 0 long, and is stored as it is; with one group more
+     * before the first row it is at least 1, as the others, and stored less 1. */
+    uint32_t left = count + 1u, gap = 0u - 1u;
 
-    uint32_t left = s.left, gap = s.gap; /* of s, while pairs are short */
-
-    while (s.rows != 0u) {
+    for (;;) {
         uint32_t absent, present, used = WINDOW_BITS + 1u;
         if (s.bit < fast_bits) {
             uint32_t window;
             __builtin_memcpy(&window, s.in + (s.bit >> 3), sizeof window);
             window = __builtin_bswap32(window) << (s.bit & 7u);
-            const uint32_t zeros = nn_clz(window);
-            window <<= zeros & 31u;
+            const uint32_t zeros = (uint32_t)__builtin_clz(window | 1u); /* 31 for a window of zeros */
+            window <<= zeros;
             absent = ((zeros - 1u) << absent_k) + (window >> (31u - absent_k)) + 1u;
             window = window << absent_k << 1;
-            const uint32_t more = nn_clz(window);
-            window <<= more & 31u;
+            const uint32_t more = (uint32_t)__builtin_clz(window | 1u);
+            window <<= more;
             present = ((more - 1u) << present_k) + (window >> (31u - present_k)) + 1u;
             used = zeros + more + (absent_k + present_k + 2u);
         }
@@ -174,6 +167,9 @@ int nn_runs_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, 
         s.gap = gap;
         if (!nn_runs_write_pair(&s, absent, present)) {
             return 0;
+        }
+        if (s.rows == 0u) {
+            break;
         }
         left = s.left;
         gap = s.gap;

@@ -340,7 +340,7 @@ def test_every_optimization_decodes_the_same(compiler: str, level: str, tmp_path
     assert answers == [Answer(True, wanted) for _, wanted in batch]
 
 
-SIZES = {"nn_lz4": 268, "nn_runs": 600, "nn_decode": 248}
+SIZES = {"nn_lz4": 268, "nn_runs": 594, "nn_decode": 246}
 """Bytes of code at -Os on Armv7E-M, as generated projects compile them."""
 
 
