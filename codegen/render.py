@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -102,7 +103,9 @@ def project_files(
     }
 
 
+@cache
 def _environment() -> Environment:
+    """Return the filters' environment; kept, for compiling the templates takes most of the time."""
     environment = Environment(
         loader=FileSystemLoader(paths.templates()),
         undefined=StrictUndefined,
