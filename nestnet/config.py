@@ -101,7 +101,9 @@ class TrainConfig:
     """Sparsity of each level over the prunable weights, strictly decreasing, 0..1. A single
     0.0 trains an ordinary dense network; a single other value one stand-alone sparse network."""
     group: str = "1x4"
-    allocation: str = "global"
+    allocation: str = "uniform"
+    """How a level's sparsity is shared out over the layers: all alike, by magnitude over the whole
+    network, or by magnitude per multiply-accumulate (docs/results/allocation.md)."""
     routing: str = "shared"
     dense_layers: tuple[str, ...] = ()
     """Layers kept dense at every level, besides the first convolution and the last linear."""
