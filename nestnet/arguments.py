@@ -77,7 +77,7 @@ def flash(budget: str | None, total: str | None, board: str | None) -> dict[str,
     return {
         "flash_bytes": size(budget, "--flash") if total is None else 0,
         "flash_total_bytes": size(total, "--flash-total") if budget is None else 0,
-        "board": board if budget is None else "",
+        "board": "" if budget is not None and board is None else board,
     }
 
 

@@ -85,14 +85,14 @@ class FlashBudget:
         final = progress >= 1.0
         if final and excess:
             now -= round(HEADROOM * now)
+        tolerance = FINAL_TOLERANCE if final else RAMP_TOLERANCE
         if self.config.method == "magnitude":
-            maps = self._by_magnitude(now)
+            maps = self._by_magnitude(now, tolerance)
         else:
             due = self.searches <= progress * SEARCHES_PER_RAMP and not (final and self.searches)
             if due:
                 self.east.measure()
                 self.searches += 1
-            tolerance = FINAL_TOLERANCE if final else RAMP_TOLERANCE
             maps = self.east.place(now, search=due, tolerance=tolerance)
         self._install(maps)
 
@@ -124,7 +124,7 @@ class FlashBudget:
         left = self.target_bytes - stored
         return f"{stored:,} of {self.target_bytes:,} bytes, {left / self.target_bytes:.2%} free"
 
-    def _by_magnitude(self, target_bytes: int) -> dict[str, Tensor]:
+    def _by_magnitude(self, target_bytes: int, tolerance: float) -> dict[str, Tensor]:
         """Return the maps of the largest density that fits, groups ranked by magnitude."""
         low, high = MIN_DENSITY, 1.0
         best = self._at_density(high)
@@ -139,7 +139,7 @@ class FlashBudget:
                 high = middle
                 continue
             low, best = middle, maps
-            if left <= FINAL_TOLERANCE * target_bytes:
+            if left <= tolerance * target_bytes:
                 break
         return best
 
