@@ -119,9 +119,12 @@ def train(
         if key not in names:
             raise unknown_name("nestnet.train", "no such setting", key, names)
     values: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
-    return train_run(
-        replace(config or TrainConfig(), **values), Path(out), quiet=quiet, module=module
-    )
+    chosen = replace(config or TrainConfig(), **values)
+    if chosen.flash_total_bytes and not chosen.flash_bytes:
+        from nestnet.flash_total import resolve  # imports the compiler's side
+
+        chosen = resolve(chosen, module)
+    return train_run(chosen, Path(out), quiet=quiet, module=module)
 
 
 def resume(run: str | Path, *, module: nn.Module | None = None, quiet: bool = False) -> Path:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codegen import nestfile, project
+from codegen import nestfile, pack, project
 from codegen.errors import UserError
-from codegen.ir import op_inputs
+from codegen.ir import NEVER, Conv2D, Graph, Linear, Op, op_inputs
 from nestnet import config, runs
 
 KINDS = "a .nestnet file, checkpoint.safetensors, config.toml, report.json, run or project folder"
@@ -59,10 +59,44 @@ def _network(path: Path) -> dict[str, Any]:
             for op in graph.ops
         ],
         "levels": [asdict(level) for level in graph.levels],
+        **_budget(graph),
         "nestnet_version": source.nestnet_version,
         "checkpoint_sha256": source.parent_sha256,
         "sha256": nestfile.file_sha256(path),
     }
+
+
+def _budget(graph: Graph) -> dict[str, Any]:
+    """Return how a network that was pruned to a flash budget fills it; nothing without one."""
+    source = graph.provenance
+    if source.flash_budget_bytes is None:
+        return {}
+    packed = pack.lower(graph, optimize="size", codecs=source.codecs or "all")
+    stored = len(packed.image_bytes)
+    return {
+        "flash_budget_bytes": source.flash_budget_bytes,
+        "codecs": source.codecs,
+        "stored_bytes": stored,
+        "free": 1 - stored / source.flash_budget_bytes,
+        "stored_layers": [
+            {
+                "name": layer.name,
+                "density": _density(layer.op),
+                "bytes": layer.stored_bytes,
+                "storage": layer.storage,
+            }
+            for layer in packed.layers
+            if layer.storage
+        ],
+    }
+
+
+def _density(op: Op) -> float:
+    """Return the share of an operator's weights that some level keeps."""
+    if not isinstance(op, Conv2D | Linear) or op.group_level is None:
+        return 1.0
+    kept = (op.group_level != NEVER).repeat(op.group_size, axis=-1)[..., : op.weight.shape[-1]]
+    return float(kept.mean())
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -94,8 +128,23 @@ def _run(path: Path) -> dict[str, Any]:
         "finished": (path / runs.MODEL).is_file(),
     }
     if found["finished"]:
-        found["levels"] = _network(path / runs.MODEL)["levels"]
+        network = _network(path / runs.MODEL)
+        found["levels"] = network["levels"]
+        if trained.flash_bytes:
+            shown = ("flash_budget_bytes", "codecs", "stored_bytes", "free", "stored_layers")
+            found |= {key: network[key] for key in shown} | {"method": trained.method}
+            blocks = _blocks(path / runs.CHECKPOINT)
+            for layer in found["stored_layers"]:
+                layer["block"] = blocks.get(layer["name"])
     return found
+
+
+def _blocks(path: Path) -> Mapping[str, int]:
+    """Return how many groups each layer's blocks hold that a run was pruned in, if in any."""
+    from nestnet.checkpoint import load_checkpoint  # imports torch
+
+    state = load_checkpoint(path).budget
+    return {} if state is None else dict(state["blocks"])
 
 
 def _project(path: Path) -> dict[str, Any]:

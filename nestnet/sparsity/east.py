@@ -180,8 +180,7 @@ class East:
     def _options(self, name: str, groups: Groups, blocks: Sequence[int]) -> list[Option]:
         """Return what each block size offers for layer ``name``."""
         rates = {rate.block: rate for rate in self.rates[name]}
-        levels = len(self.ratios)
-        return [_option(rank(groups, block), rates[block], levels) for block in blocks]
+        return [_option(rank(groups, block), rates[block], self.ratios) for block in blocks]
 
     def _level_maps(
         self, options: Mapping[str, Option], groups: Mapping[str, Groups], kept: Mapping[str, int]
@@ -209,13 +208,20 @@ def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
     return min(max(count, at_least), len(ranking.groups))
 
 
-def _option(ranking: Ranking, rate: Rate, levels: int) -> Option:
-    """Return what the blocks of ``ranking`` are worth and cost."""
-    saliency = np.log(np.maximum(ranking.energy / max(ranking.energy[-1], TINY), TINY))
+def _option(ranking: Ranking, rate: Rate, ratios: Sequence[float]) -> Option:
+    """Return what the blocks of ``ranking`` are worth and cost.
+
+    The saliency of a choice is the mean, over the levels, of the logarithm of the share of the
+    layer's energy that the level keeps.
+    """
     stored = rate.at(ranking.groups)
+    saliency = np.zeros(len(stored))
+    for ratio in ratios:
+        kept = np.interp(ratio * ranking.groups, ranking.groups, ranking.energy)
+        saliency += np.log(np.maximum(kept / max(ranking.energy[-1], TINY), TINY)) / len(ratios)
     gain = np.diff(saliency, prepend=-np.inf)
     worth = np.minimum.accumulate(gain / np.maximum(np.diff(stored, prepend=0.0), TINY))
-    worth[: _blocks_at(ranking, MIN_DENSITY, levels)] = np.inf
+    worth[: _blocks_at(ranking, MIN_DENSITY, len(ratios))] = np.inf
     return Option(ranking, worth, saliency, stored)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -140,7 +141,7 @@ def test_the_ramp_lowers_the_bytes_and_nests_the_levels(trained: Path) -> None:
         sizes.append(budget.stored_bytes)
         for layer in session.layers.values():
             masks = [layer.module.mask(level) for level in range(3)]
-            for inner, outer in zip(masks, masks[1:], strict=False):
+            for inner, outer in itertools.pairwise(masks):
                 assert inner is not None and outer is not None
                 assert bool((inner <= outer).all())
     assert sizes == sorted(sizes, reverse=True)
