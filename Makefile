@@ -4,6 +4,7 @@
 # make format   rewrite Python and C sources in the project's format
 # make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
+# make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
@@ -27,7 +28,7 @@ TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 
-.PHONY: setup system demo test lint pytest format budgets fuzz speed decode results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader speed decode results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -53,6 +54,9 @@ budgets: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS)
+
+fuzz-loader: setup
+	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
 
 speed: setup
 	$(TEST_ENV) $(BIN)/python docs/results/speed.py

@@ -62,7 +62,7 @@ def from_bytes(data: bytes, where: str) -> Graph:
     Raises:
         UserError: damaged, of a newer version, or not a valid graph.
     """
-    _check_hash(data, where)
+    digest = _check_hash(data, where)
     try:
         tensors = parse_safetensors(data)
         text = _metadata(data)
@@ -73,6 +73,8 @@ def from_bytes(data: bytes, where: str) -> Graph:
     expected = ["content_sha256", "graph", "schema_version"]
     if sorted(document) != expected:
         raise _damaged(where, sorted(document), f"the keys {expected}")
+    if document["content_sha256"] != digest:
+        raise _damaged(where, "another content_sha256", digest)
     try:
         graph: Graph = decode(Graph, document["graph"], tensors)
     except RecordError as error:
@@ -151,8 +153,8 @@ def _damaged(where: str, got: object, expected: object) -> UserError:
     )
 
 
-def _check_hash(data: bytes, where: str) -> None:
-    """Compare the stored hash with that of the data around it."""
+def _check_hash(data: bytes, where: str) -> str:
+    """Compare the stored hash with that of the data around it; return it."""
     marker = data.find(_HASH_MARKER)
     begin = marker + len(_HASH_MARKER)
     stored = data[begin : begin + _HASH_DIGITS]
@@ -161,13 +163,21 @@ def _check_hash(data: bytes, where: str) -> None:
     digest = hashlib.sha256(data[:begin] + _ZERO_HASH + data[begin + _HASH_DIGITS :]).hexdigest()
     if stored != digest.encode():
         raise _damaged(where, f"content hash {digest}", stored.decode("ascii", "replace"))
+    return digest
 
 
 def _metadata(data: bytes) -> str:
-    """Return the metadata entry; safetensors' bytes interface leaves it out."""
+    """Return the metadata entry; safetensors' bytes interface leaves it out.
+
+    Raises:
+        ValueError, KeyError, TypeError: there is no such entry, or another one beside it.
+    """
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    text: str = header["__metadata__"][METADATA_KEY]
+    metadata = header["__metadata__"]
+    if set(metadata) != {METADATA_KEY}:
+        raise ValueError(f"the metadata are not {METADATA_KEY} alone")
+    text: str = metadata[METADATA_KEY]
     return text
 
 

@@ -25,6 +25,9 @@ TYPE_KEY = "type"
 TENSOR_KEY = "tensor"
 """The name of an array stored beside the JSON."""
 
+INT64 = 2**63
+"""Numbers from here on are refused, whatever they stand for."""
+
 
 class RecordError(Exception):
     """Say which entry of a stored record is wrong."""
@@ -123,11 +126,20 @@ def _decode(value: Any, hint: Any, path: str, tensors: Tensors, used: set[str]) 
         return _decode_dataclass(value, kind, path, tensors, used)
     if get_origin(kind) is tuple:
         return _decode_tuple(value, get_args(kind), path, tensors, used)
+    if type(value) is int and not -INT64 <= value < INT64:
+        raise RecordError(path, got="a larger number", expected="a number of 64 bits")
     if kind is float and type(value) in (int, float):
         return float(value)
     if type(value) is not kind:
         raise RecordError(path, got=_brief(value), expected=kind.__name__)
+    if kind is str and not _is_text(value):
+        raise RecordError(path, got=ascii(_brief(value)), expected="text that UTF-8 can hold")
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Return whether no half of a surrogate pair stands alone, which JSON's escapes allow."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _decode_union(

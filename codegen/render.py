@@ -163,7 +163,8 @@ def _table(field: ImageField) -> NDArray[np.generic]:
 
 def _comment(text: str) -> str:
     """Make a name harmless inside a C comment, on one line."""
-    return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
+    shown = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return shown.replace("*/", "* /").replace("/*", "/ *")
 
 
 def _c_string(text: str) -> str:

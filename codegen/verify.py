@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from math import isfinite, prod
+from math import prod
+from typing import get_args
+
+import numpy as np
 
 from codegen.errors import UserError
-from codegen.ir import Graph, Level, Op, Value, op_inputs
+from codegen.ir import Graph, Level, Op, Provenance, Value, op_inputs
 from codegen.oprule import Broken, input_shapes, rule_of
+from codegen.sizing import Allowed
 
 MAX_LEVELS = 16
 MAX_EXTENT = 65535
 """Edge tensors are described to the firmware with 16-bit extents."""
+
+MAX_ELEMENTS = 2**24
+"""Of one value: more than any Cortex-M has RAM for, few enough to plan for in bounded time."""
+
+SMALLEST_SCALE, LARGEST_SCALE = (
+    float(edge) for edge in (np.finfo(np.float32).tiny, np.finfo(np.float32).max)
+)
+"""Scales are in single precision in the generated C."""
 
 C_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -67,9 +79,18 @@ def _check_levels(graph: Graph) -> Iterator[Finding]:
     for name, count in names.items():
         if count > 1:
             yield "levels", ("level names are unique", name)
+    yield from (("provenance", broken) for broken in _provenance_rules(graph.provenance))
     sparsities = [level.sparsity for level in graph.levels]
     if sparsities != sorted(sparsities, reverse=True):
         yield "levels", ("level 0 is the sparsest, the last level the densest", sparsities)
+
+
+def _provenance_rules(provenance: Provenance) -> Iterator[Broken]:
+    budget, codecs = provenance.flash_budget_bytes, provenance.codecs
+    if budget is not None and budget < 1:
+        yield "the flash budget is at least 1 byte", budget
+    if codecs is not None and codecs not in get_args(Allowed):
+        yield f"codecs is one of {', '.join(get_args(Allowed))}", codecs
 
 
 def _level_rules(level: Level) -> Iterator[Broken]:
@@ -104,12 +125,12 @@ def _check_values(graph: Graph) -> Iterator[Finding]:
 
 
 def _value_rules(value: Value, levels: int) -> Iterator[Broken]:
-    if len(value.shape) != 3 or min(value.shape) < 1 or prod(value.shape) >= 2**31:
-        yield "shape is h, w, c, each at least 1, below 2**31 elements", value.shape
+    if len(value.shape) != 3 or min(value.shape) < 1 or prod(value.shape) >= MAX_ELEMENTS:
+        yield "shape is h, w, c, each at least 1, below 2**24 elements", value.shape
     if len(value.scale) != levels:
         yield f"one scale for each of {levels} levels", len(value.scale)
-    if not all(isfinite(scale) and scale > 0 for scale in value.scale):
-        yield "scales are finite and above 0", value.scale
+    if not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in value.scale):
+        yield "scales are finite and above 0 in single precision", value.scale
     if not -128 <= value.zero_point <= 127:
         yield "zero point is -128..127", value.zero_point
 

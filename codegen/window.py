@@ -18,6 +18,10 @@ Broken = tuple[str, object]
 OVER_READ = 4
 """Elements kernels may read past the patch buffer's last one."""
 
+MAX_EXTENT = 65535
+MAX_TAPS = 2**20
+"""Of a window; far above what any map has, and few enough to walk in bounded time."""
+
 DEPTHWISE_PLANES = 4
 """Channels the depthwise kernel expands at once."""
 
@@ -52,6 +56,9 @@ def check_window(op: Windowed) -> Iterator[Broken]:
         yield "kernel is at least 1", (kernel_h, kernel_w)
     if min(op.stride) < 1:
         yield "stride is at least 1", op.stride
+    if max(kernel_h, kernel_w, *op.stride) > MAX_EXTENT or kernel_h * kernel_w > MAX_TAPS:
+        got = (kernel_h, kernel_w, *op.stride)
+        yield f"kernel and stride are at most {MAX_EXTENT}, a kernel {MAX_TAPS} positions", got
     top, left, bottom, right = op.padding
     if min(op.padding) < 0 or max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
         yield "padding is at least 0 and smaller than the kernel", op.padding

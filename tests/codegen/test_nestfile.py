@@ -43,9 +43,14 @@ def resealed(edit: Callable[[dict[str, Any], dict[str, Any]], object]) -> bytes:
     edit(document, tensors)
     document["content_sha256"] = "0" * 64
     text = json.dumps(document, separators=(",", ":"), sort_keys=True)
-    blank = format_safetensors(tensors, metadata={"nestnet": text})
+    return seal(format_safetensors(tensors, metadata={"nestnet": text}))
+
+
+def seal(data: bytes) -> bytes:
+    """Return ``data`` with the content hash that belongs there."""
     marker = b'content_sha256\\":\\"'
-    begin = blank.index(marker) + len(marker)
+    begin = data.index(marker) + len(marker)
+    blank = data[:begin] + b"0" * 64 + data[begin + 64 :]
     digest = hashlib.sha256(blank).hexdigest().encode()
     return blank[:begin] + digest + blank[begin + 64 :]
 
@@ -143,6 +148,24 @@ EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     ),
     "stride is at least 1": lambda d, t: d["graph"]["ops"][0].update(stride=[0, 0]),
     "scales are finite": lambda d, t: d["graph"]["values"][0].update(scale=[float("nan")] * 2),
+    "single precision": lambda d, t: d["graph"]["values"][0].update(scale=[1e300] * 2),
+    "a number of 64 bits at levels.0.sparsity": lambda d, t: d["graph"]["levels"][0].update(
+        sparsity=10**400
+    ),
+    "a number of 64 bits at provenance.flash_budget_bytes": lambda d, t: d["graph"][
+        "provenance"
+    ].update(flash_budget_bytes=2**63),
+    "the flash budget is at least 1 byte": lambda d, t: d["graph"]["provenance"].update(
+        flash_budget_bytes=0
+    ),
+    "codecs is one of all, lz4, raw": lambda d, t: d["graph"]["provenance"].update(codecs="zip"),
+    "text that UTF-8 can hold at levels.0.name": lambda d, t: d["graph"]["levels"][0].update(
+        name="half \ud800"
+    ),
+    "kernel and stride are at most 65535": lambda d, t: d["graph"]["ops"][0].update(
+        stride=[65536, 1]
+    ),
+    "below 2**24 elements": lambda d, t: d["graph"]["values"][0].update(shape=[4096, 4096, 1]),
 }
 
 
@@ -151,6 +174,34 @@ def test_sealed_but_wrong_content_is_refused(message: str) -> None:
     with pytest.raises(UserError) as caught:
         nestfile.from_bytes(resealed(EDITS[message]), "edited.nestnet")
     assert message in str(caught.value) and "edited.nestnet" in str(caught.value)
+
+
+def test_other_metadata_are_refused() -> None:
+    data = nestfile.to_bytes(SMALL)
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"]["note"] = "mine"
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    edited = seal(len(text).to_bytes(8, "little") + text + data[end:])
+    with pytest.raises(UserError, match="metadata are not nestnet alone"):
+        nestfile.from_bytes(edited, "edited")
+
+
+def test_a_second_hash_is_refused() -> None:
+    """The last of two equal keys counts in JSON; the first place counts for the hash."""
+    data = nestfile.to_bytes(SMALL)
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    text = header["__metadata__"]["nestnet"]
+    begin = text.index('"graph"')
+    twice = text[:begin] + '"content_sha256":"' + "1" * 64 + '",' + text[begin:]
+    header["__metadata__"]["nestnet"] = twice
+    blob = json.dumps(header, separators=(",", ":")).encode()
+    blob += b" " * (-len(blob) % 8)
+    edited = seal(len(blob).to_bytes(8, "little") + blob + data[end:])
+    with pytest.raises(UserError, match="another content_sha256"):
+        nestfile.from_bytes(edited, "edited")
 
 
 def test_resealing_without_an_edit_is_accepted() -> None:

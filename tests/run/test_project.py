@@ -110,6 +110,16 @@ def test_names_cannot_break_the_text(build: Build) -> None:
     assert 'frame 1, level "1\\"*/ %s: class ' in result.stdout
 
 
+def test_comments_hold_no_control_characters(tmp_path: Path) -> None:
+    graph = small_graph("control")
+    ops = tuple(replace(op, name=f"{op.name}\0one\u202e*/two\x1b") for op in graph.ops)
+    graph = replace(graph, ops=ops)
+    out = project.write(graph, SHA256, board.load("host"), tmp_path / "out")
+    for path in (item for item in out.iterdir() if item.suffix in (".c", ".h")):
+        text = path.read_text(encoding="utf-8")
+        assert all(char == "\n" or char.isprintable() for char in text), path.name
+
+
 @pytest.mark.parametrize("board_id", ["stm32f7", "stm32f4", "stm32l4"])
 def test_real_boards_link_inside_their_memory(build: Build, board_id: str) -> None:
     built = build(small_graph(), board_id)
