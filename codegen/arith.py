@@ -23,7 +23,8 @@ def kept_weight(
     Args:
         weight: shape (..., in_c).
         group_size: consecutive input channels of one group.
-        group_level: shape (..., ceil(in_c / group_size)), or None to keep everything.
+        group_level: shape (..., ceil(in_c / group_size)), or None to keep everything; axes but the
+            first may be 1 to stand for all their entries.
         level: 0 is the sparsest.
     """
     if group_level is None:

@@ -111,6 +111,9 @@ DEPTHWISE_ELEMENT = 2.1
 DEPTHWISE_CHANNEL = 60.0
 """Per channel and band of rows."""
 
+DEPTHWISE_FILL = 0.5
+"""Per output of four channels of which the level lacks one; they are stored at once."""
+
 GROUPED_MAC = 4.3
 GROUPED_OUTPUT = 25.0
 ADD_ELEMENT = 12.0

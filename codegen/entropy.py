@@ -22,13 +22,14 @@ def layer_bytes(
         weight: last axis input channels.
         group_size: G.
         group_level: as in :mod:`codegen.ir`, the same axes as ``weight``; None for a layer that is
-            dense at every level, whose positions take nothing.
+            dense at every level, whose positions take nothing. Channels of a depthwise layer are
+            groups of their own.
         levels: number of levels; each one's groups are placed without regard to the others'.
     """
     if group_level is None:
         return ceil(weight_bits(weight) / 8)
     kept = np.repeat(group_level != NEVER, group_size, axis=-1)[..., : weight.shape[-1]]
-    bits = weight_bits(weight[kept])
+    bits = weight_bits(weight[np.broadcast_to(kept, weight.shape)])
     for level in range(levels):
         bits += position_bits(group_level.size, int(np.count_nonzero(group_level == level)))
     return ceil(bits / 8)

@@ -153,7 +153,7 @@ class GraphBuilder:
         """Append a convolution; return its output's name."""
         in_c = self.shape(source)[2] // groups
         weight = self._weights((out_c, *kernel, in_c))
-        weight, group, level = self._prune(weight, group, densities)
+        weight, group, level = self._prune(weight, group, densities, whole=groups != 1)
         fused = None if residual is None else Residual(residual, np.zeros(self.levels, np.int32))
         op = Conv2D(
             name=f"conv{len(self.ops)}",
@@ -299,11 +299,14 @@ class GraphBuilder:
         return self.rng.normal(0, 45, shape).clip(-127, 127).astype(np.int8)
 
     def _prune(
-        self, weight: Int8Array, group: int, densities: Sequence[float] | None
+        self, weight: Int8Array, group: int, densities: Sequence[float] | None, whole: bool = False
     ) -> tuple[Int8Array, int, Uint8Array | None]:
+        """Prune groups, or with ``whole`` each output channel's whole filter."""
         if densities is None:
             return weight, 1, None
-        shape = (*weight.shape[:-1], -(-weight.shape[-1] // group))
+        shape: tuple[int, ...] = (*weight.shape[:-1], -(-weight.shape[-1] // group))
+        if whole:
+            shape = (len(weight), 1, 1, 1)
         level = make_group_levels(self.rng, shape, densities)
         keep = np.repeat(level != NEVER, group, axis=-1)[..., : weight.shape[-1]]
         return np.where(keep, weight, np.int8(0)), group, level

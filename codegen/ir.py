@@ -120,8 +120,11 @@ class Conv2D:
     group_size: int
     """G of the nested groups: 1, 2 or 4 consecutive input channels; 1 when group_level is None."""
     group_level: Uint8Array | None
-    """Shape (out_c, kernel_h, kernel_w, ceil(in_c / group_size)): first level that contains the
-    group, NEVER for none; None for a layer that is dense at every level. Only where groups == 1."""
+    """First level that contains the group, NEVER for none; None for a layer that is dense at every
+    level. Where groups == 1, shape (out_c, kernel_h, kernel_w, ceil(in_c / group_size)). Of a
+    depthwise layer, one whose groups are its input and its output channels, shape (out_c, 1, 1, 1):
+    first level that contains the channel's whole filter; group_size is 1, the rule the nestnet one,
+    and no residual is fused. None where groups is anything else."""
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
     """top, left, bottom, right."""

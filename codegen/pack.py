@@ -191,6 +191,7 @@ def _layer_fields(draft: Draft, c_name: str, by_name: dict[str, ImageField]) -> 
         multiplier=single.get("multiplier"),
         bias=single.get("bias"),
         bias_delta=single.get("bias_delta"),
+        channel_level=single.get("channel_level"),
         residual_multiplier=single.get("residual_multiplier"),
         weights=single.get("weights"),
         coded_weights=coded.get("weights"),

@@ -180,6 +180,8 @@ class LayerFields:
     """(levels - 1, out_c) int8_t; None with one level. The densest level passes NULL."""
     residual_multiplier: ImageField | None = None
     """(levels,) int32_t."""
+    channel_level: ImageField | None = None
+    """(out_c,) uint8_t of a depthwise layer: first level with the channel; None: all have it."""
     weights: ImageField | None = None
     """int8_t of a layer that is not nested, the layout is the kernel's; the stored uint8_t of dense
     rows that are coded."""
@@ -202,6 +204,7 @@ class LayerFields:
             self.multiplier,
             self.bias,
             self.bias_delta,
+            self.channel_level,
             self.residual_multiplier,
             self.weights,
             self.shift,
@@ -294,7 +297,7 @@ class PackedLayer:
     def _stream_bytes(self) -> Iterator[tuple[int, int]]:
         """Yield the stored and the execution form's bytes of every stream."""
         fields = self.fields
-        streams = [(fields.weights, fields.coded_weights)]
+        streams = [(fields.weights, fields.coded_weights), (fields.channel_level, None)]
         for stream in fields.streams:
             streams.append((stream.weights, stream.coded_weights))
             streams.append((stream.positions, stream.coded_positions))

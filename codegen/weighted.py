@@ -46,8 +46,8 @@ def kept_macs(op: Conv2D | Linear, positions: int, level: int) -> int:
     """Return the kept weights at ``level`` times ``positions`` output positions."""
     if op.group_level is None:
         return int(op.weight.size) * positions
-    keep = np.repeat(op.group_level <= level, op.group_size, axis=-1)
-    return int(np.count_nonzero(keep[..., : op.weight.shape[-1]])) * positions
+    keep = np.repeat(op.group_level <= level, op.group_size, axis=-1)[..., : op.weight.shape[-1]]
+    return int(np.count_nonzero(np.broadcast_to(keep, op.weight.shape))) * positions
 
 
 def effective_levels(op: Conv2D | Linear) -> frozenset[int]:
@@ -90,7 +90,13 @@ def _check_groups(op: Conv2D | Linear, levels: int) -> Iterator[Broken]:
         if op.group_size != 1:
             yield "group_size is 1 without group_level", op.group_size
         return
+    expected: tuple[int, ...]
     expected = (*op.weight.shape[:-1], -(-op.weight.shape[-1] // op.group_size))
+    if isinstance(op, Conv2D) and op.groups != 1:
+        expected = (op.weight.shape[0], 1, 1, 1)
+        if op.group_size != 1:
+            yield "group_size is 1 where channels have levels", op.group_size
+            return
     if op.group_level.dtype != np.uint8 or op.group_level.shape != expected:
         got = (str(op.group_level.dtype), op.group_level.shape)
         yield f"group_level is uint8 of shape {expected}", got
@@ -201,6 +207,13 @@ def table_fields(op: Conv2D | Linear, levels: int) -> tuple[FieldSpec, ...]:
     if isinstance(op, Conv2D) and op.residual is not None:
         fields.append(FieldSpec("residual_multiplier", op.residual.multiplier, 4))
     return tuple(fields)
+
+
+def channel_fields(op: Conv2D) -> tuple[FieldSpec, ...]:
+    """Return the levels of a depthwise layer's channels, unless all levels have all channels."""
+    if op.group_level is None or not op.group_level.any():
+        return ()
+    return (FieldSpec("channel_level", op.group_level.reshape(-1), 1),)
 
 
 def table_bytes(op: Conv2D | Linear, level: int, levels: int) -> int:

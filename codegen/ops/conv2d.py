@@ -25,6 +25,7 @@ from codegen.overlap import (
 from codegen.packed import Kernel, LevelCost, WindowShape
 from codegen.weighted import (
     MAX_RESIDUAL_MULTIPLIER,
+    channel_fields,
     check_weighted,
     cmsis_constants,
     kept_macs,
@@ -36,6 +37,7 @@ from codegen.weighted import (
 )
 from codegen.window import (
     CHANNEL_BYTES,
+    DEPTHWISE_PLANES,
     check_window,
     cmsis_scratch_bytes,
     depthwise_band,
@@ -79,9 +81,7 @@ class Conv2DRule(OpRule[Conv2D]):
         if op.weight.shape[3] != in_c // op.groups:
             yield f"weight has {in_c // op.groups} input channels per group", op.weight.shape[3]
             return
-        if op.groups != 1 and op.group_level is not None:
-            yield "group_level only where groups is 1", op.groups
-            return
+        yield from _check_channel_levels(op)
         yield from check_weighted(op, graph)
         yield from _check_residual(op, graph)
 
@@ -123,6 +123,18 @@ def accumulate(op: Conv2D, graph: Graph, images: Int8Array, level: int) -> NDArr
             product = split @ kernel.reshape(groups, -1, per_group).transpose(0, 2, 1)
             acc += product.transpose(1, 0, 2).reshape(acc.shape)
     return acc
+
+
+def _check_channel_levels(op: Conv2D) -> Iterator[Broken]:
+    if op.groups == 1 or op.group_level is None:
+        return
+    if not op.groups == op.weight.shape[0] * op.weight.shape[3] == op.weight.shape[0]:
+        got = f"{op.groups} groups, {op.weight.shape[0]} output channels"
+        yield "group_level only where groups is 1 or on depthwise layers", got
+    elif op.residual is not None:
+        yield "no residual where channels have levels", op.residual.input
+    elif isinstance(op.requant, TfliteRequant):
+        yield "channels have levels under the nestnet rule only", "TFLite rule"
 
 
 def _check_residual(op: Conv2D, graph: Graph) -> Iterator[Broken]:
@@ -200,7 +212,10 @@ def _patch_cycles(op: Conv2D, storage: Storage, shape: WindowShape, level: int) 
 
 
 def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
-    """Lower a grouped convolution: depthwise where it is one filter per channel."""
+    """Lower a grouped convolution: depthwise where it is one filter per channel.
+
+    Weights of channels that no level has lie in flash as zeros, but are not read.
+    """
     levels = len(graph.levels)
     depthwise = op.groups == shape.in_c == shape.out_c and op.residual is None
     kernel: Kernel = "depthwise_conv" if depthwise else "grouped_conv"
@@ -214,22 +229,24 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
         overlaps = (window_overlap(shape, by_channel=False), ELEMENTWISE)
         reason = f"{op.groups} groups of {shape.in_c // op.groups} input channels"
     align = 4 if weights.size % 4 == 0 else 1
-    macs = kept_macs(op, shape.out_h * shape.out_w, 0)
-    outputs = shape.out_h * shape.out_w * shape.out_c
-    if depthwise:
-        instructions = macs * cost.DEPTHWISE_MAC + outputs * cost.DEPTHWISE_OUTPUT
-        instructions += _plane_instructions(shape, band)
-    else:
-        instructions = macs * cost.GROUPED_MAC + outputs * cost.GROUPED_OUTPUT
-    cycles = cost.cycles(instructions)
+    channels = channel_fields(op)
+    map_bytes = sum(field.array.nbytes for field in channels)
     costs = tuple(
-        LevelCost(macs, cycles, weights.size + table_bytes(op, level, levels))
+        LevelCost(
+            macs=kept_macs(op, shape.out_h * shape.out_w, level),
+            cycles=cost.cycles(
+                _depthwise_instructions(op, shape, band, level)
+                if depthwise
+                else _grouped_instructions(op, shape)
+            ),
+            weight_bytes=kept_macs(op, 1, level) + map_bytes + table_bytes(op, level, levels),
+        )
         for level in range(levels)
     )
     return Draft(
         kernel=kernel,
         reason=reason,
-        fields=(FieldSpec("weights", weights, align), *table_fields(op, levels)),
+        fields=(FieldSpec("weights", weights, align), *table_fields(op, levels), *channels),
         levels=costs,
         scratch_bytes=depthwise_scratch_bytes(shape, band) if depthwise else 0,
         storage="plain",
@@ -241,12 +258,33 @@ def _lower_plain(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     )
 
 
-def _plane_instructions(shape: WindowShape, band: int) -> float:
-    """Return what a depthwise convolution spends on input and tables of its bands."""
+def _grouped_instructions(op: Conv2D, shape: WindowShape) -> float:
+    """Return what a grouped convolution executes."""
+    per_position = op.weight.size * cost.GROUPED_MAC + shape.out_c * cost.GROUPED_OUTPUT
+    return shape.out_h * shape.out_w * per_position
+
+
+def _depthwise_instructions(op: Conv2D, shape: WindowShape, band: int, level: int) -> float:
+    """Return what a depthwise convolution executes at ``level``.
+
+    The input of a quad of channels is expanded if any is alive; its outputs are filled if any is
+    not.
+    """
+    positions = shape.out_h * shape.out_w
+    alive = np.ones(shape.out_c, np.bool_)
+    if op.group_level is not None:
+        alive = op.group_level.reshape(-1) <= level
+    quads = [alive[at : at + DEPTHWISE_PLANES] for at in range(0, shape.out_c, DEPTHWISE_PLANES)]
+    expanded = sum(len(quad) for quad in quads if quad.any())
+    filled = sum(len(quad) for quad in quads if not quad.all())
     bands = -(-shape.out_h // band)
     rows = shape.in_h + (bands - 1) * max(shape.kernel_h - shape.stride_h, 0)
-    per_channel = rows * shape.in_w * cost.DEPTHWISE_ELEMENT + bands * cost.DEPTHWISE_CHANNEL
-    return shape.in_c * per_channel
+    instructions = kept_macs(op, positions, level) * cost.DEPTHWISE_MAC
+    instructions += int(alive.sum()) * (
+        positions * cost.DEPTHWISE_OUTPUT + bands * cost.DEPTHWISE_CHANNEL
+    )
+    instructions += expanded * rows * shape.in_w * cost.DEPTHWISE_ELEMENT
+    return instructions + filled * positions * cost.DEPTHWISE_FILL
 
 
 def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:

@@ -41,8 +41,9 @@ def skip_dead_channels(graph: Graph) -> Graph:
     channel adds exactly 0 to every sum that reads it.
 
     - A nested group of dead channels is not walked: its level rises to the first at which one of
-      them lives. Layers whose levels all share one weight set only lose groups dead at every
-      level; telling the others apart could force the larger storage.
+      them lives. The channels of a depthwise layer that have levels are such groups. Layers whose
+      levels all share one weight set only lose groups dead at every level; telling the others
+      apart could force the larger storage.
     - A channel that adds nothing to any consumer at any level, because it is dead or its weights
       are zero, is removed from its producer and its consumers. It stays where its removal would
       split a nested group, leave a value empty, or take a count off a multiple of 4, and where it
@@ -147,6 +148,8 @@ def _raised(op: Conv2D | Linear, group_level: Uint8Array, alive: BoolArray) -> C
     first = np.where(groups.any(axis=0), groups.argmax(axis=0), NEVER)
     if effective_levels(op) <= {0}:
         first[first != NEVER] = 0
+    if isinstance(op, Conv2D) and op.groups != 1:
+        first = first[:, None, None, None]  # each channel's filter meets that input alone
     level = np.maximum(group_level, first).astype(np.uint8)
     if np.array_equal(level, group_level):
         return op
@@ -264,7 +267,12 @@ def _cut(op: Conv2D | Linear, source: BoolArray, target: BoolArray) -> Conv2D | 
     requant = _cut_requant(op.requant, target)
     if isinstance(op, Conv2D) and op.groups != 1:
         groups = op.groups - int((~source).sum())
-        return replace(op, weight=rows, requant=requant, groups=groups)
+        level = op.group_level
+        if level is not None:
+            level = level[target]
+            if groups == 1:  # nested from now on
+                level = np.ascontiguousarray(np.broadcast_to(level, rows.shape))
+        return replace(op, weight=rows, group_level=level, requant=requant, groups=groups)
     columns = np.tile(source, op.weight.shape[-1] // len(source))
     level = op.group_level
     if level is not None:

@@ -1,4 +1,4 @@
-/* nn_depthwise_conv.h - depthwise convolution with dense weights, one filter per channel.
+/* nn_depthwise_conv.h - depthwise convolution, one filter per channel, whole channels pruned by level.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,12 +12,20 @@
  * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any kernel, stride,
  * padding. band (literal, >= 1): output rows whose input is expanded at once. weights:
  * [out_c][kernel_h][kernel_w], any alignment. scratch: 4-byte aligned, for band rows as docs/format.md,
- * "Depthwise scratch", says; it overlaps nothing. A channel's input of a band is read before the channel's
- * first output of the band is written: out may lie over in at a multiple of in_c bytes where no later band
- * reads. Cannot fail. */
+ * "Depthwise scratch", says; it overlaps nothing. channel_level: [out_c], the first level with each channel's
+ * filter, or literal NULL where every level has all; channels that level lacks are filled with what
+ * requantizes an accumulator of 0, their weights are not read, their input counts for nothing. A channel's
+ * input of a band is read before the channel's first output of the band is written: out may lie over in at a
+ * multiple of in_c bytes where no later band reads. Cannot fail. */
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
-                                 int32_t band, const int8_t *weights, const int8_t *in, int8_t *out,
-                                 int16_t *scratch);
+                                 int32_t band, const int8_t *weights, const uint8_t *channel_level,
+                                 uint32_t level, const int8_t *in, int8_t *out, int16_t *scratch);
+
+/* Whether level has channel ch's filter. */
+NN_INLINE int nn_depthwise_has(const uint8_t *channel_level, uint32_t level, int32_t ch)
+{
+    return channel_level == NULL || channel_level[ch] <= level;
+}
 
 /* The inner loops: scheduled by hand where kernels/dsp/ is used, nothing otherwise. */
 #include "nn_depthwise_fast.h"

@@ -27,6 +27,7 @@ MEMBER_ORDER = (
     "shift",
     "bias",
     "bias_delta",
+    "channel_level",
     "residual_multiplier",
     "add_multiplier",
     "add_offset",
@@ -218,4 +219,8 @@ def layer_weights(
     flat = np.frombuffer(data, np.int8)
     if kernel == "cmsis_depthwise_conv":
         return [flat.reshape(patch.kernel_h, patch.kernel_w, -1, 1).transpose(2, 0, 1, 3)] * levels
-    return [flat.reshape(patch.out_c, patch.kernel_h, patch.kernel_w, -1)] * levels
+    weights = flat.reshape(patch.out_c, patch.kernel_h, patch.kernel_w, -1)
+    if f"{layer}_channel_level" in members:
+        first = members[f"{layer}_channel_level"].numbers[:, None, None, None]
+        return [np.where(first <= level, weights, np.int8(0)) for level in range(levels)]
+    return [weights] * levels

@@ -57,6 +57,8 @@ def kept(op: Conv2D | Linear, index: tuple[int, ...], level: int) -> int:
     """Return the weight at ``index``, 0 if ``level`` has not its group."""
     if op.group_level is not None:
         group = (*index[:-1], index[-1] // op.group_size)
+        if isinstance(op, Conv2D) and op.groups != 1:
+            group = (index[0], 0, 0, 0)
         if int(op.group_level[group]) > level:
             return 0
     return int(op.weight[index])

@@ -179,6 +179,9 @@ class PackedMachine:
             return dense.decode(rows, shape, channels).reshape(op.weight.shape)
         stored_weights = self.load(layer.fields.weights)
         if layer.kernel == "depthwise_conv":
+            if layer.fields.channel_level is not None:
+                absent = self.load(layer.fields.channel_level) > level
+                stored_weights = np.where(absent[:, None, None], np.int8(0), stored_weights)
             return stored_weights[..., None]
         if layer.kernel == "cmsis_depthwise_conv":
             return stored_weights.transpose(2, 0, 1)[..., None]

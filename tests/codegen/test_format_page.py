@@ -20,6 +20,7 @@ from codegen.packed import Packed
 from codegen.record import encode
 from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph
 from tests.codegen import format_page as page
+from tests.codegen.channel_nets import channel_graph
 from tests.codegen.format_page import FormatError, Int8Array, Patch
 from tests.codegen.format_project import Member, image_bytes, image_members, page_order
 from tests.codegen.format_project import layer_weights as read_layer
@@ -144,6 +145,10 @@ def odd_shapes() -> Graph:
     return net.graph()
 
 
+def test_levels_of_channels_come_back() -> None:
+    assert "depthwise_conv 1 plain" in check_project(channel_graph(), "balanced", "all")
+
+
 def project_texts(packed: Packed) -> dict[str, str]:
     files = render.project_files(packed, HOST, "0" * 64, render.RuntimeFiles((), ()), "none")
     return {str(name): text for name, text in files.items()}
@@ -165,6 +170,8 @@ def expected_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:
     tables: dict[str, np.ndarray] = {"multiplier": requant.multiplier, "bias": requant.bias}
     if len(requant.bias_delta) > 1:
         tables["bias_delta"] = requant.bias_delta[:-1]
+    if isinstance(op, Conv2D) and op.groups != 1 and op.group_level is not None:
+        tables["channel_level"] = op.group_level.reshape(-1)
     if isinstance(op, Conv2D) and op.residual is not None:
         tables["residual_multiplier"] = op.residual.multiplier
     return tables

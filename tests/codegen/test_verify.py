@@ -128,8 +128,8 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "stride is at least 1": lambda: with_op(Conv2D, stride=(0, 1)),
     "padding is at least 0 and smaller": lambda: with_op(Conv2D, padding=(3, 1, 1, 1)),
     "groups divides 5 input": lambda: with_op(Conv2D, groups=3),
-    "group_level only where groups is 1": lambda: with_op(
-        Conv2D, groups=5, weight=CONV.weight[..., :1]
+    "group_level only where groups is 1 or on depthwise layers": lambda: with_op(
+        Conv2D, groups=5, weight=np.concatenate([CONV.weight[..., :1]] * 2)
     ),
     "group_size is 1, 2 or 4": lambda: with_op(Conv2D, group_size=3),
     "group_size is 1 without group_level": lambda: with_op(Conv2D, group_level=None),

@@ -18,6 +18,13 @@ LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)
 
 
+DEPTHWISE = {
+    "depthwise 3x3 16x16x32": (LAYER, 16),
+    "depthwise 3x3 stride 2": (Shape(16, 16, 32, 8, 8, 32, 3, 3, 2, 2, 0, 0), 8),
+}
+"""Extents and band of rows."""
+
+
 def nested_layers() -> dict[str, Case]:
     """Return the 3x3, 16x16x32 to 32 layer of DESIGN.md's table at one level, by name."""
     rng = np.random.default_rng(1)
@@ -35,7 +42,6 @@ def other_layers() -> dict[str, Case]:
     rng = np.random.default_rng(2)
     pointwise = Shape(1, 256, 32, 1, 256, 32)
     first = Shape(32, 32, 3, 32, 32, 16, 3, 3, 1, 1, 1, 1)
-    depthwise_2 = Shape(16, 16, 32, 8, 8, 32, 3, 3, 2, 2, 0, 0)
     linear = Shape(1, 1, 256, 1, 1, 64)
     return {
         "dense 3x3 P=2": weighted(rng, "DENSE_CONV", LAYER, tile=2, plain=True),
@@ -48,12 +54,10 @@ def other_layers() -> dict[str, Case]:
         "nested + residual G=4 P=4 25 %": nested(
             rng, LAYER, 4, 4, (0.25,), plain=True, residual=True
         ),
-        "depthwise 3x3 16x16x32": weighted(
-            rng, "DEPTHWISE_CONV", LAYER, groups=32, tile=16, plain=True
-        ),
-        "depthwise 3x3 stride 2": weighted(
-            rng, "DEPTHWISE_CONV", depthwise_2, groups=32, tile=8, plain=True
-        ),
+        **{
+            name: weighted(rng, "DEPTHWISE_CONV", s, groups=s.in_c, tile=band, plain=True)
+            for name, (s, band) in DEPTHWISE.items()
+        },
         "dense linear 256->64": weighted(rng, "DENSE_LINEAR", linear, plain=True),
         "nested linear G=4 25 %": nested(rng, linear, 4, 1, (0.25,), linear=True, plain=True),
         "add 8192": addition(rng, 8192),

@@ -58,6 +58,7 @@ class Run:
     inputs: bytes = b""
     second: bytes = b""
     table: bytes = b""
+    channel_level: bytes = b""
     streams: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
@@ -69,7 +70,7 @@ class Run:
     def record(self, case_index: int) -> bytes:
         """Return the run as harness.c reads it."""
         parts = [self.multiplier, self.bias, self.bias_delta, self.weights]
-        parts += [self.inputs, self.second, self.table]
+        parts += [self.inputs, self.second, self.table, self.channel_level]
         header = [case_index, self.level, self.residual_multiplier, len(self.streams)]
         header += [self.misalign_bytes, self.over, self.distance_bytes]
         header += [self.expected.size, self.scratch_bytes]
@@ -331,7 +332,8 @@ def weighted(
         rules = (any_overlap(s.in_c), ELEMENTWISE)
     elif kind == "DEPTHWISE_CONV":
         band = min(tile, s.out_h)
-        packed, scratch, head = as_bytes(weight), depthwise_scratch_bytes(s, band), (str(band),)
+        packed, scratch = as_bytes(weight), depthwise_scratch_bytes(s, band)
+        head = (str(band), "ALL_CHANNELS")
         rules = (depthwise_overlap(window, band), ELEMENTWISE)
     else:
         packed, head = as_bytes(weight), (str(groups), flag)
@@ -347,6 +349,40 @@ def weighted(
     )
     structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
     return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs, rules)
+
+
+def depthwise(
+    rng: np.random.Generator,
+    s: Shape,
+    band: int,
+    channel_level: Array,
+    *,
+    levels: int = 2,
+    plain: bool = False,
+) -> Case:
+    """Return a depthwise layer that has channel c from level ``channel_level[c]`` on, at each."""
+    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    weight = np.maximum(int8(rng, s.out_c, s.kernel_h, s.kernel_w, 1), -127)
+    level_map = channel_level[:, None, None, None]
+    accs = [
+        accumulate(x, level_weights(weight, level_map, 1, k), s, zero_point, s.in_c)
+        for k in range(levels)
+    ]
+    tables = make_tables(rng, accs, zero_point, plain)
+    common = {
+        "inputs": as_bytes(x),
+        "misalign_bytes": int(rng.integers(4)),
+        "weights": as_bytes(weight),
+        "scratch_bytes": depthwise_scratch_bytes(s, band),
+        "channel_level": as_bytes(channel_level, np.uint8),
+    }
+    runs = tuple(
+        dataclasses.replace(level_run(tables, k, acc, None), **common) for k, acc in enumerate(accs)
+    )
+    arguments = (str(band), "BY_LEVEL", c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
+    rules = (depthwise_overlap(window_of(s), band),)
+    name = f"depthwise band {band} channel levels {channel_level.tolist()} {s}"
+    return Case(name, "DEPTHWISE_CONV", arguments, runs, rules)
 
 
 def addition(rng: np.random.Generator, count: int) -> Case:

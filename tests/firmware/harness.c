@@ -38,6 +38,7 @@ typedef struct {
     int32_t in_bytes;
     int32_t second_bytes; /* residual, or second input of an addition */
     int32_t table_bytes;
+    int32_t channel_level_bytes;
     int32_t stream_bytes[2 * NN_MAX_LEVELS]; /* positions, weights of each level */
 } run_header;
 
@@ -51,12 +52,15 @@ typedef struct {
     const uint16_t *table;
     int8_t *out;
     int16_t *scratch;
+    const uint8_t *channel_level;
 } run_data;
 
 #define SHAPE(...)   static const nn_window_shape s = {__VA_ARGS__};
 #define REQUANT(...) static const nn_requant r = {__VA_ARGS__};
 #define NO_RESIDUAL  NULL
 #define RESIDUAL     d->second
+#define ALL_CHANNELS NULL
+#define BY_LEVEL     d->channel_level
 
 /* The declarations come last because they contain commas. */
 #define CASE(id, call, ...)                  \
@@ -75,8 +79,10 @@ typedef struct {
 #define DENSE_CONV(id, tile, residual, shape, constants)                                                \
     CASE(id, nn_dense_conv(&s, &r, &d->requant, tile, d->weights, d->in, residual, d->out, d->scratch), \
          shape constants)
-#define DEPTHWISE_CONV(id, band, shape, constants)                                                \
-    CASE(id, nn_depthwise_conv(&s, &r, &d->requant, band, d->weights, d->in, d->out, d->scratch), \
+#define DEPTHWISE_CONV(id, band, channel_level, shape, constants)                                         \
+    CASE(id,                                                                                              \
+         nn_depthwise_conv(&s, &r, &d->requant, band, d->weights, channel_level, d->level, d->in, d->out, \
+                           d->scratch),                                                                   \
          shape constants)
 #define GROUPED_CONV(id, groups, residual, shape, constants)                                    \
     CASE(id, nn_grouped_conv(&s, groups, &r, &d->requant, d->weights, d->in, residual, d->out), \
@@ -155,6 +161,7 @@ static void run(int input, int output, const run_header *h)
     d.in = load_operand(input, h, 1, h->in_bytes, &d);
     d.second = load_operand(input, h, 2, h->second_bytes, &d);
     d.table = load(input, h->table_bytes, 0);
+    d.channel_level = load(input, h->channel_level_bytes, 0);
     for (int32_t k = 0; k < h->stream_count; k++) {
         d.streams[k].positions = load(input, h->stream_bytes[2 * k], 0);
         d.streams[k].weights = load(input, h->stream_bytes[2 * k + 1], 0);

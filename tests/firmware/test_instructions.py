@@ -11,7 +11,7 @@ import pytest
 
 from codegen.cycles import loops
 from tests.firmware import bench
-from tests.firmware.cases import nested, weighted
+from tests.firmware.cases import compare, depthwise, nested, weighted
 from tests.firmware.oracle import Shape
 from tests.firmware.rig import KERNELS, run_m4
 
@@ -77,6 +77,35 @@ def test_levels_cost_little_more_than_the_densest_alone(tmp_path: Path) -> None:
     measured = bench.measure(layers, tmp_path)
     assert list(measured[name]) == sorted(measured[name])
     assert measured[name][-1] <= 1.05 * measured["alone"][0]
+
+
+@pytest.mark.parametrize("machine", ["mps2-an386", "mps2-an500"])
+@pytest.mark.parametrize("name", ["depthwise 3x3 16x16x32", "depthwise 3x3 stride 2"])
+def test_instructions_fall_with_the_channels_of_a_level(
+    name: str, machine: str, tmp_path: Path
+) -> None:
+    """What is left is the share of the channels that the level has, and one store for four."""
+    s, band = bench.DEPTHWISE[name]
+    rng = np.random.default_rng(3)
+    shares = (0, 16, 24, 32)
+    cases = [weighted(rng, "DEPTHWISE_CONV", s, groups=s.in_c, tile=band, plain=True)]
+    cases += [
+        depthwise(rng, s, band, (np.arange(s.in_c) < gone).astype(np.int64), levels=2, plain=True)
+        for gone in shares
+    ]
+    scattered = rng.permutation(np.arange(s.in_c) < 16).astype(np.int64)
+    cases.append(depthwise(rng, s, band, scattered, levels=2, plain=True))
+    result = run_m4(cases, tmp_path, machine=machine)
+    assert compare(cases, result.outputs) == []
+    whole, *counts = result.instructions
+    sparse, dense = counts[0:8:2], counts[1:8:2]
+    assert max(dense) <= 1.02 * whole, "asking for the level costs next to nothing"
+    fill = sparse[-1] / whole
+    assert fill <= 0.08, f"{sparse[-1]} instructions without any channel"
+    for gone, count in zip(shares, sparse, strict=True):
+        share = gone / s.in_c
+        assert count / whole == pytest.approx(1 - share + share * fill, abs=0.02), f"{gone} gone"
+    assert counts[-2] / whole <= 0.7, "half of the channels, scattered over the quads"
 
 
 def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.firmware.cases import (
     Case,
     addition,
     compare,
+    depthwise,
     nested,
     pool,
     soft,
@@ -150,6 +151,28 @@ def depthwise_cases(rng: np.random.Generator) -> list[Case]:
     return cases
 
 
+def channel_cases(rng: np.random.Generator) -> list[Case]:
+    """Depthwise layers of which levels lack channels: whole quads, parts of them, single ones."""
+    cases = []
+    for index, (kernel, stride) in enumerate(((3, 1), (3, 2), (5, 1), (5, 2), (4, 1))):
+        for c, height, width in ((13, 7, 5), ((17, 4, 11), (4, 9, 13), (1, 5, 3))[index % 3]):
+            out_h, out_w = -(-height // stride), -(-width // stride)
+            pad = (kernel - 1) // 2
+            s = Shape(height, width, c, out_h, out_w, c, kernel, kernel, stride, stride, pad, pad)
+            first = rng.choice([0, 1, 2, NEVER], c)
+            first[4:8] = rng.choice([1, 2, NEVER], len(first[4:8]))  # level 0 has none of a quad
+            first[8:12] = 0  # and all of another
+            band = out_h if (index + c) % 2 else 2 + index % 2
+            plain = (index + c) % 3 == 0
+            cases.append(depthwise(rng, s, band, first, levels=3, plain=plain))
+    pointwise = Shape(1, 13, 7, 1, 13, 7, 1, 1, 1, 1, 0, 0)
+    padded = Shape(2, 2, 5, 4, 6, 5, 5, 7, 1, 1, 3, 5)
+    cases.append(depthwise(rng, pointwise, 1, np.full(7, NEVER)))
+    cases.append(depthwise(rng, padded, 4, np.zeros(5, np.int64)))
+    cases.append(depthwise(rng, padded, 2, np.arange(5)))
+    return cases
+
+
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     """Additions, pools and softmax."""
     cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
@@ -168,6 +191,7 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
 
 FAMILIES: dict[str, Callable[[np.random.Generator], list[Case]]] = {
     "nested": nested_cases,
+    "channels": channel_cases,
     "corner": corner_cases,
     "dense": dense_cases,
     "depthwise": depthwise_cases,

@@ -9,6 +9,7 @@ from codegen import reference, report, runners, toolchain
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Graph, MaxPool
 from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
+from tests.codegen.channel_nets import channel_graph
 
 from .conftest import Build, small_graph
 
@@ -34,7 +35,12 @@ def graphs() -> list[Graph]:
     made = [widths_graph(group) for group in (1, 2, 4)]
     made += [random_graph(seed, blocks=5) for seed in (11, 12, 13)]
     made += [random_graph(21, levels=1), random_graph(22, levels=4)]
-    made += [small_graph(), conv_layer_graph(11, 17, 8, 6, group=4), linear_layer_graph(37, 10)]
+    made += [
+        channel_graph(),
+        small_graph(),
+        conv_layer_graph(11, 17, 8, 6, group=4),
+        linear_layer_graph(37, 10),
+    ]
     return made
 
 

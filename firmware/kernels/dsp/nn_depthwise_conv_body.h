@@ -232,18 +232,61 @@ NN_INLINE void nn_depthwise_plain(const nn_window_shape *s, const nn_requant *r,
     }
 }
 
+/* Which of channels (literal 4 or 1) channels from ch on level has, one bit each. */
+NN_INLINE uint32_t nn_depthwise_live(const uint8_t *channel_level, uint32_t level, int32_t channels,
+                                     int32_t ch)
+{
+    uint32_t live = 0;
+    NN_DEPTHWISE_UNROLL
+    for (int32_t i = 0; i < channels; i++) {
+        live |= (uint32_t)nn_depthwise_has(channel_level, level, ch + i) << i;
+    }
+    return live;
+}
+
+/* count outputs of channels (literal 4 or 1) channels from ch on, as if without filters. out: the first. */
+NN_INLINE void nn_depthwise_fill(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                                 int32_t channels, int32_t ch, int32_t count, int8_t *out)
+{
+    uint32_t quad = 0;
+    NN_DEPTHWISE_UNROLL
+    for (int32_t i = 0; i < channels; i++) {
+        const int8_t value = nn_requantize(r, l, nn_channel_at(r, l, ch + i), 0, NULL);
+        quad |= (uint32_t)(uint8_t)value << (8 * i);
+    }
+    NN_DEPTHWISE_UNROLL
+    for (int32_t i = 0; i < count; i++) {
+        if (channels == 4) {
+            nn_store_quad(out + i * s->out_c, quad);
+        } else {
+            out[i * s->out_c] = (int8_t)quad;
+        }
+    }
+}
+
 /* channels (literal 4 or 1) channels from ch on of count output rows from oy on. */
 NN_INLINE void nn_depthwise_block(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                                   int32_t channels, int32_t ch, int32_t oy, int32_t band,
-                                  const int8_t *weights, const int8_t *in, int8_t *out, int16_t *scratch)
+                                  const int8_t *weights, const uint8_t *channel_level, uint32_t level,
+                                  const int8_t *in, int8_t *out, int16_t *scratch)
 {
     const int32_t taps = s->kernel_h * s->kernel_w;
     const int32_t plane = nn_depthwise_rows(s, band) * nn_depthwise_pitch(s);
     const int32_t count = nn_min(band, s->out_h - oy);
     const int32_t odd = band % 2 || s->out_h % 2;
-    nn_depthwise_expand(s, r->in_zero_point, channels, oy, count, plane, in + ch, scratch);
+    const uint32_t all = (1u << channels) - 1;
+    const uint32_t live = channel_level == NULL ? all : nn_depthwise_live(channel_level, level, channels, ch);
+    if (live != 0) {
+        nn_depthwise_expand(s, r->in_zero_point, channels, oy, count, plane, in + ch, scratch);
+    }
+    if (live != all) { /* all four, the living ones' outputs follow: no store for each of the others */
+        nn_depthwise_fill(s, r, l, channels, ch, count * s->out_w, out + oy * s->out_w * s->out_c + ch);
+    }
     NN_KEEP_LOOP
-    for (int32_t i = ch; i < ch + channels; i++) {
+    for (int32_t i = ch; i < ch + channels; i++, scratch += plane) {
+        if (channel_level != NULL && !(live >> (i - ch) & 1u)) {
+            continue;
+        }
         const nn_channel channel = nn_channel_at(r, l, i);
         int8_t *first = out + oy * s->out_w * s->out_c + i;
         if (nn_depthwise_has_tiles(s)) {
@@ -251,13 +294,12 @@ NN_INLINE void nn_depthwise_block(const nn_window_shape *s, const nn_requant *r,
         } else {
             nn_depthwise_plain(s, r, l, count, channel, weights + i * taps, scratch, first);
         }
-        scratch += plane;
     }
 }
 
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
-                                 int32_t band, const int8_t *weights, const int8_t *in, int8_t *out,
-                                 int16_t *scratch)
+                                 int32_t band, const int8_t *weights, const uint8_t *channel_level,
+                                 uint32_t level, const int8_t *in, int8_t *out, int16_t *scratch)
 {
     const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
     const int32_t by_4 = s->out_c & ~3;
@@ -266,11 +308,13 @@ NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, 
         nn_fill_zero(scratch, nn_min(4, s->out_c) * plane);
         NN_KEEP_LOOP
         for (int32_t ch = 0; ch < by_4; ch += 4) {
-            nn_depthwise_block(s, r, &tables, 4, ch, oy, band, weights, in, out, scratch);
+            nn_depthwise_block(s, r, &tables, 4, ch, oy, band, weights, channel_level, level, in, out,
+                               scratch);
         }
         NN_KEEP_LOOP
         for (int32_t ch = by_4; ch < s->out_c; ch++) {
-            nn_depthwise_block(s, r, &tables, 1, ch, oy, band, weights, in, out, scratch);
+            nn_depthwise_block(s, r, &tables, 1, ch, oy, band, weights, channel_level, level, in, out,
+                               scratch);
         }
     }
 }

@@ -51,14 +51,29 @@ NN_INLINE void nn_depthwise_plane(const nn_window_shape *s, const nn_requant *r,
     }
 }
 
+/* count outputs of one channel without a filter. out: its element of the first one's pixel. */
+NN_INLINE void nn_depthwise_fill(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                                 int32_t count, nn_channel channel, int8_t *out)
+{
+    const int8_t value = nn_requantize(r, l, channel, 0, NULL);
+    for (int32_t i = 0; i < count; i++) {
+        out[i * s->out_c] = value;
+    }
+}
+
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
-                                 int32_t band, const int8_t *weights, const int8_t *in, int8_t *out,
-                                 int16_t *scratch)
+                                 int32_t band, const int8_t *weights, const uint8_t *channel_level,
+                                 uint32_t level, const int8_t *in, int8_t *out, int16_t *scratch)
 {
     const int32_t taps = s->kernel_h * s->kernel_w;
     for (int32_t oy = 0; oy < s->out_h; oy += band) {
         const int32_t count = nn_min(band, s->out_h - oy);
         for (int32_t ch = 0; ch < s->out_c; ch++) {
+            if (!nn_depthwise_has(channel_level, level, ch)) {
+                nn_depthwise_fill(s, r, l, count * s->out_w, nn_channel_at(r, l, ch),
+                                  out + oy * s->out_w * s->out_c + ch);
+                continue;
+            }
             nn_depthwise_expand(s, r->in_zero_point, oy, count, in + ch, scratch);
             nn_depthwise_plane(s, r, l, count, nn_channel_at(r, l, ch), weights + ch * taps, scratch,
                                out + oy * s->out_w * s->out_c + ch);

@@ -130,7 +130,7 @@ LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
     };
     int16_t *const scratch = (int16_t *)(void *)((int8_t *)net->arena + 0); /* 560 bytes */
 
-    nn_depthwise_conv(&shape, &requant, &tables, 5, w->layer_02_conv2_weights, in, out, scratch);
+    nn_depthwise_conv(&shape, &requant, &tables, 5, w->layer_02_conv2_weights, NULL, level, in, out, scratch);
 }
 
 /* Layer 3, add3: add.
