@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from nestnet.sparsity.scores import group_magnitude, group_sizes
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Number = TypeVar("Number", np.float64, np.int64)
 
 
 def stream_order(groups: Tensor) -> NDArray[np.generic]:
@@ -94,7 +96,7 @@ def rank(groups: Groups, block: int) -> Ranking:
     energy = _block_sums(groups.energy, block)
     weights = _block_sums(groups.weights, block)
     counts = _block_sums(np.ones_like(groups.weights), block)
-    score = energy / weights
+    score: FloatArray = energy / weights
     order = np.argsort(-score, kind="stable")
     return Ranking(
         block,
@@ -125,7 +127,8 @@ def level_map(groups: Groups, ranking: Ranking, levels: NDArray[np.uint8]) -> Te
     return from_stream_order(full, groups.shape)
 
 
-def _block_sums(rows: NDArray[np.generic], block: int) -> NDArray[np.generic]:
+def _block_sums(rows: NDArray[Number], block: int) -> NDArray[Number]:
     """Return the sums over each row's blocks as one flat array."""
     starts = np.arange(0, rows.shape[1], block)
-    return np.add.reduceat(rows, starts, axis=1).reshape(-1)
+    sums: NDArray[Number] = np.add.reduceat(rows, starts, axis=1).reshape(-1)
+    return sums
