@@ -66,7 +66,7 @@ decode: setup
 
 results: setup
 	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }
-	for page in routing allocation; do \
+	for page in routing allocation flash; do \
 	    $(TEST_ENV) $(BIN)/python docs/results/$$page.py --data "$(CIFAR10)" --date "$$(date +%F)" \
 	        --machine "$$(nproc) cores of $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" || exit 1; \
 	done
