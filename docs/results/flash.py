@@ -72,6 +72,7 @@ def variants(
         epochs=options.epochs,
         split=SPLIT,
         lr=0.05,
+        allocation="global",
         init_from=str(options.runs / f"pretrain-seed{seed}"),
     )
     return [
