@@ -26,7 +26,7 @@ from nestnet.sparsity.budget import HEADROOM
 from nestnet.train import resume, train
 
 LOOP = sys.modules["nestnet.train"]
-SHORT = TrainConfig(epochs=6, split=(0.3, 0.3, 0.2, 0.2), batch=256, flash_bytes=8192)
+SHORT = TrainConfig(epochs=5, split=(0.4, 0.4, 0.0, 0.2), batch=256, flash_bytes=8192)
 
 
 def _metrics(run: Path) -> list[dict[str, Any]]:
@@ -41,12 +41,11 @@ def _session(**changes: object) -> Session:
     ("method", "levels", "flash_bytes", "codecs"),
     [
         ("east", 1, 4099, "lz4"),
-        ("east", 1, 16384, "all"),
         ("east", 1, 9973, "raw"),
         ("east", 4, 8192, "lz4"),
         ("east", 4, 16384, "all"),
         ("magnitude", 1, 8192, "lz4"),
-        ("magnitude", 4, 6007, "all"),
+        ("magnitude", 3, 6007, "all"),
     ],
 )
 def test_a_run_fills_its_budget_and_never_exceeds_it(
@@ -100,7 +99,7 @@ def test_what_training_counts_is_what_codegen_stores(
     assert session.budget.stored_bytes == len(packed.image_bytes)
 
 
-@pytest.mark.parametrize("flash_bytes", [6144, 9216, 12288, 16384])
+@pytest.mark.parametrize("flash_bytes", [6144, 12288, 16384])
 def test_encoding_aware_pruning_needs_less_sparsity(flash_bytes: int, trained: Path) -> None:
     found = {}
     for method in ("east", "magnitude"):
@@ -199,12 +198,11 @@ def test_a_budget_the_dense_network_meets_prunes_nothing(
     assert _metrics(family)[-1]["stored_bytes"] <= 30000
 
 
-@pytest.mark.parametrize("method", ["east", "magnitude"])
-@pytest.mark.parametrize("call", [16, 19])  # in the ramp's first and second epoch
+@pytest.mark.parametrize(("method", "call"), [("east", 19), ("magnitude", 16)])
 def test_a_killed_ramp_resumes_to_the_same_bytes(
     method: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(SHORT, method=method, epochs=8, flash_bytes=9001, name="run", codecs="lz4")
+    config = replace(SHORT, method=method, flash_bytes=9001, name="run", codecs="lz4")
     whole = train(config, tmp_path / "whole", quiet=True)
 
     class Killed(BaseException):
