@@ -23,7 +23,7 @@ EMULATOR = {"cortex-m4": "qemu_m4", "cortex-m7": "qemu_m7"}
 DECODE = "decode"
 """Row of the decoders, which layers with coded streams share."""
 
-DECODERS = ("nn_decode_", "nn_lz4_", "nn_runs_", "nn_check_positions")
+DECODERS = ("nn_decode_", "nn_lz4_", "nn_deltas_", "nn_check_positions")
 """How the decoders' functions begin; each layer has one more, ``<c_name>_decode``."""
 
 OTHER = "other"

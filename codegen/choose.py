@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from codegen import cost
-from codegen.codecs import dense, lz4, nested, runs
+from codegen.codecs import deltas, dense, lz4, nested
 from codegen.ir import Conv2D, Int8Array, Linear, Uint8Array
 from codegen.lowering import FieldSpec, Options, round_up
 from codegen.packed import Coded
@@ -151,11 +151,11 @@ def _storage(
         if codec == "raw":
             continue
         is_positions = table is form.positions
-        run_counts = form.runs or (0,) * len(table["raw"])
+        code_counts = form.codes or (0,) * len(table["raw"])
         if options.decode == "inference":
             per_stream = tuple(
-                cost.decode_instructions(codec, size, runs_stored, is_positions)
-                for size, runs_stored in zip(table["raw"], run_counts, strict=True)
+                cost.decode_instructions(codec, size, codes, is_positions)
+                for size, codes in zip(table["raw"], code_counts, strict=True)
             )
             instructions.append(per_stream * repeat)
         for size in table["raw"]:
@@ -229,16 +229,16 @@ def _field(
     codec: Codec,
     area: _Area,
     level: int | None = None,
-    present: runs.BoolArray | None = None,
+    present: deltas.BoolArray | None = None,
 ) -> FieldSpec:
-    """Return the image member of a stream, or of its code; ``present`` is what runs encode."""
+    """Return the image member of a stream, or of its code; ``present`` is what deltas encode."""
     if codec == "raw":
         return FieldSpec(role, stream, align_bytes, level)
     if codec == "lz4":
         stored = lz4.encode(stream.tobytes())
     else:
         assert present is not None
-        stored = runs.encode(present)
+        stored = deltas.encode(present)
     offset = area.take(stream.nbytes, 4 if role == "weights" else 1)
     coded = Coded(codec, int(stream.nbytes), offset)
     return FieldSpec(role, np.frombuffer(stored, np.uint8), 1, level, coded)

@@ -80,12 +80,12 @@ EXPAND_ELEMENT = 2.1
 SEGMENT = 8.3
 """Per level above the first and tile of a nested layer: entering another segment."""
 
-DECODE_BYTE: Mapping[str, float] = {"lz4": 3.0, "runs": 16.0}
+DECODE_BYTE: Mapping[str, float] = {"lz4": 3.0, "deltas": 16.0}
 """Per byte a decoder writes, by codec. These and the two below: resnet8's decoders counted apart,
 random groups of 4 at four levels."""
 
-DECODE_RUN = 17.0
-"""Per run that "runs" stores."""
+DECODE_CODE = 17.0
+"""Per code that deltas store."""
 
 CHECK_POSITION = 11.6
 """Per position byte that lz4 wrote: nothing else has checked it."""
@@ -96,7 +96,7 @@ CODED_STREAM_BYTES = 16
 CODED_LAYER_BYTES = 100
 """Flash of what calls the decoders for a layer, beside :data:`CODED_STREAM_BYTES`."""
 
-DECODER_BYTES: Mapping[str, int] = {"lz4": 490, "runs": 680}
+DECODER_BYTES: Mapping[str, int] = {"lz4": 490, "deltas": 680}
 """Flash of a decoder with what calls it and checks its streams: gcc 12 -Os, Cortex-M4."""
 
 SECOND_TILE = 0.02
@@ -129,18 +129,18 @@ def cycles(instructions: float) -> int:
     return round(CYCLES_PER_INSTRUCTION * instructions)
 
 
-def decode_instructions(codec: str, decoded_bytes: int, runs: int, checked: bool) -> float:
+def decode_instructions(codec: str, decoded_bytes: int, codes: int, checked: bool) -> float:
     """Return the instructions of decoding one stream.
 
     Args:
         codec: a key of :data:`DECODE_BYTE`.
         decoded_bytes: of the execution form.
-        runs: runs stored; counts for the codec of that name only.
+        codes: codes stored; counts for deltas only.
         checked: the stream is positions.
     """
     instructions = DECODE_BYTE[codec] * decoded_bytes
-    if codec == "runs":
-        return instructions + DECODE_RUN * runs
+    if codec == "deltas":
+        return instructions + DECODE_CODE * codes
     return instructions + (CHECK_POSITION * decoded_bytes if checked else 0.0)
 
 

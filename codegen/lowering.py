@@ -65,7 +65,7 @@ class Draft:
     decoded_bytes: int = 0
     """Arena area that the layer's coded streams are decoded into."""
     storage: str = ""
-    """How the weights are stored, as in "nested, positions runs"; empty without weights."""
+    """How the weights are stored, as in "nested, positions deltas"; empty without weights."""
     shape: WindowShape | None = None
     requant: RequantConstants | None = None
     add: AddConstants | None = None

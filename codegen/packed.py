@@ -149,7 +149,7 @@ class Coded:
     The stream's image member then holds the stored bytes: uint8_t, aligned to 1.
     """
 
-    codec: Literal["lz4", "runs"]
+    codec: Literal["lz4", "deltas"]
     decoded_bytes: int
     """Bytes of the execution form, at least 1."""
     offset_bytes: int
@@ -244,7 +244,7 @@ class PackedLayer:
     reason: str
     """Why this kernel, one sentence, for the report."""
     storage: str
-    """How the weights are stored, as in "nested, positions runs"; empty without weights."""
+    """How the weights are stored, as in "nested, positions deltas"; empty without weights."""
     inputs: tuple[Buffer, ...]
     """The op's inputs; the fused residual or an addition's second operand comes second."""
     output: Buffer

@@ -27,7 +27,7 @@ class StorageFacts:
     """How a layer's weights and positions lie in flash, all levels together."""
 
     name: str
-    """As in "nested, positions runs"."""
+    """As in "nested, positions deltas"."""
     stored_bytes: int
     execution_bytes: int
     """What kernels read."""

@@ -12,15 +12,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from codegen.codecs import dense, lz4, nested, runs
+from codegen.codecs import deltas, dense, lz4, nested
 from codegen.errors import UserError
 from codegen.ir import NEVER, Int8Array, Uint8Array
 
-Codec = Literal["raw", "lz4", "runs"]
+Codec = Literal["raw", "lz4", "deltas"]
 Allowed = Literal["all", "lz4", "raw"]
 
 ALLOWED: Mapping[Allowed, tuple[Codec, ...]] = {
-    "all": ("raw", "lz4", "runs"),
+    "all": ("raw", "lz4", "deltas"),
     "lz4": ("raw", "lz4"),
     "raw": ("raw",),
 }
@@ -33,7 +33,7 @@ class LayerBytes(NamedTuple):
     stored_bytes: int
     """Weights and positions of all levels; tables are not in it."""
     storage: str
-    """As in "dense", "dense, weights lz4", "nested, positions runs"."""
+    """As in "dense", "dense, weights lz4", "nested, positions deltas"."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Form:
     """Empty for a dense form."""
     channels: int
     """Input channels with padding."""
-    runs: tuple[int, ...] = ()
-    """Per level, the runs that the codec of that name stores; empty where it is not admitted."""
+    codes: tuple[int, ...] = ()
+    """Per level, the codes that deltas store; empty where they are not admitted."""
 
     def smallest(self) -> LayerBytes:
         """Return the fewest bytes of this form; of equals, what decodes faster."""
@@ -61,7 +61,7 @@ class Form:
 
 
 def storage_name(is_nested: bool, positions: Codec, weights: Codec) -> str:
-    """Return what a storage is called in reports, such as "nested, positions runs"."""
+    """Return what a storage is called in reports, such as "nested, positions deltas"."""
     words = ["nested" if is_nested else "dense"]
     words += [f"positions {positions}"] * (positions != "raw")
     words += [f"weights {weights}"] * (weights != "raw")
@@ -136,7 +136,7 @@ def layer_forms(
         channels = dense.padded_channels(weight.shape[3], weight.shape[1], stride)
         rows = dense.encode(weight, channels)
         in_codec: dict[Codec, tuple[int, ...]] = {
-            codec: (_size(rows, codec),) for codec in admitted if codec != "runs"
+            codec: (_size(rows, codec),) for codec in admitted if codec != "deltas"
         }
         forms.append(Form(False, in_codec, {}, channels))
     if group_level is not None:
@@ -154,18 +154,18 @@ def _nested_form(
     streams = nested.encode(weight, group_size, group_level, levels)
     positions: dict[Codec, tuple[int, ...]] = {}
     weights: dict[Codec, tuple[int, ...]] = {}
-    run_counts: tuple[int, ...] = ()
+    code_counts: tuple[int, ...] = ()
     for codec in admitted:
-        if codec == "runs":
+        if codec == "deltas":
             order = nested.position_order(group_level)
             maps = [order == level for level in range(levels)]
-            positions[codec] = tuple(runs.size_bytes(present) for present in maps)
-            run_counts = tuple(runs.run_count(present) for present in maps)
+            positions[codec] = tuple(deltas.size_bytes(present) for present in maps)
+            code_counts = tuple(deltas.code_count(present) for present in maps)
         else:
             positions[codec] = tuple(_size(stream.positions, codec) for stream in streams)
             weights[codec] = tuple(_size(stream.weights, codec) for stream in streams)
     channels = nested.padded_channels(weight.shape[3], group_size)
-    return Form(True, weights, positions, channels, run_counts)
+    return Form(True, weights, positions, channels, code_counts)
 
 
 def _size(stream: Int8Array | Uint8Array, codec: Codec) -> int:
@@ -180,5 +180,5 @@ def table_bytes(out_c: int, levels: int, residual: bool) -> int:
         levels: number of levels.
         residual: whether the epilogue adds a second input.
     """
-    multipliers, biases, deltas = 2 * levels, 2, levels - 1
-    return out_c * (multipliers + biases + deltas) + (4 * levels if residual else 0)
+    multipliers, biases, bias_deltas = 2 * levels, 2, levels - 1
+    return out_c * (multipliers + biases + bias_deltas) + (4 * levels if residual else 0)

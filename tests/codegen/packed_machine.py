@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.codecs import dense, lz4, nested, runs
+from codegen.codecs import deltas, dense, lz4, nested
 from codegen.ir import NEVER, Add, Conv2D, Linear, Op, Requant, Softmax, TfliteRequant, op_inputs
 from codegen.oprule import rule_of
 from codegen.packed import Buffer, Coded, ImageField, Packed, PackedLayer
@@ -91,11 +91,11 @@ class PackedMachine:
             stored = self.load(field).tobytes()
             assert layer.decoded is not None and field is not None and field.align_bytes == 1
             assert isinstance(op, Conv2D | Linear) and field.c_type == "uint8_t"
-            if how.codec == "runs":
+            if how.codec == "deltas":
                 rows = op.weight.shape[0]
                 channels = nested.padded_channels(op.weight.shape[-1], layer.group)
                 count = int(np.prod(op.weight.shape[1:-1])) * channels // layer.group
-                data = runs.decode(stored, rows, count, layer.group).tobytes()
+                data = deltas.decode(stored, rows, count, layer.group).tobytes()
             else:
                 data = lz4.decode(stored, how.decoded_bytes)
             assert len(data) == how.decoded_bytes and (unit or how.offset_bytes % 4 == 0)

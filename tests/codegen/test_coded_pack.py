@@ -109,12 +109,12 @@ def last_layer(graph: Graph, **options: str) -> PackedLayer:
 def test_balanced_codes_what_hardly_costs_time() -> None:
     layer = last_layer(worth_coding())
     fastest = last_layer(worth_coding(), codecs="raw")
-    assert layer.storage == "nested, positions runs"
+    assert layer.storage == "nested, positions deltas"
     assert layer.stored_bytes < 0.8 * layer.execution_bytes
     assert layer.execution_bytes == fastest.stored_bytes
     cycles, least = layer.levels[-1].cycles, fastest.levels[-1].cycles
     assert least < cycles <= (1 + BALANCED_SHARE) * least
-    assert "nested, positions runs" in layer.reason and "; next nested" in layer.reason
+    assert "nested, positions deltas" in layer.reason and "; next nested" in layer.reason
     assert str(layer.stored_bytes) in layer.reason and str(cycles) in layer.reason
     decoded = [stream.coded_positions for stream in layer.fields.streams]
     assert layer.decoded is not None and None not in decoded
@@ -124,7 +124,7 @@ def test_balanced_codes_what_hardly_costs_time() -> None:
 def test_balanced_codes_nothing_where_decoding_takes_longer_than_the_layer() -> None:
     graph = linear_layer_graph(1021, 97)
     assert last_layer(graph).storage == "nested"
-    assert last_layer(graph, optimize="size").storage == "nested, positions runs"
+    assert last_layer(graph, optimize="size").storage == "nested, positions deltas"
 
 
 def test_speed_never_decodes() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen import sizing
-from codegen.codecs import lz4, nested, runs
+from codegen.codecs import deltas, lz4, nested
 from codegen.errors import UserError
 from tests.codegen.test_codecs import Layer, layers
 
@@ -24,13 +24,13 @@ def maps(layer: Layer) -> list[np.ndarray]:
 
 @given(layers())
 @settings(max_examples=150, deadline=None)
-def test_runs_give_the_position_bytes_back(layer: Layer) -> None:
+def test_deltas_give_the_position_bytes_back(layer: Layer) -> None:
     weight, group, level, levels = layer
     streams = nested.encode(weight, group, level, levels)
     for stream, present in zip(streams, maps(layer), strict=True):
-        stored = runs.encode(present)
-        assert len(stored) == runs.size_bytes(present)
-        decoded = runs.decode(stored, *present.shape, group)
+        stored = deltas.encode(present)
+        assert len(stored) == deltas.size_bytes(present)
+        decoded = deltas.decode(stored, *present.shape, group)
         assert decoded.dtype == np.uint8 and np.array_equal(decoded, stream.positions)
 
 
@@ -43,62 +43,142 @@ def test_lz4_gives_the_bytes_back(data: bytes) -> None:
         lz4.decode(stored, len(data) + 1)
 
 
-def bits(text: str) -> bytes:
-    """Return bits, spaces ignored, as bytes filled up with zeros."""
+def test_every_width_gives_the_map_back() -> None:
+    """Maps of one gap all over take the width of that gap; the others hold them all the same."""
+    chosen = set()
+    for gap in (0, 1, 3, 7, 11, 23, 60, 126, 127, 200, 255, 1000):
+        present = np.zeros((7, 1201), np.bool_)
+        present.reshape(-1)[gap :: gap + 1] = True
+        present[3] = False
+        stored = deltas.encode(present)
+        chosen.add(stored[0])
+        forms = {width: coded_with(present, width) for width in deltas.WIDTHS}
+        assert stored == forms[stored[0]] and len(stored) == min(map(len, forms.values()))
+        for group in (1, 2, 4):
+            wanted = nested.walk(present, group).positions
+            for form in forms.values():
+                assert np.array_equal(deltas.decode(form, *present.shape, group), wanted)
+    assert chosen == set(deltas.WIDTHS)
+
+
+def code_values(present: np.ndarray, width: int) -> list[int]:
+    """Return the codes of a map as docs/format.md, "deltas", tells them."""
+    absent = 2**width - 1
+    values, gap = [], 0
+    for bit in present.reshape(-1).tolist():
+        if bit:
+            values += [absent] * (gap // absent) + [gap % absent]
+        gap = 0 if bit else gap + 1
+    return values
+
+
+def coded_with(present: np.ndarray, width: int) -> bytes:
+    """Return the stored bytes of a map in codes of ``width`` bits."""
+    text = "".join(f"{value:0{width}b}"[::-1] for value in code_values(present, width))
+    return bytes([width]) + low_first(text)
+
+
+def low_first(text: str) -> bytes:
+    """Return bits, spaces ignored, from the low end of each byte, filled up with ones."""
     plain = text.replace(" ", "")
-    return bytes(int(plain[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(plain), 8))
+    return bytes(int(plain[at : at + 8].ljust(8, "1")[::-1], 2) for at in range(0, len(plain), 8))
 
 
 @pytest.mark.parametrize(
-    ("present", "header", "code"),
+    ("present", "code"),
     [
-        ("1", 0x00, "1 1"),  # no absent group before one present
-        ("0", 0x00, "01"),  # one absent; k = 0 of nothing
-        ("0000 0000", 0x03, "01 000"),  # 8 = 1 << 3
-        ("0011 1100", 0x10, "001 01 1 01"),
-        ("1111 1111", 0x20, "1 01 11"),
+        ("1", "0"),
+        ("1111 1111 1", "0000 0000 0"),
+        ("0", ""),
+        ("0000 0000 0000 0000", ""),
+        ("0010 0100 1000", "01 01 01"),  # three gaps of 2: two bits each, low bit first
+        ("0001 0010 0001 0000 1000", "110 010 001 001"),  # 3, 2, 4, 4
+        ("0101 0101 0000 0000 0100", "10 10 10 10 11 11 11 00"),  # 1 four times, 9 = 3 + 3 + 3 + 0
     ],
 )
-def test_runs_byte_by_byte(present: str, header: int, code: str) -> None:
+def test_deltas_byte_by_byte(present: str, code: str) -> None:
     plain = np.array([bit == "1" for bit in present.replace(" ", "")])
-    stored = runs.encode(plain[None])
-    by_hand = bytes([header]) + bits(code)
-    assert len(stored) <= len(by_hand)
-    assert np.array_equal(
-        runs.decode(by_hand, 1, len(plain), 1), runs.decode(stored, 1, len(plain), 1)
-    )
+    stored = deltas.encode(plain[None])
+    assert stored[1:] == low_first(code)
+    wanted = nested.walk(plain[None], 1).positions
+    assert np.array_equal(deltas.decode(stored, 1, len(plain), 1), wanted)
 
 
-def test_a_run_goes_on_from_one_output_channel_to_the_next() -> None:
-    split = np.array([[False, True, True], [True, False, False]])
-    assert runs.encode(split) == runs.encode(split.reshape(1, -1))
+def test_a_gap_goes_on_from_one_output_channel_to_the_next() -> None:
+    split = np.array([[False, True, False], [False, False, True]])
+    assert deltas.encode(split) == deltas.encode(split.reshape(1, -1))
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ("", "got a width of 0 bits"),
+        ("00", "got a width of 0 bits"),
+        ("08 00 00", "got a width of 8 bits"),
+        ("02 ff", "got 8 bits left over"),
+        ("02 fd ff", "got 14 bits left over"),
+        ("05 00", "got 3 bits left over"),  # zeros in the filling
+        ("05 00 7c", "got 6 bits left over"),
+        ("04 bb", "got a group at 23, expected below 21"),
+        ("04 ff 6f 0f", "got a group at 67, expected below 21"),
+    ],
+)
+def test_what_deltas_refuse(stored: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"coded positions: damaged; {said}"):
+        deltas.decode(bytes.fromhex(stored), 3, 7, 4)
+
+
+def damaged(stored: bytes, data: st.DataObject) -> tuple[bytes, str]:
+    """Return ``stored`` with a byte changed, cut or longer, and which."""
+    changed = bytearray(stored)
+    action = data.draw(st.sampled_from(["flip", "cut", "grow"]))
+    if action == "flip":
+        changed[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
+    elif action == "cut":
+        del changed[data.draw(st.integers(0, len(stored) - 1)) :]
+    else:
+        changed += data.draw(st.binary(min_size=1, max_size=9))
+    return bytes(changed), action
 
 
 @given(layers(), st.data())
 @settings(max_examples=150, deadline=None)
-def test_damaged_codes_raise_only_user_errors(layer: Layer, data: st.DataObject) -> None:
+def test_damaged_blocks_raise_only_user_errors(layer: Layer, data: st.DataObject) -> None:
     weight, group, level, levels = layer
-    stream, present = nested.encode(weight, group, level, levels)[0], maps(layer)[0]
-    plain = stream.positions.tobytes()
-    for encoded, decode in (
-        (runs.encode(present), lambda stored: runs.decode(stored, *present.shape, group)),
-        (lz4.encode(plain), lambda stored: lz4.decode(stored, len(plain))),
-    ):
-        stored = bytearray(encoded)
-        action = data.draw(st.sampled_from(["flip", "cut", "grow"]))
-        if action == "flip":
-            stored[data.draw(st.integers(0, len(stored) - 1))] ^= data.draw(st.integers(1, 255))
-        elif action == "cut":
-            del stored[data.draw(st.integers(0, len(stored) - 1)) :]
-        else:
-            stored += data.draw(st.binary(min_size=1, max_size=9))
-        try:
-            back = decode(bytes(stored))
-        except UserError as error:
-            assert "damaged" in str(error)
-            continue
-        assert action == "flip", "a code of another length says so"
-        assert len(back)
+    plain = nested.encode(weight, group, level, levels)[0].positions.tobytes()
+    stored, action = damaged(lz4.encode(plain), data)
+    try:
+        back = lz4.decode(stored, len(plain))
+    except UserError as error:
+        assert "damaged" in str(error)
+        return
+    assert action == "flip", "a block of another length says so"
+    assert len(back) == len(plain)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.03, 0.2, 0.6]), st.data())
+@settings(max_examples=300, deadline=None)
+def test_damaged_deltas_are_refused_or_another_map_s_code(
+    seed: int, density: float, data: st.DataObject
+) -> None:
+    """A map has one code of each width: whatever else is stored is refused."""
+    present = np.random.default_rng(seed).random((5, 37)) < density
+    stored, _ = damaged(coded_with(present, data.draw(st.sampled_from(deltas.WIDTHS))), data)
+    try:
+        positions = deltas.decode(stored, *present.shape, 1)
+    except UserError as error:
+        assert "damaged" in str(error)
+        return
+    named = np.zeros_like(present)
+    for row, segment in enumerate(np.split(positions, np.flatnonzero(positions & 0x80)[:-1] + 1)):
+        named[row, np.cumsum(segment & 0x7F)] = True
+    # A segment's one byte 80 is position 0 or an empty row: of all such maps one has this code.
+    doubtful = [row for row in range(5) if named[row].sum() == 1 and named[row, 0]]
+    forms = []
+    for choice in product([True, False], repeat=len(doubtful)):
+        named[doubtful, 0] = choice
+        forms.append(coded_with(named, stored[0]))
+    assert forms.count(stored) == 1
 
 
 def test_unknown_codecs_are_refused() -> None:
@@ -108,8 +188,7 @@ def test_unknown_codecs_are_refused() -> None:
 
 @given(layers())
 @settings(max_examples=30, deadline=None)
-def test_runs_are_counted_as_the_format_page_tells_them(layer: Layer) -> None:
+def test_codes_are_counted_as_the_format_page_tells_them(layer: Layer) -> None:
     for present in maps(layer):
-        text = "".join("1" if bit else "0" for bit in present.reshape(-1))
-        changes = sum(a != b for a, b in pairwise(text))
-        assert runs.run_count(present) == changes + 1 + text.startswith("1")
+        width = deltas.encode(present)[0]
+        assert deltas.code_count(present) == len(code_values(present, width))
