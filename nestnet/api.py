@@ -72,7 +72,7 @@ def nest(
         module: any module that :func:`nestnet.network.trace` accepts, with its current weights.
         input_shape: height, width, channels of the images.
         sparsity: one per level, strictly decreasing.
-        group: 1x1, 1x2 or 1x4 weights kept or pruned together.
+        group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
         allocation: global, latency or uniform over the layers.
         routing: shared, shell or mixed gradients.
         dense_layers: layers kept dense besides the first convolution and the last linear.

@@ -97,7 +97,7 @@ def train(
     sparsity: Annotated[
         str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
     ] = None,
-    group: Annotated[str | None, typer.Option(help="1x1 | 1x2 | 1x4 kept together.")] = None,
+    group: Annotated[str | None, typer.Option(help="auto | 1x1 | 1x2 | 1x4 kept together.")] = None,
     allocation: Annotated[
         str | None, typer.Option(help="Over layers: " + " | ".join(config.ALLOCATIONS))
     ] = None,

@@ -21,6 +21,7 @@ from codegen.errors import UserError
 
 GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
 """Group shape (output channels x consecutive input channels) to the number of weights in it."""
+FASTEST_GROUP_SIZE = 4
 
 ALLOCATIONS = ("global", "latency", "uniform")
 METHODS = ("east", "magnitude")
@@ -100,7 +101,9 @@ class TrainConfig:
     sparsity: tuple[float, ...] = (0.9, 0.8, 0.7, 0.5)
     """Sparsity of each level over the prunable weights, strictly decreasing, 0..1. A single
     0.0 trains an ordinary dense network; a single other value one stand-alone sparse network."""
-    group: str = "1x4"
+    group: str = "auto"
+    """Weights kept or pruned together, the execution group; ``auto``: with a flash budget and
+    method east what each layer stores best, else 1x4."""
     allocation: str = "uniform"
     """How a level's sparsity is shared out over the layers: all alike, by magnitude over the whole
     network, or by magnitude per multiply-accumulate (docs/results/allocation.md)."""
@@ -147,7 +150,7 @@ class TrainConfig:
         for field in fields(self):  # as a file would give them back, so that to_toml is stable
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, _convert(value, hints[field.name]))
-        _check_choice("group", self.group, GROUPS)
+        _check_choice("group", self.group, ("auto", *GROUPS))
         _check_choice("allocation", self.allocation, ALLOCATIONS)
         _check_choice("routing", self.routing, ROUTINGS)
         _check_choice("augment", self.augment, AUGMENTS)
@@ -216,8 +219,20 @@ class TrainConfig:
 
     @property
     def group_size(self) -> int:
-        """Weights in a full group: 1, 2 or 4."""
-        return GROUPS[self.group]
+        """Weights in a full group where all layers have the same: 1, 2 or 4."""
+        return GROUPS.get(self.group, FASTEST_GROUP_SIZE)
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Weights that a layer's full groups may have.
+
+        Each size a firmware uses takes kernels of its own, so a budget for a whole firmware
+        admits one.
+        """
+        budget = self.flash_bytes or self.flash_total_bytes
+        if self.group != "auto" or self.method != "east" or not budget:
+            return (self.group_size,)
+        return (1,) if self.flash_total_bytes else tuple(GROUPS.values())
 
     @property
     def is_dense(self) -> bool:

@@ -82,5 +82,7 @@ def plan_text(config: TrainConfig, model: str) -> str:
         levels = f"as the flash asks, levels keep {shares} of the densest one's weights"
         if config.levels == 1:
             levels = "as the flash asks"
-    what = f"{model} on {config.dataset}, sparsity {levels}, groups {config.group}"
+    sizes = config.group_sizes
+    groups = f"1x{sizes[0]}" if len(sizes) == 1 else "chosen per layer"
+    what = f"{model} on {config.dataset}, sparsity {levels}, groups {groups}"
     return f"{what}\nepochs: {split}; test accuracy shown"

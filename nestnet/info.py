@@ -139,12 +139,16 @@ def _run(path: Path) -> dict[str, Any]:
     return found
 
 
-def _blocks(path: Path) -> Mapping[str, int]:
-    """Return how many groups each layer's blocks hold that a run was pruned in, if in any."""
+def _blocks(path: Path) -> Mapping[str, str]:
+    """Return the blocks that each layer was pruned in, if in any: "1x4", or "2 of 1x4"."""
     from nestnet.checkpoint import load_checkpoint  # imports torch
 
     state = load_checkpoint(path).budget
-    return {} if state is None else dict(state["blocks"])
+    blocks = {} if state is None else state["blocks"]
+    return {
+        name: f"1x{size}" if groups == 1 else f"{groups} of 1x{size}"
+        for name, (size, groups) in blocks.items()
+    }
 
 
 def _project(path: Path) -> dict[str, Any]:

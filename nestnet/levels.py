@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from codegen.errors import UserError
 from codegen.ir import NEVER
+
+
+@dataclass(frozen=True, eq=False)
+class LevelMap:
+    """Which level each group of one layer comes with."""
+
+    levels: Tensor
+    """As :class:`nestnet.layers.NestedWeight` has it."""
+    group_size: int
+    """G."""
+
 
 LAYER_FLOOR = 0.2
 """A layer keeps at least this share of a level's density, so no layer is cut off."""

@@ -96,7 +96,7 @@ def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
-        check_prunable(layers, config.sparsity, config.group_size, config.allocation)
+        check_prunable(layers, config.sparsity, min(config.group_sizes), config.allocation)
     if config.flash_bytes:
         budget = FlashBudget(config, network, layers)
         layers = {} if budget.trains_dense else layers

@@ -48,7 +48,7 @@ def untrained(
     Args:
         model: a shipped model, ``name@width`` or ``path/to/file.py:factory``.
         sparsity: one per level, strictly decreasing; a single 0 is the dense network.
-        group: 1x1, 1x2 or 1x4 weights kept or pruned together.
+        group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
         allocation: global (the sparsity of the whole network), latency (the same, layers on
             large maps pruned more) or uniform (of every layer).
         seed: decides all weights, masks and images; same seed, same graph.

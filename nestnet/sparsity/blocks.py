@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codegen.ir import NEVER
+from nestnet.levels import LevelMap
 from nestnet.sparsity.scores import group_magnitude, group_sizes
 
 FloatArray = NDArray[np.float64]
@@ -38,10 +39,21 @@ def from_stream_order(rows: NDArray[np.uint8], shape: torch.Size) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
+class BlockShape(NamedTuple):
+    """What a layer keeps or drops together: consecutive execution groups of one output channel."""
+
+    group_size: int
+    """G, weights in an execution group: 1, 2 or 4."""
+    groups: int
+    """Execution groups in a block."""
+
+
 @dataclass(frozen=True, eq=False)
 class Groups:
     """The execution groups of one layer in stream order."""
 
+    size: int
+    """G, weights in a full group."""
     shape: torch.Size
     """Of the level map."""
     energy: FloatArray
@@ -60,6 +72,7 @@ def groups_of(weight: Tensor, group_size: int) -> Groups:
     sizes = group_sizes(weight.shape, group_size)
     mean = group_magnitude(weight, group_size).cpu().double().square()
     return Groups(
+        group_size,
         sizes.shape,
         stream_order(mean * sizes).astype(np.float64),
         stream_order(sizes).astype(np.int64),
@@ -70,11 +83,11 @@ def groups_of(weight: Tensor, group_size: int) -> Groups:
 class Ranking:
     """The blocks of one size of a layer, the most salient per group first.
 
-    A block is ``block`` consecutive groups of one output channel, the channel's last one maybe
-    fewer.
+    A block is some consecutive groups of one output channel, the channel's last one maybe fewer.
     """
 
-    block: int
+    block_groups: int
+    """Groups in a full block."""
     order: IntArray
     """Index (output channel * blocks a channel + block) of each block, (blocks,)."""
     score: FloatArray
@@ -108,23 +121,20 @@ def rank(groups: Groups, block: int) -> Ranking:
     )
 
 
-def level_map(groups: Groups, ranking: Ranking, levels: NDArray[np.uint8]) -> Tensor:
+def level_map(groups: Groups, ranking: Ranking, levels: NDArray[np.uint8]) -> LevelMap:
     """Return the map in which the n-th block of ``ranking`` has level ``levels[n]``.
 
     Args:
         groups: the layer.
         ranking: its blocks.
         levels: of the first blocks of the ranking; all others have none.
-
-    Returns:
-        uint8, shaped as a layer's level map.
     """
     rows, count = groups.weights.shape
-    per_row = -(-count // ranking.block)
+    per_row = -(-count // ranking.block_groups)
     flat = np.full(rows * per_row, NEVER, np.uint8)
     flat[ranking.order[: len(levels)]] = levels
-    full = np.repeat(flat.reshape(rows, per_row), ranking.block, axis=1)[:, :count]
-    return from_stream_order(full, groups.shape)
+    full = np.repeat(flat.reshape(rows, per_row), ranking.block_groups, axis=1)[:, :count]
+    return LevelMap(from_stream_order(full, groups.shape), groups.size)
 
 
 def _block_sums(rows: NDArray[Number], block: int) -> NDArray[Number]:

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from codegen.errors import UserError
 from nestnet.config import TrainConfig
+from nestnet.levels import LevelMap
 from nestnet.network import NestedNet, PrunableLayer
-from nestnet.sparsity.east import MIN_DENSITY, East, Rate, without_least
+from nestnet.sparsity.blocks import BlockShape
+from nestnet.sparsity.east import MIN_DENSITY, East, Rate, block_shapes, without_least
 from nestnet.sparsity.prune import install, magnitude_maps
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.storage import Storage
 
 SEARCHES_PER_RAMP = 4
-"""Times the block sizes are chosen anew; between them the masks only follow the weights."""
+"""Times the blocks' shapes are chosen anew; between them the masks only follow the weights."""
 RAMP_TOLERANCE = 0.01
 """Share of a moment's budget that may be left over while the ramp runs."""
 FINAL_TOLERANCE = 0.0005
@@ -43,10 +44,11 @@ class FlashBudget:
         self.config = config
         self.network = network
         self.layers = dict(layers)
-        self.storage = Storage(network, config.group_size, config.codecs)
+        self.storage = Storage(network, config.codecs)
         least = 1.0 - config.sparsity[-1]
         self._targets = tuple((1.0 - share) / least for share in config.sparsity)
-        self.east = East(self.layers, self.storage, self._targets, config.allocation)
+        groups, allocation = config.group_sizes, config.allocation
+        self.east = East(self.layers, self.storage, self._targets, groups, allocation)
         self.searches = 0
         self.full_bytes = self._full_bytes()
         self._check()
@@ -81,6 +83,8 @@ class FlashBudget:
         """
         excess = max(self.full_bytes - self.target_bytes, 0)
         now = self.full_bytes - round(cubic_sparsity(excess, progress)) if excess else 2**62
+        if self.met:  # keep all, in the groups that take the fewest bytes and run fastest
+            self.east.shapes = block_shapes((self.config.group_size,))
         self.east.ratios = tuple(1.0 - cubic_sparsity(1.0 - r, progress) for r in self._targets)
         final = progress >= 1.0
         if final and excess:
@@ -105,7 +109,7 @@ class FlashBudget:
         dropped = 1
         maps = self._maps()
         while maps and self.storage.total(maps) > self.target_bytes:
-            maps = without_least(self.layers, self._maps(), self.config.group_size, dropped)
+            maps = without_least(self.layers, self._maps(), dropped)
             dropped *= 2
         self._install(maps)
 
@@ -124,7 +128,7 @@ class FlashBudget:
         left = self.target_bytes - stored
         return f"{stored:,} of {self.target_bytes:,} bytes, {left / self.target_bytes:.2%} free"
 
-    def _by_magnitude(self, target_bytes: int, tolerance: float) -> dict[str, Tensor]:
+    def _by_magnitude(self, target_bytes: int, tolerance: float) -> dict[str, LevelMap]:
         """Return the maps of the largest density that fits, groups ranked by magnitude."""
         low, high = MIN_DENSITY, 1.0
         best = self._at_density(high)
@@ -143,17 +147,21 @@ class FlashBudget:
                 break
         return best
 
-    def _at_density(self, density: float) -> dict[str, Tensor]:
+    def _at_density(self, density: float) -> dict[str, LevelMap]:
         densities = [density * ratio for ratio in self.east.ratios]
         size, allocation = self.config.group_size, self.config.allocation
         return magnitude_maps(self.layers, densities, size, allocation)
 
-    def _maps(self) -> dict[str, Tensor]:
-        maps = {name: layer.module.level_map for name, layer in self.layers.items()}
-        return {name: found for name, found in maps.items() if found is not None}
+    def _maps(self) -> dict[str, LevelMap]:
+        """Return the network's level maps as they are."""
+        return {
+            name: LevelMap(layer.module.level_map, layer.module.group_size)
+            for name, layer in self.layers.items()
+            if layer.module.level_map is not None
+        }
 
-    def _install(self, maps: Mapping[str, Tensor]) -> None:
-        install(self.layers, maps, self.config.group_size, self.config.levels)
+    def _install(self, maps: Mapping[str, LevelMap]) -> None:
+        install(self.layers, maps, self.config.levels)
 
     def _full_bytes(self) -> int:
         """Return the bytes of the network with nothing pruned: dense, or all levels nested."""
@@ -205,8 +213,10 @@ class FlashBudget:
         """Continue from what :meth:`state` returned."""
         self.full_bytes = int(state["full_bytes"])
         self.searches = int(state["searches"])
-        self.east.blocks = {name: int(block) for name, block in state["blocks"].items()}
+        self.east.blocks = {name: BlockShape(*block) for name, block in state["blocks"].items()}
         self.east.rates = {
-            name: tuple(Rate(block, tuple(kept), tuple(stored)) for block, kept, stored in found)
+            name: tuple(
+                Rate(BlockShape(*b), tuple(kept), tuple(stored)) for b, kept, stored in found
+            )
             for name, found in state["rates"].items()
         }

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from codegen.ir import NEVER, Uint8Array
-from nestnet.levels import assign_levels
+from nestnet.levels import LevelMap, assign_levels
 from nestnet.network import PrunableLayer
 from nestnet.sparsity.blocks import (
+    BlockShape,
     FloatArray,
     Groups,
     IntArray,
@@ -39,6 +39,9 @@ from nestnet.sparsity.storage import Storage, whole_words
 
 BLOCKS = (1, 2, 4, 8, 16)
 """Execution groups in a block."""
+LAYER_WEIGHT = 0.25
+"""Power of a layer's energy that its saliency is weighed with: 0 treats all layers alike, 1 goes by
+energy alone. Large values empty wide layers, whose many weights are small."""
 LADDER = (0.02, 0.08, 0.2, 0.4, 0.65, 1.0)
 """Densities at which a block size's bytes are measured; between them bytes are interpolated."""
 MIN_DENSITY = 0.02
@@ -52,9 +55,9 @@ FIT_STEPS = 16
 
 @dataclass(frozen=True)
 class Rate:
-    """Measured bytes of a layer with blocks of one size."""
+    """Measured bytes of a layer with blocks of one shape."""
 
-    block: int
+    block: BlockShape
     groups: tuple[int, ...]
     """Groups kept, rising."""
     stored_bytes: tuple[int, ...]
@@ -70,8 +73,10 @@ Rates = Mapping[str, tuple[Rate, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One layer with blocks of one size: what each further block is worth and costs."""
+    """One layer with blocks of one shape: what each further block is worth and costs."""
 
+    block: BlockShape
+    groups: Groups
     ranking: Ranking
     worth: FloatArray
     """Saliency per byte of the n-th block, not rising, (blocks,); infinite for those that are
@@ -94,6 +99,7 @@ class East:
         layers: Mapping[str, PrunableLayer],
         storage: Storage,
         ratios: Sequence[float],
+        group_sizes: Sequence[int],
         allocation: str,
     ) -> None:
         """Prepare for ``layers``.
@@ -102,23 +108,26 @@ class East:
             layers: in execution order.
             storage: counts bytes.
             ratios: density of each level over that of the densest; the last is 1.
+            group_sizes: the execution groups a layer may have.
             allocation: how an inner level's weights are shared out over the layers.
         """
         self.layers = layers
         self.storage = storage
         self.ratios = tuple(ratios)
         self.allocation = allocation
+        self.shapes = block_shapes(group_sizes)
         self.rates: dict[str, tuple[Rate, ...]] = {}
-        self.blocks: dict[str, int] = {}
-        """Block size of each layer, as chosen last."""
+        self.blocks: dict[str, BlockShape] = {}
+        """Of each layer, as chosen last."""
 
     def measure(self) -> None:
-        """Measure the bytes of every block size at the densities of the ladder, exactly."""
-        for name, groups in self._groups().items():
-            self.rates[name] = tuple(self._rate(name, groups, block) for block in BLOCKS)
+        """Measure the bytes of every block shape at the densities of the ladder, exactly."""
+        for name in self.layers:
+            self.rates[name] = tuple(self._rate(name, block) for block in self.shapes)
 
-    def _rate(self, name: str, groups: Groups, block: int) -> Rate:
-        ranking = rank(groups, block)
+    def _rate(self, name: str, block: BlockShape) -> Rate:
+        groups = self._groups(name, block)
+        ranking = rank(groups, block.groups)
         counts = sorted({_blocks_at(ranking, density, len(self.ratios)) for density in LADDER})
         points = []
         for count in counts:
@@ -127,40 +136,38 @@ class East:
         kept = tuple(int(ranking.groups[count - 1]) for count in counts)
         return Rate(block, kept, tuple(np.maximum.accumulate(points).tolist()))
 
-    def place(self, target_bytes: int, *, search: bool, tolerance: float) -> dict[str, Tensor]:
+    def place(self, target_bytes: int, *, search: bool, tolerance: float) -> dict[str, LevelMap]:
         """Return level maps whose network takes at most ``target_bytes``, nearly all of them.
 
         Args:
             target_bytes: of all weights and tables.
-            search: choose the block sizes anew; else those chosen last stay.
+            search: choose the blocks' shapes anew; else those chosen last stay.
             tolerance: share of the target that may be left over.
 
         Returns:
             A map per layer. With all layers at their least, more than the target is possible.
         """
-        groups = self._groups()
         beside = self.storage.beside(self.layers)
         if search or not self.blocks:
-            offered = {name: self._options(name, groups[name], BLOCKS) for name in groups}
+            offered = {name: self._options(name, self.shapes) for name in self.layers}
             self.blocks = _choose_blocks(offered, target_bytes - beside)
-        options = {
-            name: self._options(name, groups[name], (self.blocks[name],))[0] for name in groups
-        }
+        options = {name: self._options(name, (self.blocks[name],))[0] for name in self.layers}
         queue = _Queue(options)
 
-        def fits(count: int) -> tuple[dict[str, Tensor], int]:
-            maps = self._level_maps(options, groups, queue.kept(count))
+        def fits(count: int) -> tuple[dict[str, LevelMap], int]:
+            maps = self._level_maps(options, queue.kept(count))
             return maps, target_bytes - whole_words(beside + self.storage.of(maps))
 
         return queue.fill(fits, target_bytes - beside, int(tolerance * target_bytes))
 
-    def least(self) -> dict[str, Tensor]:
+    def least(self) -> dict[str, LevelMap]:
         """Return the maps of the fewest bytes: MIN_DENSITY of each layer, with its best blocks."""
         maps = {}
-        for name, groups in self._groups().items():
+        for name in self.layers:
             candidates = []
-            for block in BLOCKS:
-                ranking = rank(groups, block)
+            for block in self.shapes:
+                groups = self._groups(name, block)
+                ranking = rank(groups, block.groups)
                 count = _blocks_at(ranking, MIN_DENSITY, len(self.ratios))
                 found = level_map(groups, ranking, self._levels_by_ratio(ranking, count))
                 stored = self.storage.layer(name, found).stored_bytes
@@ -168,23 +175,23 @@ class East:
             maps[name] = min(candidates, key=lambda each: each[:2])[2]
         return maps
 
-    def _groups(self) -> dict[str, Groups]:
-        size = self.storage.group_size
-        return {name: groups_of(layer.weight, size) for name, layer in self.layers.items()}
+    def _groups(self, name: str, block: BlockShape) -> Groups:
+        """Return the execution groups of a layer that its blocks consist of."""
+        return groups_of(self.layers[name].weight, block.group_size)
 
     def _levels_by_ratio(self, ranking: Ranking, count: int) -> Uint8Array:
         """Return the levels of a layer's first ``count`` blocks, each level's share its ratio."""
         ends = [_blocks_at(ranking, ratio * ranking.density(count), 1) for ratio in self.ratios]
         return np.searchsorted(ends, np.arange(count), side="right").astype(np.uint8)
 
-    def _options(self, name: str, groups: Groups, blocks: Sequence[int]) -> list[Option]:
-        """Return what each block size offers for layer ``name``."""
+    def _options(self, name: str, blocks: Sequence[BlockShape]) -> list[Option]:
+        """Return what each shape of blocks offers for layer ``name``."""
         rates = {rate.block: rate for rate in self.rates[name]}
-        return [_option(rank(groups, block), rates[block], self.ratios) for block in blocks]
+        return [_option(self._groups(name, b), rates[b], self.ratios) for b in blocks]
 
     def _level_maps(
-        self, options: Mapping[str, Option], groups: Mapping[str, Groups], kept: Mapping[str, int]
-    ) -> dict[str, Tensor]:
+        self, options: Mapping[str, Option], kept: Mapping[str, int]
+    ) -> dict[str, LevelMap]:
         """Return the maps in which each layer keeps its first blocks, levels by the ratios."""
         scores, sizes = {}, {}
         for name, option in options.items():
@@ -196,9 +203,20 @@ class East:
             sizes[name] = torch.from_numpy(np.diff(ranking.weights[:count], prepend=0))
         levels = assign_levels(scores, sizes, self.ratios, self.allocation)
         return {
-            name: level_map(groups[name], options[name].ranking, levels[name].numpy())
-            for name in options
+            name: level_map(option.groups, option.ranking, levels[name].numpy())
+            for name, option in options.items()
         }
+
+
+def block_shapes(group_sizes: Sequence[int]) -> tuple[BlockShape, ...]:
+    """Return the shapes that a layer's blocks may have with these execution groups.
+
+    Larger blocks consist of the largest groups: the same weights in fewer positions, which
+    kernels walk faster.
+    """
+    largest = max(group_sizes)
+    single = [BlockShape(size, 1) for size in sorted(group_sizes) if size != largest]
+    return (*single, *(BlockShape(largest, groups) for groups in BLOCKS))
 
 
 def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
@@ -208,34 +226,36 @@ def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
     return min(max(count, at_least), len(ranking.groups))
 
 
-def _option(ranking: Ranking, rate: Rate, ratios: Sequence[float]) -> Option:
-    """Return what the blocks of ``ranking`` are worth and cost.
+def _option(groups: Groups, rate: Rate, ratios: Sequence[float]) -> Option:
+    """Return what blocks of a layer are worth and cost.
 
     The saliency of a choice is the mean, over the levels, of the logarithm of the share of the
-    layer's energy that the level keeps.
+    layer's energy (its sum of squared weights) that the level keeps, times a power of the energy.
     """
+    ranking = rank(groups, rate.block.groups)
     stored = rate.at(ranking.groups)
     saliency = np.zeros(len(stored))
     for ratio in ratios:
         kept = np.interp(ratio * ranking.groups, ranking.groups, ranking.energy)
         saliency += np.log(np.maximum(kept / max(ranking.energy[-1], TINY), TINY)) / len(ratios)
+    saliency *= max(ranking.energy[-1], TINY) ** LAYER_WEIGHT
     gain = np.diff(saliency, prepend=-np.inf)
     worth = np.minimum.accumulate(gain / np.maximum(np.diff(stored, prepend=0.0), TINY))
     worth[: _blocks_at(ranking, MIN_DENSITY, len(ratios))] = np.inf
-    return Option(ranking, worth, saliency, stored)
+    return Option(rate.block, groups, ranking, worth, saliency, stored)
 
 
-def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> dict[str, int]:
-    """Return the block size of each layer with which ``budget`` bytes hold the most saliency."""
+def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> dict[str, BlockShape]:
+    """Return the blocks of each layer with which ``budget`` bytes hold the most saliency."""
 
-    def at(multiplier: float) -> tuple[float, dict[str, int]]:
+    def at(multiplier: float) -> tuple[float, dict[str, BlockShape]]:
         total, blocks = 0.0, {}
         for name, options in offered.items():
             found = []
             for option in options:
                 last = option.kept(multiplier) - 1
                 stored, saliency = option.stored_bytes[last], option.saliency[last]
-                found.append((multiplier * stored - saliency, option.ranking.block, stored))
+                found.append((multiplier * stored - saliency, option.block, stored))
             _, blocks[name], stored = min(found)
             total += stored
         return total, blocks
@@ -251,17 +271,16 @@ def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> di
 
 
 def without_least(
-    layers: Mapping[str, PrunableLayer], maps: Mapping[str, Tensor], group_size: int, count: int
-) -> dict[str, Tensor]:
+    layers: Mapping[str, PrunableLayer], maps: Mapping[str, LevelMap], count: int
+) -> dict[str, LevelMap]:
     """Return ``maps`` without the ``count`` groups that carry the least of their layer's energy.
 
     Only groups that no level but the densest has are dropped, and no layer's last one.
     """
     worth, place = [], []
-    result = {name: found.cpu().clone() for name, found in maps.items()}
-    for name, found in result.items():
-        energy = groups_of(layers[name].weight, group_size).energy
-        levels = stream_order(found)
+    found = {name: stream_order(each.levels).astype(np.uint8) for name, each in maps.items()}
+    for name, levels in found.items():
+        energy = groups_of(layers[name].weight, maps[name].group_size).energy
         densest = levels[levels != NEVER].max(initial=0)
         candidates = np.flatnonzero(levels.reshape(-1) == densest)
         share = energy.reshape(-1)[candidates] / max(energy[levels != NEVER].sum(), TINY)
@@ -270,10 +289,11 @@ def without_least(
         place += [(name, int(candidates[index])) for index in order]
     for index in np.argsort(np.concatenate(worth), kind="stable")[:count]:
         name, group = place[int(index)]
-        rows = stream_order(result[name]).astype(np.uint8)
-        rows.reshape(-1)[group] = NEVER
-        result[name] = from_stream_order(rows, result[name].shape)
-    return result
+        found[name].reshape(-1)[group] = NEVER
+    return {
+        name: LevelMap(from_stream_order(levels, maps[name].levels.shape), maps[name].group_size)
+        for name, levels in found.items()
+    }
 
 
 class _Queue:
@@ -295,8 +315,8 @@ class _Queue:
         return dict(zip(self.names, found.tolist(), strict=True))
 
     def fill(
-        self, fits: Callable[[int], tuple[dict[str, Tensor], int]], budget: float, spare: int
-    ) -> dict[str, Tensor]:
+        self, fits: Callable[[int], tuple[dict[str, LevelMap], int]], budget: float, spare: int
+    ) -> dict[str, LevelMap]:
         """Return the maps of as many first blocks as fit.
 
         Args:

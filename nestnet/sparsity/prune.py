@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
 
-from nestnet.levels import assign_levels, check_distinct, check_nested, densities_of
+from nestnet.levels import LevelMap, assign_levels, check_distinct, check_nested, densities_of
 from nestnet.network import PrunableLayer
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.scores import group_magnitude, group_sizes, per_latency
@@ -40,27 +39,27 @@ def prune(
     values and may come back while the ramp runs.
     """
     now = [1.0 - cubic_sparsity(s, progress) for s in sparsity]
-    maps = magnitude_maps(layers, now, group_size, allocation)
-    install(layers, maps, group_size, len(sparsity))
+    install(layers, magnitude_maps(layers, now, group_size, allocation), len(sparsity))
 
 
 @torch.no_grad()
 def magnitude_maps(
     layers: Layers, densities: Sequence[float], group_size: int, allocation: str
-) -> dict[str, Tensor]:
+) -> dict[str, LevelMap]:
     """Return the level maps that keep the groups of largest magnitude, a density per level."""
     scores = {name: group_magnitude(layer.weight, group_size) for name, layer in layers.items()}
     if allocation == "latency":
         scores = {name: per_latency(scores[name], layers[name].positions) for name in layers}
     sizes = {name: group_sizes(layer.weight.shape, group_size) for name, layer in layers.items()}
-    return assign_levels(scores, sizes, densities, allocation)
+    maps = assign_levels(scores, sizes, densities, allocation)
+    return {name: LevelMap(found, group_size) for name, found in maps.items()}
 
 
-def install(layers: Layers, maps: Mapping[str, Tensor], group_size: int, levels: int) -> None:
+def install(layers: Layers, maps: Mapping[str, LevelMap], levels: int) -> None:
     """Give the layers their level maps; asserts that each level's mask is within the next one's."""
-    for name, level_map in maps.items():
+    for name, found in maps.items():
         module = layers[name].module
-        module.set_level_map(level_map, group_size)
+        module.set_level_map(found.levels, found.group_size)
         masks = [module.mask(level) for level in range(levels)]
         check_nested([mask for mask in masks if mask is not None], name)
 

@@ -17,6 +17,7 @@ from codegen import sizing
 from codegen.ir import NEVER
 from nestnet import stages as st
 from nestnet.epilogue import integer_steps
+from nestnet.levels import LevelMap
 from nestnet.network import NestedNet, Step
 
 IMAGE_ALIGN_BYTES = 4
@@ -26,53 +27,48 @@ ADD_BYTES = 12
 SOFTMAX_BYTES = 512
 """The table of a softmax."""
 
-Maps = Mapping[str, Tensor]
-"""Level map of each prunable layer, shaped as :class:`nestnet.layers.NestedWeight` has it."""
-
 
 class Storage:
     """Counts the stored bytes of a network, its prunable layers by given level maps."""
 
-    def __init__(self, network: NestedNet, group_size: int, codecs: str) -> None:
+    def __init__(self, network: NestedNet, codecs: str) -> None:
         """Remember what to count.
 
         Args:
             network: its weights are read anew at every count.
-            group_size: G of the level maps.
             codecs: all, lz4 or raw.
         """
         self.levels = network.n_levels
-        self.group_size = group_size
         self.codecs = codecs
         self._steps = {step.stage.name: step for step in network.steps if step.layer is not None}
         self.table_bytes = sum(_table_bytes(step, network) for step in network.steps)
 
-    def layer(self, name: str, level_map: Tensor | None) -> sizing.LayerBytes:
+    def layer(self, name: str, level_map: LevelMap | None) -> sizing.LayerBytes:
         """Return the smallest storage of the weights of ``name``; dense without a level map."""
         step = self._steps[name]
         assert step.layer is not None
         weight = step.layer.weight.detach().cpu()
-        kept = None if level_map is None else kept_weights(weight, level_map, self.group_size)
+        kept = None if level_map is None else kept_weights(weight, level_map)
         conv = step.stage if isinstance(step.stage, st.Conv) else None
         return sizing.layer_bytes(
             _channels_last(integer_steps(weight, kept)).astype(np.int8),
-            1 if level_map is None else self.group_size,
-            None if level_map is None else _channels_last(level_map.cpu()),
+            1 if level_map is None else level_map.group_size,
+            None if level_map is None else _channels_last(level_map.levels.cpu()),
             self.levels,
             self.codecs,
             stride=(1, 1) if conv is None else conv.stride,
             groups=1 if conv is None else conv.groups,
         )
 
-    def layers(self, maps: Maps) -> dict[str, sizing.LayerBytes]:
+    def layers(self, maps: Mapping[str, LevelMap]) -> dict[str, sizing.LayerBytes]:
         """Return the storage of every layer with weights, in execution order."""
         return {name: self.layer(name, maps.get(name)) for name in self._steps}
 
-    def total(self, maps: Maps) -> int:
+    def total(self, maps: Mapping[str, LevelMap]) -> int:
         """Return the bytes of the weight image: all weights and tables."""
         return whole_words(self.beside(maps) + self.of(maps))
 
-    def of(self, maps: Maps) -> int:
+    def of(self, maps: Mapping[str, LevelMap]) -> int:
         """Return the bytes of the weights of the layers in ``maps``."""
         return sum(self.layer(name, level_map).stored_bytes for name, level_map in maps.items())
 
@@ -88,9 +84,9 @@ def whole_words(content_bytes: int) -> int:
     return content_bytes + -content_bytes % IMAGE_ALIGN_BYTES
 
 
-def kept_weights(weight: Tensor, level_map: Tensor, group_size: int) -> Tensor:
+def kept_weights(weight: Tensor, level_map: LevelMap) -> Tensor:
     """Return the 0/1 mask of the weights that some level of ``level_map`` contains."""
-    kept = (level_map.cpu() != NEVER).repeat_interleave(group_size, dim=1)
+    kept = (level_map.levels.cpu() != NEVER).repeat_interleave(level_map.group_size, dim=1)
     return kept[:, : weight.shape[1]].to(weight.dtype)
 
 

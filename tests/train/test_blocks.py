@@ -50,7 +50,9 @@ def test_a_map_keeps_whole_blocks_of_one_level(shape: tuple[int, ...], block: in
     ranking = rank(groups, block)
     count = -(-2 * len(ranking.order) // 3)
     levels = (np.arange(count) * 3 // count).astype(np.uint8)
-    found = level_map(groups, ranking, levels)
+    placed = level_map(groups, ranking, levels)
+    assert placed.group_size == 2
+    found = placed.levels
     assert found.shape == groups.shape
     assert int((found != NEVER).sum()) == ranking.groups[count - 1]
     for row in stream_order(found):

@@ -99,12 +99,16 @@ def test_what_training_counts_is_what_codegen_stores(
     assert session.budget.stored_bytes == len(packed.image_bytes)
 
 
+@pytest.mark.parametrize("group", ["1x1", "1x4"])
 @pytest.mark.parametrize("flash_bytes", [6144, 12288, 16384])
-def test_encoding_aware_pruning_needs_less_sparsity(flash_bytes: int, trained: Path) -> None:
+def test_encoding_aware_pruning_needs_less_sparsity(
+    flash_bytes: int, group: str, trained: Path
+) -> None:
     found = {}
     for method in ("east", "magnitude"):
         session = _session(
             method=method,
+            group=group,
             sparsity=(0.5,),
             flash_bytes=flash_bytes,
             codecs="lz4",
