@@ -6,7 +6,7 @@
 #include "nn_decode.h"
 
 #include "nn_lz4.h"
-#include "nn_runs.h"
+#include "nn_deltas.h"
 
 #define ADVANCE 0x7Fu
 #define LAST    0x80u
@@ -59,13 +59,13 @@ int nn_decode_lz4_positions(const nn_coded *streams, uint32_t first, uint32_t le
     return 1;
 }
 
-int nn_decode_runs_positions(const nn_coded *streams, uint32_t first, uint32_t level,
-                             const nn_patch_groups *groups, uint8_t *area)
+int nn_decode_deltas_positions(const nn_coded *streams, uint32_t first, uint32_t level,
+                               const nn_patch_groups *groups, uint8_t *area)
 {
     for (uint32_t k = first; k <= level; k++) {
         const nn_coded *const s = &streams[k];
-        if (!nn_runs_decode(s->stored, s->stored_bytes, groups->rows, groups->count, groups->group,
-                            area + s->offset_bytes, s->decoded_bytes)) {
+        if (!nn_deltas_decode(s->stored, s->stored_bytes, groups->rows, groups->count, groups->group,
+                              area + s->offset_bytes, s->decoded_bytes)) {
             return 0;
         }
     }

@@ -34,8 +34,8 @@ typedef struct {
 int nn_decode_lz4_weights(const nn_coded *streams, uint32_t first, uint32_t level, uint8_t *area);
 int nn_decode_lz4_positions(const nn_coded *streams, uint32_t first, uint32_t level,
                             const nn_patch_groups *groups, uint8_t *area);
-int nn_decode_runs_positions(const nn_coded *streams, uint32_t first, uint32_t level,
-                             const nn_patch_groups *groups, uint8_t *area);
+int nn_decode_deltas_positions(const nn_coded *streams, uint32_t first, uint32_t level,
+                               const nn_patch_groups *groups, uint8_t *area);
 
 /* Whether `bytes` position bytes, at least 1, are what a kernel may walk: docs/format.md, "Position byte". */
 int nn_check_positions(const uint8_t *positions, uint32_t bytes, const nn_patch_groups *groups);

@@ -28,13 +28,12 @@ def encode(present: BoolArray) -> bytes:
     """
     gaps = _gaps(present)
     width = _width(gaps)
-    absent = (1 << width) - 1
-    ends = np.cumsum(gaps // absent + 1)
-    codes = np.full(int(ends[-1]) if len(ends) else 0, absent)
-    codes[ends - 1] = gaps % absent
-    bits = (codes[:, None] >> np.arange(width) & 1).astype(np.uint8).reshape(-1)
-    filled = np.append(bits, np.ones(-len(bits) % 8, np.uint8))
-    return bytes([width]) + np.packbits(filled, bitorder="little").tobytes()
+    skip = (1 << width) - 1
+    ends = np.cumsum(gaps // skip + 1)
+    codes = np.zeros(int(ends[-1]) if len(ends) else 0, np.int64)
+    codes[ends - 1] = gaps % skip + 1
+    bits = (codes[:, None] >> np.arange(width) & 1).astype(np.uint8)
+    return bytes([width]) + np.packbits(bits, bitorder="little").tobytes()
 
 
 def size_bytes(present: BoolArray) -> int:
@@ -69,12 +68,11 @@ def decode(stored: bytes, rows: int, count: int, group_size: int) -> Uint8Array:
     bits = np.unpackbits(np.frombuffer(stored, np.uint8, offset=1), bitorder="little")
     whole = len(bits) // width
     codes = bits[: whole * width].reshape(whole, width).astype(np.int64) @ (1 << np.arange(width))
-    absent = (1 << width) - 1
-    names = codes != absent
+    names = codes != 0
     used_bits = (int(np.flatnonzero(names)[-1]) + 1 if names.any() else 0) * width
-    if len(bits) - used_bits >= 8 or not bits[used_bits:].all():
-        raise _damaged(f"{len(bits) - used_bits} bits left over", "fewer than 8, all ones")
-    places = (np.cumsum(codes + names) - 1)[names]
+    if len(bits) - used_bits >= 8 or bits[used_bits:].any():
+        raise _damaged(f"{len(bits) - used_bits} bits left over", "fewer than 8, all zeros")
+    places = np.cumsum(np.where(names, codes, (1 << width) - 1))[names] - 1
     if len(places) and places[-1] >= rows * count:
         raise _damaged(f"a group at {places[-1]}", f"below {rows * count}")
     present = np.zeros(rows * count, np.bool_)

@@ -19,7 +19,7 @@ import torch
 
 from codegen import flow, toolchain
 from codegen.bench import DECODE, Bench
-from codegen.codecs import dense, lz4, nested, runs
+from codegen.codecs import deltas, dense, lz4, nested
 from codegen.coding import CodingOptions
 from codegen.cycles import counts, elf, estimate
 from codegen.ir import Conv2D, Graph
@@ -62,8 +62,8 @@ def position_streams(title: str, present: np.ndarray, group: int) -> Iterator[St
     positions = nested.walk(present, group).positions.tobytes()
     size = len(positions)
     yield Stream(
-        f"positions, {title}, runs",
-        Request("runs", runs.encode(present), size, rows, count, group),
+        f"positions, {title}, deltas",
+        Request("deltas", deltas.encode(present), size, rows, count, group),
     )
     yield Stream(f"positions, {title}, lz4", Request("lz4", lz4.encode(positions), size))
     yield Stream(
@@ -121,7 +121,7 @@ def byte_rows(folder: Path) -> Iterator[str]:
 def code_bytes(level: str, folder: Path) -> dict[str, int]:
     """Return the code of each decoder's object file, and of each function of nn_decode."""
     sizes: dict[str, int] = {}
-    for name in ("nn_lz4", "nn_runs", "nn_decode"):
+    for name in ("nn_lz4", "nn_deltas", "nn_decode"):
         command = ["arm-none-eabi-gcc", *M4_FLAGS, "-std=c11", level, "-ffunction-sections", "-c"]
         subprocess.run([*command, "-o", "x.o", FIRMWARE / f"{name}.c"], cwd=folder, check=True)
         listing = subprocess.run(
@@ -213,7 +213,7 @@ CODE = """
 
 Bytes on Armv7E-M; a program links only what its layers use.
 
-| | nn_lz4 | nn_runs | nn_decode, all of it | together |
+| | nn_lz4 | nn_deltas | nn_decode, all of it | together |
 |---|---|---|---|---|
 """
 

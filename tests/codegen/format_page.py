@@ -88,50 +88,27 @@ def lz4_block(stored: bytes, decoded_bytes: int) -> bytes:
     return bytes(out)
 
 
-class _Bits:
-    """Bits from the high end of each byte."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
-
-    def bit(self) -> int:
-        need(self.at < 8 * len(self.data), "runs: the stream ends early")
-        byte, shift = self.data[self.at // 8], 7 - self.at % 8
-        self.at += 1
-        return byte >> shift & 1
-
-    def rice(self, k: int, largest: int) -> int:
-        high = 0
-        while not self.bit():
-            high += 1
-            need(high << k <= largest, "runs: a run beyond the end")
-        value = high
-        for _ in range(k):
-            value = value << 1 | self.bit()
-        return value
-
-
-def runs_presence(stored: bytes, rows: int, count: int) -> list[list[int]]:
+def deltas_presence(stored: bytes, rows: int, count: int) -> list[list[int]]:
     """Return each row's present positions, rising."""
-    need(len(stored) >= 1, "runs: empty")
-    parameter = (stored[0] & 15, stored[0] >> 4)
-    bits = _Bits(stored[1:])
-    total = rows * count
+    need(len(stored) >= 1 and 1 <= stored[0] <= 7, "deltas: no width")
+    width = stored[0]
+    left = 8 * (len(stored) - 1)
+    number = int.from_bytes(stored[1:], "little")
     present: list[list[int]] = [[] for _ in range(rows)]
-    at, run = 0, 0
-    while at < total:
-        which = run % 2
-        length = bits.rice(parameter[which], total) + (run > 0)
-        need(at + length <= total, "runs: a run beyond the end")
-        if which:
-            for index in range(at, at + length):
-                present[index // count].append(index % count)
-        at += length
-        run += 1
-    need(len(bits.data) == -(-bits.at // 8), "runs: bytes left over")
-    while bits.at % 8:
-        need(bits.bit() == 0, "runs: filling bits that are not zero")
+    place, filling = -1, left
+    while left >= width:
+        code = number % 2**width
+        number >>= width
+        left -= width
+        if code == 0:
+            place += 2**width - 1
+        else:
+            place += code
+            need(place < rows * count, "deltas: a group outside")
+            present[place // count].append(place % count)
+            filling = left
+    need(number == 0, "deltas: filling bits that are not zero")
+    need(filling < 8, "deltas: bytes left over")
     return present
 
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from tests.codegen.format_page import (
     Int8Array,
     Patch,
+    deltas_presence,
     dense_rows,
     lz4_block,
     need,
     nested_level,
     position_bytes,
-    runs_presence,
 )
 
 MEMBER_ORDER = (
@@ -115,7 +115,7 @@ def coded_streams(model_c: str, layer: str) -> dict[str, CodedStream]:
     if body is None:
         return streams
     for role, text in CODED.findall(body[0]):
-        called = re.search(rf"nn_decode_(lz4|runs)_{role}\({role}, ", body[0])
+        called = re.search(rf"nn_decode_(lz4|deltas)_{role}\({role}, ", body[0])
         need(called is not None, f"{layer}: nobody decodes {role}")
         assert called is not None
         for entry in re.findall(r"\{(.*?)\}", text, re.S):
@@ -181,7 +181,7 @@ def execution_form(member: Member, coded: CodedStream | None, patch: Patch, grou
     need(len(member.data) == coded.stored_bytes, f"{coded.member}: stored size differs")
     if coded.codec == "lz4":
         return lz4_block(member.data, coded.decoded_bytes)
-    present = runs_presence(member.data, patch.out_c, patch.group_count(group))
+    present = deltas_presence(member.data, patch.out_c, patch.group_count(group))
     out = position_bytes(present, group)
     need(len(out) == coded.decoded_bytes, f"{coded.member}: decoded size differs")
     return out

@@ -63,11 +63,11 @@ def test_every_width_gives_the_map_back() -> None:
 
 def code_values(present: np.ndarray, width: int) -> list[int]:
     """Return the codes of a map as docs/format.md, "deltas", tells them."""
-    absent = 2**width - 1
+    skipped = 2**width - 1
     values, gap = [], 0
     for bit in present.reshape(-1).tolist():
         if bit:
-            values += [absent] * (gap // absent) + [gap % absent]
+            values += [0] * (gap // skipped) + [gap % skipped + 1]
         gap = 0 if bit else gap + 1
     return values
 
@@ -79,21 +79,21 @@ def coded_with(present: np.ndarray, width: int) -> bytes:
 
 
 def low_first(text: str) -> bytes:
-    """Return bits, spaces ignored, from the low end of each byte, filled up with ones."""
+    """Return bits, spaces ignored, from the low end of each byte, filled up with zeros."""
     plain = text.replace(" ", "")
-    return bytes(int(plain[at : at + 8].ljust(8, "1")[::-1], 2) for at in range(0, len(plain), 8))
+    return bytes(int(plain[at : at + 8].ljust(8, "0")[::-1], 2) for at in range(0, len(plain), 8))
 
 
 @pytest.mark.parametrize(
     ("present", "code"),
     [
-        ("1", "0"),
-        ("1111 1111 1", "0000 0000 0"),
+        ("1", "1"),
+        ("1111 1111 1", "1111 1111 1"),
         ("0", ""),
         ("0000 0000 0000 0000", ""),
-        ("0010 0100 1000", "01 01 01"),  # three gaps of 2: two bits each, low bit first
-        ("0001 0010 0001 0000 1000", "110 010 001 001"),  # 3, 2, 4, 4
-        ("0101 0101 0000 0000 0100", "10 10 10 10 11 11 11 00"),  # 1 four times, 9 = 3 + 3 + 3 + 0
+        ("0010 0100 1000", "11 11 11"),  # gaps of 2 are 3, low bit first
+        ("0001 0010 0001 0000 1000", "001 110 101 101"),  # gaps of 3, 2, 4, 4
+        ("0101 0101 0000 0000 0100", "01 01 01 01 00 00 00 10"),  # of 1 four times, 3 + 3 + 3 + 0
     ],
 )
 def test_deltas_byte_by_byte(present: str, code: str) -> None:
@@ -115,17 +115,17 @@ def test_a_gap_goes_on_from_one_output_channel_to_the_next() -> None:
         ("", "got a width of 0 bits"),
         ("00", "got a width of 0 bits"),
         ("08 00 00", "got a width of 8 bits"),
-        ("02 ff", "got 8 bits left over"),
-        ("02 fd ff", "got 14 bits left over"),
-        ("05 00", "got 3 bits left over"),  # zeros in the filling
-        ("05 00 7c", "got 6 bits left over"),
-        ("04 bb", "got a group at 23, expected below 21"),
-        ("04 ff 6f 0f", "got a group at 67, expected below 21"),
+        ("02 00", "got 8 bits left over"),
+        ("02 01 00", "got 14 bits left over"),
+        ("05 e1", "got 3 bits left over"),  # ones in the filling
+        ("05 21 80", "got 6 bits left over"),
+        ("04 c9", "got a group at 20, expected below 20"),
+        ("04 00 90 f0", "got a group at 83, expected below 20"),
     ],
 )
 def test_what_deltas_refuse(stored: str, said: str) -> None:
     with pytest.raises(UserError, match=f"coded positions: damaged; {said}"):
-        deltas.decode(bytes.fromhex(stored), 3, 7, 4)
+        deltas.decode(bytes.fromhex(stored), 4, 5, 4)
 
 
 def damaged(stored: bytes, data: st.DataObject) -> tuple[bytes, str]:

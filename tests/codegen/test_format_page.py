@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from codegen import board, nestfile, pack, render
-from codegen.codecs import lz4, runs
+from codegen.codecs import deltas, lz4
 from codegen.errors import UserError
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import AvgPool, Conv2D, Graph, Linear, MaxPool, Requant, TfliteRequant
@@ -69,9 +69,9 @@ def example_lz4(numbers: dict[str, int], fields: Fields) -> None:
     assert lz4.encode(decoded) == stored
 
 
-def example_runs(numbers: dict[str, int], fields: Fields) -> None:
+def example_deltas(numbers: dict[str, int], fields: Fields) -> None:
     stored = bytes.fromhex(fields["stored"])
-    present = page.runs_presence(stored, numbers["out_c"], numbers["count"])
+    present = page.deltas_presence(stored, numbers["out_c"], numbers["count"])
     found = [(row, at) for row, positions in enumerate(present) for at in positions]
     assert found == pairs(fields["present"])
     positions = page.position_bytes(present, numbers["G"])
@@ -79,7 +79,7 @@ def example_runs(numbers: dict[str, int], fields: Fields) -> None:
     flags = np.zeros((numbers["out_c"], numbers["count"]), np.bool_)
     for row, at in found:
         flags[row, at] = True
-    assert runs.encode(flags) == stored
+    assert deltas.encode(flags) == stored
 
 
 def example_dense(numbers: dict[str, int], fields: Fields) -> None:
@@ -102,7 +102,7 @@ def example_safetensors(numbers: dict[str, int], fields: Fields) -> None:
 CHECKS = {
     "nested": example_nested,
     "lz4": example_lz4,
-    "runs": example_runs,
+    "deltas": example_deltas,
     "dense": example_dense,
     "crc": example_crc,
     "safetensors": example_safetensors,
@@ -227,7 +227,7 @@ def test_every_kind_of_stream_comes_back() -> None:
                 storages |= check_project(line, optimize, codecs)
     for group in (1, 2, 4):
         for kernel in ("nested_conv", "nested_linear"):
-            for streams in ("nested", "nested, positions runs", "nested, positions lz4"):
+            for streams in ("nested", "nested, positions deltas", "nested, positions lz4"):
                 assert f"{kernel} {group} {streams}" in storages
 
 
@@ -291,21 +291,21 @@ def damaged(stored: bytes, generator: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])
-def test_both_decoders_refuse_the_same_runs(group: int) -> None:
+def test_both_decoders_refuse_the_same_deltas(group: int) -> None:
     generator = random.Random(group)
     rng = np.random.default_rng(group)
     refused = 0
     for _ in range(400):
         rows, count = generator.randrange(1, 8), generator.randrange(1, 300)
-        stored = damaged(runs.encode(rng.random((rows, count)) < rng.random()), generator)
+        stored = damaged(deltas.encode(rng.random((rows, count)) < rng.random()), generator)
         try:
-            expected = runs.decode(stored, rows, count, group).tobytes()
+            expected = deltas.decode(stored, rows, count, group).tobytes()
         except UserError:
             with pytest.raises(FormatError):
-                page.runs_presence(stored, rows, count)
+                page.deltas_presence(stored, rows, count)
             refused += 1
             continue
-        assert page.position_bytes(page.runs_presence(stored, rows, count), group) == expected
+        assert page.position_bytes(page.deltas_presence(stored, rows, count), group) == expected
     assert 100 < refused < 400
 
 

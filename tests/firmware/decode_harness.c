@@ -12,14 +12,14 @@
 #include "nn_decode.h"
 #include "nn_lz4.h"
 #include "nn_port.h"
-#include "nn_runs.h"
+#include "nn_deltas.h"
 
 #include <string.h>
 
 #define GUARD_BYTES 8u
 #define GUARD       0xA5u
 
-enum { LZ4, RUNS, CHECK };
+enum { LZ4, DELTAS, CHECK };
 enum { ONCE, DAMAGE };
 
 typedef struct {
@@ -46,8 +46,9 @@ static uint32_t decode(const request *r, const uint8_t *stored, uint32_t stored_
     switch (r->codec) {
     case LZ4:
         return (uint32_t)nn_lz4_decode(stored, stored_bytes, out, r->out_bytes);
-    case RUNS:
-        return (uint32_t)nn_runs_decode(stored, stored_bytes, r->rows, r->count, r->group, out, r->out_bytes);
+    case DELTAS:
+        return (uint32_t)nn_deltas_decode(stored, stored_bytes, r->rows, r->count, r->group, out,
+                                          r->out_bytes);
     default:
         return (uint32_t)nn_check_positions(stored, stored_bytes, &groups);
     }
@@ -81,7 +82,7 @@ static void decode_copy(const request *r, const uint8_t *stored, uint32_t stored
     answer->accepted += result;
     if (result) {
         result = nn_crc32(out, r->out_bytes);
-        if (r->codec == RUNS) { /* what is accepted is fit for kernels */
+        if (r->codec == DELTAS) { /* what is accepted is fit for kernels */
             const nn_patch_groups groups = {.rows = r->rows, .count = r->count, .group = r->group};
             if (!nn_check_positions(out, r->out_bytes, &groups)) {
                 nn_port_exit(8);

@@ -30,15 +30,15 @@ Machine = Literal["host", "mps2-an386", "mps2-an500"]
 MACHINES: tuple[Machine, ...] = ("host", "mps2-an386", "mps2-an500")
 """This computer with sanitizers, the emulated Cortex-M4 and Cortex-M7."""
 
-SOURCES = ("nn_decode.c", "nn_lz4.c", "nn_runs.c", "nn_crc32.c", "port/nn_mark.c")
-CODECS = ("lz4", "runs", "check")
+SOURCES = ("nn_decode.c", "nn_lz4.c", "nn_deltas.c", "nn_crc32.c", "port/nn_mark.c")
+CODECS = ("lz4", "deltas", "check")
 
 
 @dataclass(frozen=True)
 class Request:
     """One call of a decoder; "check" is nn_check_positions, which has no output."""
 
-    codec: Literal["lz4", "runs", "check"]
+    codec: Literal["lz4", "deltas", "check"]
     stored: bytes
     out_bytes: int = 0
     rows: int = 1

@@ -27,12 +27,12 @@ MODES = ("inference", "level")
 
 WANTED = {
     "conv0": ("dense", "raw", "lz4"),
-    "conv1": ("nested", "runs", "raw"),
+    "conv1": ("nested", "deltas", "raw"),
     "conv2": ("nested", "lz4", "raw"),
-    "conv3": ("nested", "runs", "lz4"),
+    "conv3": ("nested", "deltas", "lz4"),
     "conv5": ("nested", "lz4", "lz4"),
     "conv6": ("nested", "raw", "lz4"),
-    "linear7": ("nested", "runs", "raw"),
+    "linear7": ("nested", "deltas", "raw"),
     "linear8": ("dense", "raw", "lz4"),
 }
 """Form, codec of positions and codec of weights of each layer of :func:`coded_graph`."""
@@ -195,7 +195,7 @@ def test_every_change_of_an_image_is_refused_at_init(tmp_path: Path) -> None:
 def test_only_decoders_in_use_are_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_tools("stm32f7")
     linked: dict[str, set[str]] = {}
-    for positions in ("raw", "lz4", "runs"):
+    for positions in ("raw", "lz4", "deltas"):
         monkeypatch.setitem(WANTED, "linear0", ("nested", positions, "raw"))
         net = GraphBuilder((1, 1, 37), 2, 3, "one_layer")
         net.linear("input", 7, group=4, densities=(0.2, 0.5))
@@ -204,7 +204,7 @@ def test_only_decoders_in_use_are_linked(tmp_path: Path, monkeypatch: pytest.Mon
             ["arm-none-eabi-nm", built.firmware_elf], capture_output=True, text=True, check=True
         )
         names = {line.split()[-1] for line in listing.stdout.splitlines()}
-        linked[positions] = names & {"nn_lz4_decode", "nn_check_positions", "nn_runs_decode"}
+        linked[positions] = names & {"nn_lz4_decode", "nn_check_positions", "nn_deltas_decode"}
     assert linked["raw"] == set()
     assert linked["lz4"] == {"nn_lz4_decode", "nn_check_positions"}
-    assert linked["runs"] == {"nn_runs_decode"}
+    assert linked["deltas"] == {"nn_deltas_decode"}

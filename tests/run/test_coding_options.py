@@ -39,8 +39,8 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     )
     assert info.weights_bytes < 0.9 * info.execution_bytes
     (layer,) = info.layers
-    assert layer.storage is not None and layer.storage.name == "nested, positions runs"
-    assert layer.codecs == {"runs"}
+    assert layer.storage is not None and layer.storage.name == "nested, positions deltas"
+    assert layer.codecs == {"deltas"}
     assert layer.storage.entropy_bytes < layer.storage.stored_bytes < layer.storage.execution_bytes
     per_weight = layer.storage.bytes_per_kept_weight
     assert per_weight == layer.storage.stored_bytes / layer.storage.kept_weights
