@@ -8,8 +8,8 @@
  * a kernel does.
  */
 #include "nn_decode.h"
+#include "nn_deltas.h"
 #include "nn_lz4.h"
-#include "nn_runs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,55 +83,39 @@ static int plain_lz4(source s, target t)
     return 0;
 }
 
-/* The next bit; -1 after the last. */
-static int plain_bit(source *s)
-{
-    if (s->place == 8 * s->bytes) {
-        return -1;
-    }
-    const int bit = s->in[s->place / 8] >> (7 - s->place % 8) & 1;
-    s->place++;
-    return bit;
-}
-
-/* Set present[0 .. groups - 1] from the runs; 0 if they are damaged. */
+/* Set present[0 .. groups - 1] from the codes; 0 if they are damaged. */
 static int plain_map(source s, uint8_t *present, size_t groups)
 {
-    if (s.bytes == 0) {
+    if (s.bytes == 0 || s.in[0] < 1 || s.in[0] > 7) {
         return 0;
     }
-    const int ks[2] = {s.in[0] & 15, s.in[0] >> 4};
-    size_t group = 0;
-    s.place = 8;
-    for (int run = 0; group < groups; run++) {
-        unsigned long long length = 0;
-        int bit;
-        while ((bit = plain_bit(&s)) == 0) {
-            length++;
+    const unsigned width = s.in[0];
+    const size_t bits = 8 * s.bytes;
+    size_t used = 8;  /* up to the last group's code */
+    size_t after = 0; /* the last place that is named or skipped, plus 1 */
+    for (size_t bit = 8; bits - bit >= width; bit += width) {
+        unsigned code = 0;
+        for (size_t i = width; i-- > 0;) {
+            code = 2 * code + (s.in[(bit + i) / 8] >> (bit + i) % 8 & 1u);
         }
-        for (int k = ks[run & 1]; k > 0 && bit >= 0; k--) {
-            bit = plain_bit(&s);
-            length = 2 * length + (unsigned)(bit > 0);
+        after += code != 0 ? code : (1u << width) - 1;
+        if (code != 0) {
+            if (after > groups) {
+                return 0;
+            }
+            present[after - 1] = 1;
+            used = bit + width;
         }
-        length += run > 0;
-        if (bit < 0 || length > groups - group) {
-            return 0;
-        }
-        memset(present + group, run & 1, length);
-        group += length;
     }
-    if (8 * s.bytes - s.place >= 8) {
-        return 0;
-    }
-    while (s.place < 8 * s.bytes) {
-        if (plain_bit(&s)) {
+    for (size_t bit = used; bit < bits; bit++) {
+        if (s.in[bit / 8] >> bit % 8 & 1) {
             return 0;
         }
     }
-    return 1;
+    return bits - used < 8;
 }
 
-static int plain_runs(source s, target t, const nn_patch_groups *g)
+static int plain_deltas(source s, target t, const nn_patch_groups *g)
 {
     uint8_t *const present = calloc(g->rows, g->count);
     int done = plain_map(s, present, (size_t)g->rows * g->count);
@@ -182,20 +166,20 @@ static void walk(const uint8_t *positions, size_t bytes, const nn_patch_groups *
     free(patch);
 }
 
-static void decode(int is_runs, source s, const nn_patch_groups *g, uint32_t out_bytes)
+static void decode(int is_deltas, source s, const nn_patch_groups *g, uint32_t out_bytes)
 {
     uint8_t *const out = malloc(out_bytes + (out_bytes == 0)), *const plain = malloc(out_bytes + 1);
     const target t = {plain, out_bytes, 0};
-    const int got = is_runs
-                        ? nn_runs_decode(s.in, (uint32_t)s.bytes, g->rows, g->count, g->group, out, out_bytes)
-                        : nn_lz4_decode(s.in, (uint32_t)s.bytes, out, out_bytes);
-    const int expected = is_runs ? plain_runs(s, t, g) : plain_lz4(s, t);
+    const int got =
+        is_deltas ? nn_deltas_decode(s.in, (uint32_t)s.bytes, g->rows, g->count, g->group, out, out_bytes)
+                  : nn_lz4_decode(s.in, (uint32_t)s.bytes, out, out_bytes);
+    const int expected = is_deltas ? plain_deltas(s, t, g) : plain_lz4(s, t);
     if (got != expected || (got && memcmp(out, plain, out_bytes) != 0)) {
         abort();
     }
     if (got && out_bytes > 0) {
         const int fits = nn_check_positions(out, out_bytes, g);
-        if (is_runs && !fits) {
+        if (is_deltas && !fits) {
             abort();
         }
         if (fits) {

@@ -27,8 +27,9 @@ def test_a_few_seconds_find_nothing(tmp_path: Path) -> None:
     [
         ("nn_lz4.c", "(size_t)length + LAST_LITERALS", "(size_t)length"),
         ("nn_lz4.c", "offset - 1u >=", "offset >"),
-        ("nn_runs.c", "present + 4u", "present"),
-        ("nn_runs.c", "s->rows == 0u || s->out == s->end", "s->out == s->end"),
+        ("nn_deltas.c", "stored_end - stored >= 4", "stored_end - stored >= 3"),
+        ("nn_deltas.c", "advance > left || out == end", "advance > left || out > end"),
+        ("nn_deltas.c", "s->rows-- == 0u", "s->rows == 0u"),
         ("nn_decode.c", "position >= count", "position > count"),
     ],
 )
