@@ -151,13 +151,8 @@ def _storage(
         if codec == "raw":
             continue
         is_positions = table is form.positions
-        code_counts = form.codes or (0,) * len(table["raw"])
         if options.decode == "inference":
-            per_stream = tuple(
-                cost.decode_instructions(codec, size, codes, is_positions)
-                for size, codes in zip(table["raw"], code_counts, strict=True)
-            )
-            instructions.append(per_stream * repeat)
+            instructions.append(_decode_instructions(op, form, codec, is_positions) * repeat)
         for size in table["raw"]:
             coded_streams += 1
             area.take(size, 1 if is_positions else 4)
@@ -174,6 +169,20 @@ def _storage(
         ),
         channels=form.channels,
         decode_instructions=_up_to_level(instructions, form.nested),
+    )
+
+
+def _decode_instructions(
+    op: Conv2D | Linear, form: Form, codec: Codec, is_positions: bool
+) -> tuple[float, ...]:
+    """Return the modelled instructions of decoding each stream of one role."""
+    sizes = (form.positions if is_positions else form.weights)["raw"]
+    if codec == "lz4":
+        return tuple(cost.lz4_instructions(size, is_positions) for size in sizes)
+    rows = op.weight.shape[0]
+    return tuple(
+        cost.deltas_instructions(size, codes, rows)
+        for size, codes in zip(sizes, form.codes, strict=True)
     )
 
 
