@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +28,11 @@ class LevelMap:
     """G."""
 
 
+Layers = Mapping[str, Tensor]
+"""One tensor per layer."""
+
+NO_CHANNEL = -1
+"""Number of an output channel that no level uses."""
 LAYER_FLOOR = 0.2
 """A layer keeps at least this share of a level's density, so no layer is cut off."""
 
@@ -36,11 +42,16 @@ def assign_levels(
     sizes: Mapping[str, Tensor],
     densities: Sequence[float],
     allocation: str,
+    rows: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Return each layer's level map.
 
     Levels take groups in order of falling score until they hold their share of the weights,
     starting with the sparsest; a later level keeps everything the earlier ones took.
+
+    With several levels each adds at least one group to every output channel that is used at all,
+    its best one: the nested format stores a dummy group for a channel to which a level adds
+    none, which takes as many bytes and as much time (docs/format.md, "Nested weights").
 
     Args:
         scores: importance of each group, per layer, any shape.
@@ -50,32 +61,101 @@ def assign_levels(
             LAYER_FLOOR of the density), as does ``latency``, whose scores weigh the time a group
             takes (:func:`nestnet.sparsity.scores.per_latency`); ``uniform`` gives each layer the
             same density.
+        rows: output channel of each group, same shapes; default: the index of their first axis.
 
     Returns:
         uint8 maps shaped like the scores: first level that contains the group, NEVER for none.
     """
-    if allocation == "uniform":
-        maps = {
-            name: _take(scores[name].flatten(), sizes[name].flatten(), densities) for name in scores
-        }
-        return {name: maps[name].view(scores[name].shape) for name in scores}
-    names = list(scores)
-    floors = {n: [LAYER_FLOOR * d for d in densities] for n in names}
-    protected = [_take(scores[n].flatten(), sizes[n].flatten(), floors[n]) for n in names]
-    ranks = torch.cat([scores[n].flatten() for n in names])
-    weights = torch.cat([sizes[n].flatten() for n in names])
-    joined = _take(ranks, weights, densities, torch.cat(protected))
-    parts = torch.split(joined, [scores[n].numel() for n in names])
-    return {n: part.view(scores[n].shape) for n, part in zip(names, parts, strict=True)}
+    rows = rows or {name: _first_index(layer) for name, layer in scores.items()}
+    take = _uniform if allocation == "uniform" else _joined
+    maps = take(scores, sizes, densities, rows)
+    return {name: maps[name].view(layer.shape) for name, layer in scores.items()}
+
+
+def _uniform(scores: Layers, sizes: Layers, densities: Sequence[float], rows: Layers) -> Layers:
+    """Return the flat level maps of layers of equal density.
+
+    Layers too narrow for it, with one group a channel and level, keep more; the others then share
+    what is left.
+    """
+    maps = {n: _take_channels(scores[n], sizes[n], densities, rows[n], None) for n in scores}
+    kept = {
+        name: densities_of({name: found}, {name: sizes[name].flatten()}, len(densities))
+        for name, found in maps.items()
+    }
+    narrow = {
+        name: kept[name]
+        for name in maps
+        if any(
+            share > density + 1 / scores[name].numel()
+            for share, density in zip(kept[name], densities, strict=True)
+        )
+    }
+    if not narrow or len(narrow) == len(maps):
+        return maps
+    wide = [name for name in maps if name not in narrow]
+    excess = [
+        sum(int(sizes[name].sum()) * (narrow[name][level] - density) for name in narrow)
+        / sum(int(sizes[name].sum()) for name in wide)
+        for level, density in enumerate(densities)
+    ]
+    rest = [max(density - more, 0.0) for density, more in zip(densities, excess, strict=True)]
+    return maps | {n: _take_channels(scores[n], sizes[n], rest, rows[n], None) for n in wide}
+
+
+def _joined(scores: Layers, sizes: Layers, densities: Sequence[float], rows: Layers) -> Layers:
+    """Return the flat level maps of layers whose groups are ranked together."""
+    least = [LAYER_FLOOR * density for density in densities]
+    floors = [_take(scores[n].flatten(), sizes[n].flatten(), least) for n in scores]
+    joined = _take_channels(
+        torch.cat([scores[n].flatten() for n in scores]),
+        torch.cat([sizes[n].flatten() for n in scores]),
+        densities,
+        _numbered([rows[n] for n in scores]),
+        torch.cat(floors),
+    )
+    parts = torch.split(joined, [layer.numel() for layer in scores.values()])
+    return dict(zip(scores, parts, strict=True))
+
+
+def _take_channels(
+    scores: Tensor,
+    sizes: Tensor,
+    densities: Sequence[float],
+    channel: Tensor,
+    protected: Tensor | None,
+) -> Tensor:
+    """Return :func:`_take`'s map with a group of every used channel at each of several levels."""
+    scores, sizes, channel = scores.flatten(), sizes.flatten(), channel.flatten()
+    found = _take(scores, sizes, densities, protected)
+    if len(densities) == 1:
+        return found
+    used = torch.isin(channel, torch.unique(channel[found != NEVER]))
+    return _take(scores, sizes, densities, protected, torch.where(used, channel, NO_CHANNEL))
+
+
+def _first_index(layer: Tensor) -> Tensor:
+    """Return the index of the first axis for every element of ``layer``."""
+    return torch.arange(len(layer)).view(-1, *[1] * (layer.dim() - 1)).expand(layer.shape)
+
+
+def _numbered(rows: Sequence[Tensor]) -> Tensor:
+    """Return the output channels of several layers' groups, flat, as different numbers."""
+    first = [0, *itertools.accumulate(int(layer.max()) + 1 for layer in rows)]
+    return torch.cat([layer.flatten() + start for layer, start in zip(rows, first, strict=False)])
 
 
 def _take(
-    scores: Tensor, sizes: Tensor, densities: Sequence[float], protected: Tensor | None = None
+    scores: Tensor,
+    sizes: Tensor,
+    densities: Sequence[float],
+    protected: Tensor | None = None,
+    channel: Tensor | None = None,
 ) -> Tensor:
     """Return the level map of one flat list of groups.
 
     ``protected`` is a level map whose groups are taken first, whatever their score. At least one
-    group is kept at every level.
+    group is kept at every level; with ``channel``, one more of each that is not NO_CHANNEL.
     """
     scores = scores.cpu().double()
     sizes = sizes.cpu()
@@ -86,6 +166,10 @@ def _take(
         if protected is not None:
             forced = (protected <= level) & (result == NEVER)
             result[forced] = level
+        if channel is not None:
+            free = order[(result[order] == NEVER) & (channel[order] != NO_CHANNEL)]
+            best = np.unique(channel[free].numpy(), return_index=True)[1]
+            result[free[best]] = level
         free = order[result[order] == NEVER]
         missing = round(density * total) - int(sizes[result != NEVER].sum())
         if missing > 0:

@@ -90,6 +90,8 @@ class Ranking:
     """Groups in a full block."""
     order: IntArray
     """Index (output channel * blocks a channel + block) of each block, (blocks,)."""
+    channel: IntArray
+    """Output channel of each block in this order, (blocks,)."""
     score: FloatArray
     """Mean square of each block's weights in this order."""
     groups: IntArray
@@ -114,6 +116,7 @@ def rank(groups: Groups, block: int) -> Ranking:
     return Ranking(
         block,
         order,
+        order // -(-groups.weights.shape[1] // block),
         score[order],
         np.cumsum(counts[order]),
         np.cumsum(weights[order]),

@@ -193,7 +193,7 @@ class East:
         self, options: Mapping[str, Option], kept: Mapping[str, int]
     ) -> dict[str, LevelMap]:
         """Return the maps in which each layer keeps its first blocks, levels by the ratios."""
-        scores, sizes = {}, {}
+        scores, sizes, rows = {}, {}, {}
         for name, option in options.items():
             ranking, count = option.ranking, int(kept[name])
             score = torch.from_numpy(np.sqrt(ranking.score[:count].copy()))
@@ -201,7 +201,8 @@ class East:
                 score = per_latency(score, self.layers[name].positions)
             scores[name] = score
             sizes[name] = torch.from_numpy(np.diff(ranking.weights[:count], prepend=0))
-        levels = assign_levels(scores, sizes, self.ratios, self.allocation)
+            rows[name] = torch.from_numpy(ranking.channel[:count].copy())
+        levels = assign_levels(scores, sizes, self.ratios, self.allocation, rows)
         return {
             name: level_map(option.groups, option.ranking, levels[name].numpy())
             for name, option in options.items()

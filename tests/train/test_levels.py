@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -60,23 +62,73 @@ def test_maps_are_nested_and_hit_their_density(
         assert all(v < levels or v == NEVER for v in level_map.unique().tolist())
         check_nested([(level_map <= k).float() for k in range(levels)], name)
         assert bool((level_map == 0).any()), f"{name} is cut off at level 0"
+    total = sum(int(size.sum()) for size in sizes.values())
+    achieved = densities_of(maps, sizes, levels)
     pools = [list(maps)] if allocation == "global" else [[name] for name in maps]
-    for pool in pools:
-        total = sum(int(sizes[name].sum()) for name in pool)
-        achieved = densities_of({n: maps[n] for n in pool}, {n: sizes[n] for n in pool}, levels)
-        for wanted, got in zip(densities, achieved, strict=True):
-            # Half a group of rounding; at least one group per layer; half a group of each floor.
-            slack = (group / 2 + 1 + len(pool) * group) / total
-            assert wanted - (group / 2 + 1) / total <= got <= wanted + slack
+    most: dict[str, float] = {}
+    for level, (wanted, got) in enumerate(zip(densities, achieved, strict=True)):
+        # Half a group of rounding per layer and of each floor; at least one group per layer.
+        slack = len(maps) * (group / 2 + 1 + group)
+        for pool in pools:
+            # One group more a channel than the level before has, where that is above the density.
+            before = most.get(pool[0], 0.0) if level else 0.0
+            added = sum(group * len(sizes[name]) for name in pool) if levels > 1 else 0
+            share = wanted * sum(int(sizes[name].sum()) for name in pool)
+            most[pool[0]] = max(share, before + added)
+        assert wanted * total - slack <= got * total <= sum(most.values()) + (level + 1) * slack
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shapes=layer_lists,
+    group=st.sampled_from([1, 2, 4]),
+    densities=density_lists,
+    allocation=st.sampled_from(["global", "uniform"]),
+    seed=st.integers(0, 1000),
+)
+def test_every_level_adds_a_group_to_every_used_channel(
+    shapes: list[tuple[int, ...]],
+    group: int,
+    densities: list[float],
+    allocation: str,
+    seed: int,
+) -> None:
+    scores, sizes = _layers(shapes, group, seed)
+    maps = assign_levels(scores, sizes, densities, allocation)
+    levels = len(densities)
+    for name, level_map in maps.items():
+        for channel, score in zip(level_map.flatten(1), scores[name].flatten(1), strict=True):
+            present = sorted(set(channel.tolist()))
+            used = [level for level in present if level != NEVER]
+            if used and levels > 1:
+                assert used == list(range(len(used)))
+                assert len(used) == levels or NEVER not in present
+            for first, second in itertools.pairwise(present):
+                assert score[channel == first].min() >= score[channel == second].max()
 
 
 @pytest.mark.parametrize("group", [1, 2, 4])
-def test_each_level_takes_the_best_groups(group: int) -> None:
+def test_a_level_takes_the_best_groups(group: int) -> None:
     scores, sizes = _layers([(7, 5, 3, 3)], group, seed=1)
-    level_map = assign_levels(scores, sizes, [0.1, 0.4], "uniform")["layer0"]
     score = scores["layer0"]
-    assert score[level_map == 0].min() >= score[level_map == 1].max()
-    assert score[level_map == 1].min() >= score[level_map == NEVER].max()
+    level_map = assign_levels(scores, sizes, [0.1], "uniform")["layer0"]
+    assert score[level_map == 0].min() >= score[level_map == NEVER].max()
+    level_map = assign_levels(scores, sizes, [0.1, 0.4], "uniform")["layer0"]
+    for inner, outer in ((0, 1), (1, NEVER)):
+        best = score[level_map == outer].max()
+        for channel, values in zip(level_map.flatten(1), score.flatten(1), strict=True):
+            only = (channel == inner).sum() == 1
+            assert only or values[channel == inner].min() >= best
+
+
+def test_narrow_layers_leave_less_to_the_others() -> None:
+    scores = {"wide": torch.rand(10, 100), "narrow": torch.rand(40, 4)}
+    sizes = {name: torch.ones_like(score, dtype=torch.int64) for name, score in scores.items()}
+    densities = [0.1, 0.2, 0.3, 0.5]
+    maps = assign_levels(scores, sizes, densities, "uniform")
+    narrow = densities_of({"narrow": maps["narrow"]}, {"narrow": sizes["narrow"]}, 4)
+    assert min(n / d for n, d in zip(narrow, densities, strict=True)) > 1.5
+    assert densities_of(maps, sizes, 4) == pytest.approx(densities, abs=1e-3)
 
 
 def test_global_allocation_follows_the_scores_but_keeps_a_floor() -> None:
