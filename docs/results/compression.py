@@ -81,7 +81,7 @@ high compression, level 12. Computed, {options.date}.
 "Dense, lz4": the weights with their zeros as one LZ4 block, which kernels could only use dense.
 "Nested, raw": the execution format. "Smallest": what `--optimize size` stores with these codecs,
 and what the nested kernels walk after decoding its positions. "Ideal": one byte per kept weight,
-no positions; LZ4 and runs cannot beat it, a code for the values could.
+no positions; LZ4 and deltas cannot beat it, a code for the values could.
 Written by `docs/results/compression.py`.
 """
     )

@@ -146,7 +146,7 @@ rate 0.05. Machine: {options.machine}. Date: {options.date}.
 
 `east`: encoding-aware pruning, docs/east.md. `magnitude`: the largest weights (groups 1x1) or
 groups of four (1x4), ranked over all layers, as many as fit. `codecs lz4`: LZ4 alone; `all`: also
-the Rice-coded positions of docs/format.md. With several levels one cell lists them all: the budget
+the deltas of docs/format.md for positions. With several levels one cell lists them all: the budget
 holds the family.
 Written by `docs/results/flash.py`; the numbers are in `flash.json`.
 """

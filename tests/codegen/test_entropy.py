@@ -40,7 +40,7 @@ def test_a_layer_by_hand() -> None:
 
 @pytest.mark.parametrize(("group", "excess"), [(1, 0.06), (2, 0.06), (4, 0.03)])
 def test_random_layers_take_little_more_than_the_bound(group: int, excess: float) -> None:
-    """The Rice code is within a few per cent of it; G = 2 also completes odd segments."""
+    """Deltas are within a few per cent of it; G = 2 also completes odd segments."""
     rng = np.random.default_rng(3)
     draw = rng.random((32, 3, 3, 32 // group))
     level = np.select([draw < 0.1, draw < 0.3], [0, 1], NEVER).astype(np.uint8)
