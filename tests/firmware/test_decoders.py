@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lz4 import block
 
+from codegen import cost
 from codegen.codecs import deltas, lz4, nested
+from codegen.cycles import elf, estimate
 from codegen.errors import UserError
 from tests.codegen.test_coded_streams import coded_with
 from tests.firmware.decoders import (
@@ -345,6 +347,25 @@ def test_every_optimization_decodes_the_same(compiler: str, level: str, tmp_path
     requests = [request for request, _ in batch]
     answers = run(requests, tmp_path, flags=(level,), compiler=need(compiler)).once()
     assert answers == [Answer(True, wanted) for _, wanted in batch]
+
+
+def test_deltas_cost_what_the_model_says(tmp_path: Path) -> None:
+    """Executed instructions of layers of every size, against those that choose a layer's codec."""
+    need("arm-none-eabi-gcc")
+    rng = np.random.default_rng(6)
+    shapes = ((16, 36, 0.1), (32, 72, 0.2), (64, 144, 0.1), (64, 144, 0.3), (64, 8, 0.3))
+    maps = [rng.random((rows, count)) < density for rows, count, density in shapes]
+    requests = [deltas_block(present, 4)[0] for present in maps]
+    ran = run(requests, tmp_path, "mps2-an386", flags=("-Os",), measure=True)
+    assert ran.recorded is not None
+    program = elf.image(ran.elf)
+    for slot, (request, present) in enumerate(zip(requests, maps, strict=True)):
+        blocks = estimate.executed(ran.recorded, program, slot)
+        counted = estimate.estimate(blocks, "cortex-m4").total.instructions
+        codes = deltas.code_count(present)
+        modelled = cost.deltas_instructions(request.out_bytes, codes, request.rows)
+        print(f"{present.shape}: counted {counted}, modelled {modelled:.0f}")
+        assert modelled == pytest.approx(counted, rel=0.1)
 
 
 SIZES = {"nn_lz4": 268, "nn_deltas": 362, "nn_decode": 246}
