@@ -12,19 +12,25 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
-from trainings import HERE, Result, Variant, arguments, data_title, pretraining, result, run
+from trainings import (
+    BOARD,
+    HERE,
+    Result,
+    Variant,
+    arguments,
+    data_title,
+    instructions,
+    pretraining,
+    result,
+    run,
+)
 
-from codegen import flow
-from nestnet import runs
 from nestnet.config import ALLOCATIONS
-from nestnet.device_images import device_images
 
 SPARSITY = (0.9, 0.8, 0.7, 0.5)
 SPLIT = (0.0, 0.55, 0.25, 0.2)
 """Shares of warm-up (done by the pre-training), ramp, recovery, quantization-aware epochs."""
-BOARD = "qemu_m4"
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,6 @@ def variants(options: argparse.Namespace, seed: int) -> list[Variant]:
         Variant(allocation, replace(base, name=f"{allocation}-seed{seed}", allocation=allocation))
         for allocation in ALLOCATIONS
     ]
-
-
-def instructions(folder: Path) -> tuple[int, ...]:
-    """Return the instructions of one inference at every level."""
-    model = folder / runs.MODEL
-    images = device_images(folder, 1).images
-    found = flow.bench(model, BOARD, images, out=folder / f"bench-{BOARD}")
-    return tuple(level.instructions or 0 for level in found.levels)
 
 
 def table(rows: Sequence[Row]) -> str:

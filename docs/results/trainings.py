@@ -13,13 +13,16 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen import nestfile
+from codegen import flow, nestfile
 from codegen.ir import Graph
 from nestnet import config, runs
 from nestnet.config import TrainConfig
+from nestnet.device_images import device_images
 from nestnet.train import resume, train
 
 HERE = Path(__file__).resolve().parent
+BOARD = "qemu_m4"
+"""Where instructions are counted: the emulated Cortex-M4."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,13 @@ def result(variant: Variant, folder: Path) -> Result:
         tuple(float(level.accuracy_quantized or 0) for level in graph.levels),
         round(statistics.median(seconds), 1),
     )
+
+
+def instructions(folder: Path) -> tuple[int, ...]:
+    """Return the instructions of one inference at every level of a finished run on BOARD."""
+    images = device_images(folder, 1).images
+    found = flow.bench(folder / runs.MODEL, BOARD, images, out=folder / f"bench-{BOARD}")
+    return tuple(level.instructions or 0 for level in found.levels)
 
 
 def data_title(folder: Path) -> str:
