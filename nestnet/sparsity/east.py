@@ -42,6 +42,10 @@ BLOCKS = (1, 2, 4, 8, 16)
 LAYER_WEIGHT = 0.25
 """Power of a layer's energy that its saliency is weighed with: 0 treats all layers alike, 1 goes by
 energy alone. Large values empty wide layers, whose many weights are small."""
+RELATIVE_TIME = {1: 3.0, 2: 1.5}
+"""Time of a kept weight in groups of this size over that of a weight in a dense layer, between
+Cortex-M4 and M7 (docs/results/speed.md, "Per kept multiply-accumulate"). Denser than its inverse a
+layer would run slower than unpruned; groups of 4 (1.4) are admitted at any density."""
 LADDER = (0.02, 0.08, 0.2, 0.4, 0.65, 1.0)
 """Densities at which a block size's bytes are measured; between them bytes are interpolated."""
 MIN_DENSITY = 0.02
@@ -80,7 +84,7 @@ class Option:
     ranking: Ranking
     worth: FloatArray
     """Saliency per byte of the n-th block, not rising, (blocks,); infinite for those that are
-    always kept."""
+    always kept. It ends where the layer would run slower than a dense one."""
     saliency: FloatArray
     """Of the first n blocks, (blocks,)."""
     stored_bytes: FloatArray
@@ -243,7 +247,8 @@ def _option(groups: Groups, rate: Rate, ratios: Sequence[float]) -> Option:
     gain = np.diff(saliency, prepend=-np.inf)
     worth = np.minimum.accumulate(gain / np.maximum(np.diff(stored, prepend=0.0), TINY))
     worth[: _blocks_at(ranking, MIN_DENSITY, len(ratios))] = np.inf
-    return Option(rate.block, groups, ranking, worth, saliency, stored)
+    fast = _blocks_at(ranking, 1 / RELATIVE_TIME.get(rate.block.group_size, 1.0), len(ratios))
+    return Option(rate.block, groups, ranking, worth[:fast], saliency[:fast], stored[:fast])
 
 
 def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> dict[str, BlockShape]:
