@@ -51,7 +51,7 @@ def assign_levels(
 
     With several levels each adds at least one group to every output channel that is used at all,
     its best one: the nested format stores a dummy group for a channel to which a level adds
-    none, which takes as many bytes and as much time (docs/format.md, "Nested weights").
+    none, which takes as many bytes and as much time (docs/format.md, "The nested format").
 
     Args:
         scores: importance of each group, per layer, any shape.

@@ -12,7 +12,7 @@ from nestnet.config import TrainConfig
 from nestnet.levels import LevelMap
 from nestnet.network import NestedNet, PrunableLayer
 from nestnet.sparsity.blocks import BlockShape
-from nestnet.sparsity.east import MIN_DENSITY, East, Rate, block_shapes, without_least
+from nestnet.sparsity.east import MIN_DENSITY, East, Rate, without_least
 from nestnet.sparsity.prune import install, magnitude_maps
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.storage import Storage
@@ -84,7 +84,7 @@ class FlashBudget:
         excess = max(self.full_bytes - self.target_bytes, 0)
         now = self.full_bytes - round(cubic_sparsity(excess, progress)) if excess else 2**62
         if self.met:  # keep all, in the groups that take the fewest bytes and run fastest
-            self.east.shapes = block_shapes((self.config.group_size,))
+            self.east.group_sizes = (self.config.group_size,)
         self.east.ratios = tuple(1.0 - cubic_sparsity(1.0 - r, progress) for r in self._targets)
         final = progress >= 1.0
         if final and excess:

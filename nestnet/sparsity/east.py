@@ -44,8 +44,8 @@ LAYER_WEIGHT = 0.25
 energy alone. Large values empty wide layers, whose many weights are small."""
 RELATIVE_TIME = {1: 3.0, 2: 1.5}
 """Time of a kept weight in groups of this size over that of a weight in a dense layer, between
-Cortex-M4 and M7 (docs/results/speed.md, "Per kept multiply-accumulate"). Denser than its inverse a
-layer would run slower than unpruned; groups of 4 (1.4) are admitted at any density."""
+Cortex-M4 and M7 (docs/results/speed.md, "Kernels"). Denser than its inverse a layer would run
+slower than unpruned; groups of 4 (1.4) are admitted at any density."""
 LADDER = (0.02, 0.08, 0.2, 0.4, 0.65, 1.0)
 """Densities at which a block size's bytes are measured; between them bytes are interpolated."""
 MIN_DENSITY = 0.02
@@ -84,7 +84,7 @@ class Option:
     ranking: Ranking
     worth: FloatArray
     """Saliency per byte of the n-th block, not rising, (blocks,); infinite for those that are
-    always kept. It ends where the layer would run slower than a dense one."""
+    always kept. It may end before the layer's last block."""
     saliency: FloatArray
     """Of the first n blocks, (blocks,)."""
     stored_bytes: FloatArray
@@ -119,10 +119,27 @@ class East:
         self.storage = storage
         self.ratios = tuple(ratios)
         self.allocation = allocation
-        self.shapes = block_shapes(group_sizes)
+        self.group_sizes = tuple(group_sizes)
         self.rates: dict[str, tuple[Rate, ...]] = {}
         self.blocks: dict[str, BlockShape] = {}
         """Of each layer, as chosen last."""
+
+    @property
+    def shapes(self) -> tuple[BlockShape, ...]:
+        """The shapes that a layer's blocks may have.
+
+        Larger blocks consist of the largest groups: the same weights in fewer positions, which
+        kernels walk faster.
+        """
+        largest = max(self.group_sizes)
+        single = [BlockShape(size, 1) for size in sorted(self.group_sizes) if size != largest]
+        return (*single, *(BlockShape(largest, groups) for groups in BLOCKS))
+
+    def _densest(self, block: BlockShape) -> float:
+        """Return the density above which another group would be faster, if there is one."""
+        if block.group_size == max(self.group_sizes):
+            return 1.0
+        return 1.0 / RELATIVE_TIME[block.group_size]
 
     def measure(self) -> None:
         """Measure the bytes of every block shape at the densities of the ladder, exactly."""
@@ -191,7 +208,9 @@ class East:
     def _options(self, name: str, blocks: Sequence[BlockShape]) -> list[Option]:
         """Return what each shape of blocks offers for layer ``name``."""
         rates = {rate.block: rate for rate in self.rates[name]}
-        return [_option(self._groups(name, b), rates[b], self.ratios) for b in blocks]
+        return [
+            _option(self._groups(name, b), rates[b], self.ratios, self._densest(b)) for b in blocks
+        ]
 
     def _level_maps(
         self, options: Mapping[str, Option], kept: Mapping[str, int]
@@ -213,17 +232,6 @@ class East:
         }
 
 
-def block_shapes(group_sizes: Sequence[int]) -> tuple[BlockShape, ...]:
-    """Return the shapes that a layer's blocks may have with these execution groups.
-
-    Larger blocks consist of the largest groups: the same weights in fewer positions, which
-    kernels walk faster.
-    """
-    largest = max(group_sizes)
-    single = [BlockShape(size, 1) for size in sorted(group_sizes) if size != largest]
-    return (*single, *(BlockShape(largest, groups) for groups in BLOCKS))
-
-
 def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
     """Return how many blocks hold ``density`` of a layer's groups, ``at_least`` so many."""
     wanted = density * float(ranking.groups[-1])
@@ -231,11 +239,12 @@ def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
     return min(max(count, at_least), len(ranking.groups))
 
 
-def _option(groups: Groups, rate: Rate, ratios: Sequence[float]) -> Option:
+def _option(groups: Groups, rate: Rate, ratios: Sequence[float], densest: float) -> Option:
     """Return what blocks of a layer are worth and cost.
 
     The saliency of a choice is the mean, over the levels, of the logarithm of the share of the
     layer's energy (its sum of squared weights) that the level keeps, times a power of the energy.
+    At most ``densest`` of the layer's groups can be kept.
     """
     ranking = rank(groups, rate.block.groups)
     stored = rate.at(ranking.groups)
@@ -247,8 +256,8 @@ def _option(groups: Groups, rate: Rate, ratios: Sequence[float]) -> Option:
     gain = np.diff(saliency, prepend=-np.inf)
     worth = np.minimum.accumulate(gain / np.maximum(np.diff(stored, prepend=0.0), TINY))
     worth[: _blocks_at(ranking, MIN_DENSITY, len(ratios))] = np.inf
-    fast = _blocks_at(ranking, 1 / RELATIVE_TIME.get(rate.block.group_size, 1.0), len(ratios))
-    return Option(rate.block, groups, ranking, worth[:fast], saliency[:fast], stored[:fast])
+    end = _blocks_at(ranking, densest, len(ratios))
+    return Option(rate.block, groups, ranking, worth[:end], saliency[:end], stored[:end])
 
 
 def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> dict[str, BlockShape]:

@@ -23,6 +23,7 @@ from nestnet import config as configs
 from nestnet.config import TrainConfig, default_sparsity
 from nestnet.session import Session, prepare
 from nestnet.sparsity.budget import HEADROOM
+from nestnet.sparsity.east import RELATIVE_TIME
 from nestnet.train import resume, train
 
 LOOP = sys.modules["nestnet.train"]
@@ -119,6 +120,32 @@ def test_encoding_aware_pruning_needs_less_sparsity(
         assert 0.99 * flash_bytes <= session.budget.stored_bytes <= flash_bytes
         found[method] = sum(_kept(session).values())
     assert found["east"] > found["magnitude"]
+
+
+def test_groups_chosen_per_layer_are_never_slower_than_dense(trained: Path) -> None:
+    chosen = set()
+    for flash_bytes in (5003, 9001, 14009):
+        session = _session(sparsity=(0.7,), flash_bytes=flash_bytes, init_from=str(trained))
+        assert session.budget is not None
+        session.budget.prune(1.0)
+        assert 0.99 * flash_bytes <= session.budget.stored_bytes <= flash_bytes
+        for layer in session.layers.values():
+            size, mask = layer.module.group_size, layer.module.kept()
+            assert mask is not None
+            assert float(mask.mean()) * RELATIVE_TIME.get(size, 1.0) <= 1 + size / mask.numel()
+            chosen.add(size)
+    assert len(chosen) > 1
+
+
+def test_a_group_given_by_hand_is_that_of_every_layer(trained: Path) -> None:
+    session = _session(
+        group="1x1", sparsity=(0.7,), flash_bytes=14009, init_from=str(trained), codecs="all"
+    )
+    assert session.budget is not None
+    session.budget.prune(1.0)
+    assert {layer.module.group_size for layer in session.layers.values()} == {1}
+    masks = [layer.module.kept() for layer in session.layers.values()]
+    assert max(float(mask.mean()) for mask in masks if mask is not None) > 1 / RELATIVE_TIME[1]
 
 
 def _kept(session: Session) -> dict[str, int]:
