@@ -229,10 +229,10 @@ class TrainConfig:
         Each size a firmware uses takes kernels of its own, so a budget for a whole firmware
         admits one.
         """
-        budget = self.flash_bytes or self.flash_total_bytes
-        if self.group != "auto" or self.method != "east" or not budget:
+        chosen = self.group == "auto" and self.method == "east" and self.flash_bytes
+        if not chosen or self.flash_total_bytes:
             return (self.group_size,)
-        return (1,) if self.flash_total_bytes else tuple(GROUPS.values())
+        return tuple(GROUPS.values())
 
     @property
     def is_dense(self) -> bool:

@@ -68,7 +68,7 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
     graph = untrained(
         model,
         sparsity=config.sparsity,
-        group=f"1x{min(config.group_sizes)}",
+        group=config.group,
         allocation=config.allocation,
         seed=config.seed,
         input_shape=data.input_shape,
