@@ -146,7 +146,7 @@ def _blocks(path: Path) -> Mapping[str, str]:
     state = load_checkpoint(path).budget
     blocks = {} if state is None else state["blocks"]
     return {
-        name: f"1x{size}" if groups == 1 else f"{groups} of 1x{size}"
+        name: f"1x{size}" if groups == 1 else f"{groups} of 1x{size}" if groups else "whole layer"
         for name, (size, groups) in blocks.items()
     }
 

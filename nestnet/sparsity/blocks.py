@@ -61,6 +61,12 @@ class Groups:
     weights: IntArray
     """Weights in each group, (O, count)."""
 
+    def as_one_row(self) -> Groups:
+        """Return the same groups as if they were those of one output channel."""
+        return Groups(
+            self.size, self.shape, self.energy.reshape(1, -1), self.weights.reshape(1, -1)
+        )
+
     @property
     def total_weights(self) -> int:
         """Weights of the layer."""

@@ -12,7 +12,8 @@ from nestnet.config import TrainConfig
 from nestnet.levels import LevelMap
 from nestnet.network import NestedNet, PrunableLayer
 from nestnet.sparsity.blocks import BlockShape
-from nestnet.sparsity.east import MIN_DENSITY, East, Rate, without_least
+from nestnet.sparsity.choice import MIN_DENSITY, Rate
+from nestnet.sparsity.east import East, without_least
 from nestnet.sparsity.prune import install, magnitude_maps
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.storage import Storage
@@ -207,12 +208,14 @@ class FlashBudget:
             "full_bytes": self.full_bytes,
             "rates": rates,
             "searches": self.searches,
+            "time_price": self.east.time_price,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what :meth:`state` returned."""
         self.full_bytes = int(state["full_bytes"])
         self.searches = int(state["searches"])
+        self.east.time_price = float(state["time_price"])
         self.east.blocks = {name: BlockShape(*block) for name, block in state["blocks"].items()}
         self.east.rates = {
             name: tuple(

@@ -1,20 +1,17 @@
 """Encoding-aware pruning: the most salient weights that fit a flash budget under the real codecs.
 
-A layer keeps or prunes *blocks*: b consecutive execution groups in stream order. Larger blocks code
-in fewer bytes but lose more salient weights. How many bytes each choice takes is measured with the
-codecs themselves; one Lagrange multiplier, the saliency a byte must be worth, then decides for all
-layers together how large their blocks are and how many they keep.
+A layer keeps or prunes *blocks*: consecutive execution groups in stream order. Larger groups and
+blocks code in fewer bytes and run faster, but lose more salient weights. How many bytes each choice
+takes is measured with the codecs themselves; :mod:`nestnet.sparsity.choice` then spends the budget.
 
 Source: the aim and the adaptive groups are those of M. Grimaldi, V. Peluso, A. Calimera, "EAST:
-Encoding-Aware Sparse Training for Deep Memory Compression of ConvNets", arXiv 1912.10087; the
-choice by rate and distortion follows Y. Shoham, A. Gersho, "Efficient bit allocation for an
-arbitrary set of quantizers", IEEE Trans. ASSP 36(9), 1988. See docs/east.md.
+Encoding-Aware Sparse Training for Deep Memory Compression of ConvNets", arXiv 1912.10087. See
+docs/east.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,9 +21,7 @@ from nestnet.levels import LevelMap, assign_levels
 from nestnet.network import PrunableLayer
 from nestnet.sparsity.blocks import (
     BlockShape,
-    FloatArray,
     Groups,
-    IntArray,
     Ranking,
     from_stream_order,
     groups_of,
@@ -34,65 +29,29 @@ from nestnet.sparsity.blocks import (
     rank,
     stream_order,
 )
+from nestnet.sparsity.choice import (
+    MIN_DENSITY,
+    TINY,
+    Option,
+    Rate,
+    blocks_at,
+    choose_blocks,
+    option_of,
+)
 from nestnet.sparsity.scores import per_latency
 from nestnet.sparsity.storage import Storage, whole_words
 
 BLOCKS = (1, 2, 4, 8, 16)
 """Execution groups in a block."""
-LAYER_WEIGHT = 0.25
-"""Power of a layer's energy that its saliency is weighed with: 0 treats all layers alike, 1 goes by
-energy alone. Large values empty wide layers, whose many weights are small."""
-RELATIVE_TIME = {1: 3.0, 2: 1.5}
+WHOLE = 0
+"""Stands for the groups of a block that is a whole layer: it is not pruned, and runs dense."""
+RELATIVE_TIME = {1: 3.0, 2: 1.5, 4: 1.4}
 """Time of a kept weight in groups of this size over that of a weight in a dense layer, between
-Cortex-M4 and M7 (docs/results/speed.md, "Kernels"). Denser than its inverse a layer would run
-slower than unpruned; groups of 4 (1.4) are admitted at any density."""
+Cortex-M4 and M7 (docs/results/speed.md, "Kernels")."""
 LADDER = (0.02, 0.08, 0.2, 0.4, 0.65, 1.0)
 """Densities at which a block size's bytes are measured; between them bytes are interpolated."""
-MIN_DENSITY = 0.02
-"""Share of a layer that is always kept."""
-SEARCH_STEPS = 60
-"""Halvings of the range of the multiplier."""
-TINY = 1e-9
 FIT_STEPS = 16
 """Most exact counts of a whole network to meet one budget."""
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Measured bytes of a layer with blocks of one shape."""
-
-    block: BlockShape
-    groups: tuple[int, ...]
-    """Groups kept, rising."""
-    stored_bytes: tuple[int, ...]
-
-    def at(self, groups: IntArray) -> FloatArray:
-        """Return the bytes of keeping ``groups``, interpolated."""
-        values: FloatArray = np.interp(groups, self.groups, self.stored_bytes)
-        return values
-
-
-Rates = Mapping[str, tuple[Rate, ...]]
-
-
-@dataclass(frozen=True, eq=False)
-class Option:
-    """One layer with blocks of one shape: what each further block is worth and costs."""
-
-    block: BlockShape
-    groups: Groups
-    ranking: Ranking
-    worth: FloatArray
-    """Saliency per byte of the n-th block, not rising, (blocks,); infinite for those that are
-    always kept. It may end before the layer's last block."""
-    saliency: FloatArray
-    """Of the first n blocks, (blocks,)."""
-    stored_bytes: FloatArray
-    """Of the first n blocks, as measured and interpolated, (blocks,)."""
-
-    def kept(self, multiplier: float) -> int:
-        """Return how many blocks are worth at least ``multiplier``."""
-        return int(np.searchsorted(-self.worth, -multiplier, side="right"))
 
 
 class East:
@@ -123,6 +82,8 @@ class East:
         self.rates: dict[str, tuple[Rate, ...]] = {}
         self.blocks: dict[str, BlockShape] = {}
         """Of each layer, as chosen last."""
+        self.time_price = 0.0
+        """Saliency that a dense multiply-accumulate has to bring, as chosen with them."""
 
     @property
     def shapes(self) -> tuple[BlockShape, ...]:
@@ -133,13 +94,9 @@ class East:
         """
         largest = max(self.group_sizes)
         single = [BlockShape(size, 1) for size in sorted(self.group_sizes) if size != largest]
-        return (*single, *(BlockShape(largest, groups) for groups in BLOCKS))
-
-    def _densest(self, block: BlockShape) -> float:
-        """Return the density above which another group would be faster, if there is one."""
-        if block.group_size == max(self.group_sizes):
-            return 1.0
-        return 1.0 / RELATIVE_TIME[block.group_size]
+        blocks = [BlockShape(largest, groups) for groups in BLOCKS]
+        whole = [BlockShape(largest, WHOLE)] if single and len(self.ratios) == 1 else []
+        return (*single, *blocks, *whole)
 
     def measure(self) -> None:
         """Measure the bytes of every block shape at the densities of the ladder, exactly."""
@@ -147,9 +104,8 @@ class East:
             self.rates[name] = tuple(self._rate(name, block) for block in self.shapes)
 
     def _rate(self, name: str, block: BlockShape) -> Rate:
-        groups = self._groups(name, block)
-        ranking = rank(groups, block.groups)
-        counts = sorted({_blocks_at(ranking, density, len(self.ratios)) for density in LADDER})
+        groups, ranking = self._ranked(name, block)
+        counts = sorted({blocks_at(ranking, density, len(self.ratios)) for density in LADDER})
         points = []
         for count in counts:
             found = level_map(groups, ranking, self._levels_by_ratio(ranking, count))
@@ -171,9 +127,13 @@ class East:
         beside = self.storage.beside(self.layers)
         if search or not self.blocks:
             offered = {name: self._options(name, self.shapes) for name in self.layers}
-            self.blocks = _choose_blocks(offered, target_bytes - beside)
+            limit = sum(self._dense_time(name) for name in self.layers)
+            if len(self.group_sizes) == 1:
+                limit = np.inf
+            chosen = choose_blocks(offered, target_bytes - beside, limit)
+            self.blocks, self.time_price = chosen
         options = {name: self._options(name, (self.blocks[name],))[0] for name in self.layers}
-        queue = _Queue(options)
+        queue = _Queue(options, self.time_price)
 
         def fits(count: int) -> tuple[dict[str, LevelMap], int]:
             maps = self._level_maps(options, queue.kept(count))
@@ -187,30 +147,41 @@ class East:
         for name in self.layers:
             candidates = []
             for block in self.shapes:
-                groups = self._groups(name, block)
-                ranking = rank(groups, block.groups)
-                count = _blocks_at(ranking, MIN_DENSITY, len(self.ratios))
+                groups, ranking = self._ranked(name, block)
+                count = blocks_at(ranking, MIN_DENSITY, len(self.ratios))
                 found = level_map(groups, ranking, self._levels_by_ratio(ranking, count))
                 stored = self.storage.layer(name, found).stored_bytes
                 candidates.append((stored, block, found))
             maps[name] = min(candidates, key=lambda each: each[:2])[2]
         return maps
 
-    def _groups(self, name: str, block: BlockShape) -> Groups:
-        """Return the execution groups of a layer that its blocks consist of."""
-        return groups_of(self.layers[name].weight, block.group_size)
+    def _ranked(self, name: str, block: BlockShape) -> tuple[Groups, Ranking]:
+        """Return a layer's execution groups, and its blocks of them in order."""
+        groups = groups_of(self.layers[name].weight, block.group_size)
+        if block.groups == WHOLE:
+            groups = groups.as_one_row()
+        return groups, rank(groups, block.groups or groups.weights.size)
+
+    def _dense_time(self, name: str) -> float:
+        """Return the multiply-accumulates of a layer, unpruned."""
+        layer = self.layers[name]
+        return float(layer.weight.numel() * layer.positions)
 
     def _levels_by_ratio(self, ranking: Ranking, count: int) -> Uint8Array:
         """Return the levels of a layer's first ``count`` blocks, each level's share its ratio."""
-        ends = [_blocks_at(ranking, ratio * ranking.density(count), 1) for ratio in self.ratios]
+        ends = [blocks_at(ranking, ratio * ranking.density(count), 1) for ratio in self.ratios]
         return np.searchsorted(ends, np.arange(count), side="right").astype(np.uint8)
 
     def _options(self, name: str, blocks: Sequence[BlockShape]) -> list[Option]:
         """Return what each shape of blocks offers for layer ``name``."""
         rates = {rate.block: rate for rate in self.rates[name]}
-        return [
-            _option(self._groups(name, b), rates[b], self.ratios, self._densest(b)) for b in blocks
-        ]
+        dense = self._dense_time(name)
+        found = []
+        for block in blocks:
+            groups, ranking = self._ranked(name, block)
+            time = dense if block.groups == WHOLE else dense * RELATIVE_TIME[block.group_size]
+            found.append(option_of(groups, ranking, rates[block], self.ratios, time))
+        return found
 
     def _level_maps(
         self, options: Mapping[str, Option], kept: Mapping[str, int]
@@ -232,69 +203,19 @@ class East:
         }
 
 
-def _blocks_at(ranking: Ranking, density: float, at_least: int) -> int:
-    """Return how many blocks hold ``density`` of a layer's groups, ``at_least`` so many."""
-    wanted = density * float(ranking.groups[-1])
-    count = int(np.searchsorted(ranking.groups, wanted - 1e-6)) + 1
-    return min(max(count, at_least), len(ranking.groups))
-
-
-def _option(groups: Groups, rate: Rate, ratios: Sequence[float], densest: float) -> Option:
-    """Return what blocks of a layer are worth and cost.
-
-    The saliency of a choice is the mean, over the levels, of the logarithm of the share of the
-    layer's energy (its sum of squared weights) that the level keeps, times a power of the energy.
-    At most ``densest`` of the layer's groups can be kept.
-    """
-    ranking = rank(groups, rate.block.groups)
-    stored = rate.at(ranking.groups)
-    saliency = np.zeros(len(stored))
-    for ratio in ratios:
-        kept = np.interp(ratio * ranking.groups, ranking.groups, ranking.energy)
-        saliency += np.log(np.maximum(kept / max(ranking.energy[-1], TINY), TINY)) / len(ratios)
-    saliency *= max(ranking.energy[-1], TINY) ** LAYER_WEIGHT
-    gain = np.diff(saliency, prepend=-np.inf)
-    worth = np.minimum.accumulate(gain / np.maximum(np.diff(stored, prepend=0.0), TINY))
-    worth[: _blocks_at(ranking, MIN_DENSITY, len(ratios))] = np.inf
-    end = _blocks_at(ranking, densest, len(ratios))
-    return Option(rate.block, groups, ranking, worth[:end], saliency[:end], stored[:end])
-
-
-def _choose_blocks(offered: Mapping[str, Sequence[Option]], budget: float) -> dict[str, BlockShape]:
-    """Return the blocks of each layer with which ``budget`` bytes hold the most saliency."""
-
-    def at(multiplier: float) -> tuple[float, dict[str, BlockShape]]:
-        total, blocks = 0.0, {}
-        for name, options in offered.items():
-            found = []
-            for option in options:
-                last = option.kept(multiplier) - 1
-                stored, saliency = option.stored_bytes[last], option.saliency[last]
-                found.append((multiplier * stored - saliency, option.block, stored))
-            _, blocks[name], stored = min(found)
-            total += stored
-        return total, blocks
-
-    low, high = TINY, 1 / TINY
-    for _ in range(SEARCH_STEPS):
-        middle = (low * high) ** 0.5
-        if at(middle)[0] <= budget:
-            high = middle
-        else:
-            low = middle
-    return at(high)[1]
-
-
 def without_least(
     layers: Mapping[str, PrunableLayer], maps: Mapping[str, LevelMap], count: int
 ) -> dict[str, LevelMap]:
     """Return ``maps`` without the ``count`` groups that carry the least of their layer's energy.
 
-    Only groups that no level but the densest has are dropped, and no layer's last one.
+    Only groups that no level but the densest has are dropped, and no layer's last one. Layers that
+    are not pruned stay so if others are: they are stored dense.
     """
     worth, place = [], []
     found = {name: stream_order(each.levels).astype(np.uint8) for name, each in maps.items()}
-    for name, levels in found.items():
+    pruned = [name for name, levels in found.items() if bool((levels == NEVER).any())]
+    for name in pruned or found:
+        levels = found[name]
         energy = groups_of(layers[name].weight, maps[name].group_size).energy
         densest = levels[levels != NEVER].max(initial=0)
         candidates = np.flatnonzero(levels.reshape(-1) == densest)
@@ -314,10 +235,10 @@ def without_least(
 class _Queue:
     """The blocks of all layers in order of their worth: any first part of it is a choice."""
 
-    def __init__(self, options: Mapping[str, Option]) -> None:
-        worth = np.concatenate([option.worth for option in options.values()])
+    def __init__(self, options: Mapping[str, Option], time_price: float) -> None:
+        worth = np.concatenate([option.worth(time_price) for option in options.values()])
         order = np.argsort(-worth, kind="stable")
-        sizes = [len(option.worth) for option in options.values()]
+        sizes = [len(option.saliency) for option in options.values()]
         costs = [np.diff(option.stored_bytes, prepend=0.0) for option in options.values()]
         self.names = list(options)
         self.layer = np.repeat(np.arange(len(sizes)), sizes)[order]
