@@ -34,7 +34,7 @@ from nestnet.config import TrainConfig, unknown_name
 from nestnet.evaluate import accuracies
 from nestnet.export import export as export_graph
 from nestnet.layers import GradRouting
-from nestnet.modelfile import c_identifier, level_name
+from nestnet.modelfile import c_identifier, level_names
 from nestnet.network import NestedNet, calibrate, trace
 from nestnet.session import prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
@@ -156,7 +156,8 @@ def evaluate(
             expected="a run that reached its quantization-aware phase",
             action=f"Continue it: nestnet train --resume {folder}",
         )
-    session = prepare(replace(config, data=data or config.data, init_from=""), True, module)
+    fresh = replace(config, data=data or config.data, init_from="")
+    session = prepare(fresh, True, module, resumed=True)
     restore(session, state)
     levels = range(config.levels)
     quantized = accuracies(session.network, session.test, levels)
@@ -210,8 +211,7 @@ def export(
     pruned = achieved_sparsity(network.weighted(), count)
     floats, ints = (tuple(a) or (None,) * count for a in (accuracy_float, accuracy_quantized))
     levels = [
-        Level(level_name(share), share, before, after)
-        for share, before, after in zip(pruned, floats, ints, strict=True)
+        Level(*values) for values in zip(level_names(pruned), pruned, floats, ints, strict=True)
     ]
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from codegen.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _KIND = "nestnet-checkpoint"
 
 
@@ -95,6 +95,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if header.get("sha256") != _digest(tensors, text):
         raise _unreadable(path, "content that does not match its hash", "restore it or train again")
     about = json.loads(text)
+    if header["schema_version"] == 1 and about.get("budget") is not None:
+        raise _unreadable(
+            path, "a flash budget's state as an older nestnet wrote it", "train the run again"
+        )
     return Checkpoint(
         config_toml=about["config_toml"],
         epoch=about["epoch"],

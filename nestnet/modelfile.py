@@ -14,6 +14,8 @@ from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
 from nestnet.version import VERSION
 
+MOST_DECIMALS = 4
+"""Of a per cent in the name of a level."""
 NAME_CHARACTERS = 40
 """Longest name of a network in C; compilers need to tell apart 63 characters only."""
 
@@ -50,8 +52,10 @@ def write_model(
     """
     pruned = achieved_sparsity(layers, network.n_levels)
     levels = tuple(
-        Level(level_name(share), share, before, after)
-        for share, before, after in zip(pruned, accuracy_float, accuracy_quantized, strict=True)
+        Level(*values)
+        for values in zip(
+            level_names(pruned), pruned, accuracy_float, accuracy_quantized, strict=True
+        )
     )
     provenance = Provenance(
         nestnet_version=VERSION,
@@ -67,9 +71,13 @@ def write_model(
     return run / MODEL
 
 
-def level_name(sparsity: float) -> str:
-    """Return what reports call a level."""
-    return f"sparsity {sparsity:.0%}"
+def level_names(sparsity: Sequence[float]) -> tuple[str, ...]:
+    """Return what reports call the levels: their sparsity, as exact as tells them apart."""
+    for decimals in range(MOST_DECIMALS):
+        names = tuple(f"sparsity {share:.{decimals}%}" for share in sparsity)
+        if len(set(names)) == len(names):
+            return names
+    return tuple(f"sparsity {share:.0%}, level {level}" for level, share in enumerate(sparsity))
 
 
 def c_identifier(name: str) -> str:

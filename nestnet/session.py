@@ -74,8 +74,12 @@ def named_after(config: TrainConfig, module: nn.Module | None) -> TrainConfig:
     return config if module is None else replace(config, model=OWN + type(module).__name__)
 
 
-def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -> Session:
+def prepare(
+    config: TrainConfig, quiet: bool, module: nn.Module | None = None, *, resumed: bool = False
+) -> Session:
     """Load the data and build the network ``config`` asks for, or nest ``module``.
+
+    Of a ``resumed`` run the weights are still to come, so a flash budget is not checked.
 
     Raises:
         UserError: any of them cannot be used.
@@ -98,7 +102,7 @@ def prepare(config: TrainConfig, quiet: bool, module: nn.Module | None = None) -
     if not config.is_dense:
         check_prunable(layers, config.sparsity, min(config.group_sizes), config.allocation)
     if config.flash_bytes:
-        budget = FlashBudget(config, network, layers)
+        budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
     return Session(
         config=config,

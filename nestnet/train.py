@@ -86,7 +86,8 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
             expected="the file the run started with",
             action="Undo the change, or train a new run",
         )
-    session = prepare(replace(config, init_from=""), quiet, module)  # its weights are not needed
+    fresh = replace(config, init_from="")  # its weights are not needed
+    session = prepare(fresh, quiet, module, resumed=True)
     session.config = config
     restore(session, state)
     return _train(session, run, state.epoch)

@@ -17,7 +17,7 @@ from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.export import export
 from nestnet.levels import assign_levels, check_nested
-from nestnet.modelfile import c_identifier, level_name
+from nestnet.modelfile import c_identifier, level_names
 from nestnet.network import PrunableLayer, calibrate, to_float_input, trace
 from nestnet.norms import measure_statistics
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
@@ -80,7 +80,8 @@ def untrained(
     measure_statistics(network, [(to_float_input(images), torch.zeros(_IMAGES, dtype=torch.long))])
     calibrate(network, images)
     pruned = achieved_sparsity(layers, options.levels) if layers else [0.0]
-    levels = [Level(level_name(share), share, None, None) for share in pruned]
+    named = zip(level_names(pruned), pruned, strict=True)
+    levels = [Level(name, share, None, None) for name, share in named]
     names = tuple(str(index) for index in range(outputs))
     digest = hashlib.sha256(repr((model, shape, outputs, options)).encode()).hexdigest()
     provenance = Provenance(VERSION, digest, model, f"none, random weights, seed {seed}", names)

@@ -32,10 +32,11 @@ def stream_order(groups: Tensor) -> NDArray[np.generic]:
 
 def from_stream_order(rows: NDArray[np.uint8], shape: torch.Size) -> Tensor:
     """Return what :func:`stream_order` made of a tensor of ``shape``."""
-    array = rows
     if len(shape) == 4:
         out_c, groups, kernel_h, kernel_w = shape
         array = rows.reshape(out_c, kernel_w, kernel_h, groups).transpose(0, 3, 2, 1)
+    else:
+        array = rows.reshape(shape)
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -66,11 +67,6 @@ class Groups:
         return Groups(
             self.size, self.shape, self.energy.reshape(1, -1), self.weights.reshape(1, -1)
         )
-
-    @property
-    def total_weights(self) -> int:
-        """Weights of the layer."""
-        return int(self.weights.sum())
 
 
 def groups_of(weight: Tensor, group_size: int) -> Groups:

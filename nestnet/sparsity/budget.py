@@ -35,9 +35,16 @@ class FlashBudget:
     """Masks of a network that is to fit ``config.flash_bytes`` at the end of the ramp."""
 
     def __init__(
-        self, config: TrainConfig, network: NestedNet, layers: Mapping[str, PrunableLayer]
+        self,
+        config: TrainConfig,
+        network: NestedNet,
+        layers: Mapping[str, PrunableLayer],
+        *,
+        resumed: bool = False,
     ) -> None:
         """Prepare for the prunable ``layers`` of ``network``.
+
+        A ``resumed`` run was checked when it began, with the weights it had then.
 
         Raises:
             UserError: no pruning can reach the budget.
@@ -52,7 +59,8 @@ class FlashBudget:
         self.east = East(self.layers, self.storage, self._targets, groups, allocation)
         self.searches = 0
         self.full_bytes = self._full_bytes()
-        self._check()
+        if not resumed:
+            self._check()
 
     @property
     def target_bytes(self) -> int:
@@ -99,18 +107,39 @@ class FlashBudget:
                 self.east.measure()
                 self.searches += 1
             maps = self.east.place(now, search=due, tolerance=tolerance)
+            if final and self.storage.total(maps) > self.target_bytes:
+                maps = self._squeezed(now, tolerance)
         self._install(maps)
+
+    def _squeezed(self, target_bytes: int, tolerance: float) -> dict[str, LevelMap]:
+        """Return maps for a budget that the shapes chosen last cannot meet."""
+        self.east.measure()
+        maps = self.east.place(target_bytes, search=True, tolerance=tolerance)
+        fits = self.storage.total(maps) <= self.target_bytes
+        return maps if fits else self.east.least()
 
     @torch.no_grad()
     def trim(self) -> None:
         """Drop the least salient groups that only the densest level has until the budget is met.
 
         Quantization may store dense rows with fewer equal bytes than the ramp's end counted.
+
+        Raises:
+            UserError: the budget is so near the least that nothing is left to drop.
         """
-        dropped = 1
-        maps = self._maps()
+        dropped, kept = 1, self._maps()
+        groups = sum(int(found.levels.numel()) for found in kept.values())
+        maps = kept
         while maps and self.storage.total(maps) > self.target_bytes:
-            maps = without_least(self.layers, self._maps(), dropped)
+            if dropped > 2 * groups:
+                raise UserError(
+                    "--flash",
+                    "the trained network takes more than the budget",
+                    got=f"{self.storage.total(kept)} bytes for weights and tables",
+                    expected=f"at most {self.target_bytes}, near the least that pruning reaches",
+                    action="Give more flash; the run keeps its last checkpoint",
+                )
+            maps = without_least(self.layers, kept, dropped)
             dropped *= 2
         self._install(maps)
 

@@ -18,7 +18,7 @@ from codegen import nestfile, pack
 from codegen.coding import CodingOptions
 from codegen.errors import UserError
 from codegen.ir import NEVER, Conv2D, Linear
-from nestnet import arguments, runs
+from nestnet import arguments, checkpoint, runs
 from nestnet import config as configs
 from nestnet.config import TrainConfig, default_sparsity
 from nestnet.session import Session, prepare
@@ -212,6 +212,74 @@ def test_an_impossible_budget_is_refused_before_training(method: str, tmp_path: 
     assert prepare(replace(SHORT, flash_bytes=smallest, method=method), quiet=True).budget
     with pytest.raises(UserError, match="no pruning"):
         prepare(replace(SHORT, flash_bytes=smallest - 1, method=method), quiet=True)
+
+
+@pytest.mark.parametrize("levels", [1, 4])
+@pytest.mark.parametrize("above_bytes", [0, 40, 160])
+def test_budgets_near_the_least_are_met_or_refused(levels: int, above_bytes: int) -> None:
+    wanted = {"sparsity": default_sparsity(levels), "group": "1x2", "codecs": "all"}
+    with pytest.raises(UserError) as refused:
+        _session(flash_bytes=1000, **wanted)
+    smallest = int(str(refused.value).split("at least ")[1].split(":")[0])
+    budget = _session(flash_bytes=smallest + above_bytes, **wanted).budget
+    assert budget is not None
+    for step in range(1, 5):
+        budget.prune(step / 4)
+    try:
+        budget.trim()
+    except UserError as error:
+        assert "near the least" in str(error)
+    else:
+        assert budget.stored_bytes <= smallest + above_bytes
+
+
+class _Odd(torch.nn.Sequential):
+    """Channels that fill no group, a depthwise convolution and a prunable linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            torch.nn.Conv2d(1, 5, 3, padding=1),
+            torch.nn.ReLU(),
+            torch.nn.Conv2d(5, 5, 3, groups=5),
+            torch.nn.Conv2d(5, 11, (3, 2), stride=2),
+            torch.nn.ReLU(),
+            torch.nn.Flatten(),
+            torch.nn.Linear(66, 13),
+            torch.nn.ReLU(),
+            torch.nn.Linear(13, 10),
+        )
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("flash_bytes", [1301, 1501, 1753])
+def test_odd_and_linear_layers_meet_a_budget(levels: int, flash_bytes: int) -> None:
+    config = replace(SHORT, sparsity=default_sparsity(levels), flash_bytes=flash_bytes)
+    torch.manual_seed(0)
+    session = prepare(config, quiet=True, module=_Odd())
+    assert session.budget is not None
+    session.budget.prune(1.0)
+    assert 0.97 * flash_bytes <= session.budget.stored_bytes <= flash_bytes
+    for level in range(levels):
+        assert session.network(torch.zeros(2, 1, 8, 8), level).shape == (2, 10)
+
+
+def test_a_resumed_run_is_not_refused_for_weights_it_does_not_have_yet() -> None:
+    assert prepare(replace(SHORT, flash_bytes=1000), quiet=True, resumed=True).budget
+    with pytest.raises(UserError, match="no pruning"):
+        prepare(replace(SHORT, flash_bytes=1000), quiet=True)
+
+
+def test_budget_checkpoints_of_another_version_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(replace(SHORT, epochs=4, split=(0.25, 0.5, 0.0, 0.25)), tmp_path, quiet=True)
+    state = checkpoint.load_checkpoint(run / runs.CHECKPOINT)
+    monkeypatch.setattr(checkpoint, "SCHEMA_VERSION", 1)
+    checkpoint.save_checkpoint(state, run / runs.CHECKPOINT)
+    with pytest.raises(UserError, match="older nestnet"):
+        resume(run, quiet=True)
+    checkpoint.save_checkpoint(replace(state, budget=None), run / runs.CHECKPOINT)
+    assert checkpoint.load_checkpoint(run / runs.CHECKPOINT).epoch == 4
 
 
 def test_a_budget_the_dense_network_meets_prunes_nothing(

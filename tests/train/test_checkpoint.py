@@ -76,7 +76,7 @@ def test_a_newer_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(module, "SCHEMA_VERSION", module.SCHEMA_VERSION + 1)
         save_checkpoint(_state(), path)
-    with pytest.raises(UserError, match=r"newer version.*at most 1.*Update nestnet"):
+    with pytest.raises(UserError, match=r"newer version.*at most 2.*Update nestnet"):
         load_checkpoint(path)
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestnet.sparsity.blocks import BlockShape, FloatArray, groups_of, rank
-from nestnet.sparsity.choice import SPENT, Option, choose_blocks
+from nestnet.sparsity.choice import Option, choose_blocks
 
 SHAPES = (BlockShape(1, 1), BlockShape(2, 1), BlockShape(4, 1))
 BLOCKS = 16
@@ -72,13 +72,24 @@ def test_time_gets_a_price_only_where_it_runs_out(seed: int) -> None:
     totals, sizes = _all_choices(offered)
     budget = 60.0
     fits = totals[:, 1] <= budget
+    free, _ = choose_blocks(offered, budget, np.inf)
+    spent_bytes = totals[fits & _has(sizes, free), 1].max()
     quickest = []
     for limit in (np.inf, 40e3, 30e3, 20e3, 1.0):
         blocks, price = choose_blocks(offered, budget, limit)
         mine = fits & _has(sizes, blocks)
-        mine &= totals[:, 1] >= SPENT * totals[mine, 1].max()
+        assert totals[mine, 1].max() >= 0.85 * spent_bytes
+        mine &= totals[:, 1] >= 0.85 * spent_bytes
         assert mine.any()
         assert price > 0 or limit == np.inf or (totals[mine, 2] <= limit).any()
         quickest.append(float(totals[mine, 2].min()))
     assert quickest[-1] <= min(quickest[:-1]) + 1e-6
     assert price > 0 and quickest[-1] < quickest[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_price_of_time_is_the_least_that_keeps_the_limit(seed: int) -> None:
+    offered = _offered(seed)
+    prices = [choose_blocks(offered, 60.0, limit)[1] for limit in np.linspace(300e3, 10e3, 12)]
+    assert prices == sorted(prices)
+    assert len(set(prices)) > 1
