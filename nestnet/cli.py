@@ -283,7 +283,9 @@ def bench(
     sparsity: Annotated[
         str | None, typer.Option(help="With --untrained: 0.9,0.5; 0 alone is dense.")
     ] = None,
-    group: Annotated[str | None, typer.Option(help="With --untrained: 1x1 | 1x2 | 1x4 (default).")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="With --untrained: 1x1 | 1x2 | 1x4 (default).")
+    ] = None,
     allocation: Annotated[
         str | None, typer.Option(help="With --untrained: " + " | ".join(config.ALLOCATIONS))
     ] = None,
