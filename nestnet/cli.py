@@ -192,8 +192,9 @@ def codegen(
     board_files.load(board)
     folder = flow.codegen(_model(run), board, out, kernels, cycles, options)
     facts = project.read_info(folder)
+    levels = f"{len(facts.levels)} levels" if len(facts.levels) > 1 else "1 level"
     tables.console().print(
-        f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
+        f"{folder}: {len(facts.layers)} layers, {levels}, "
         f"{tables.count(facts.weights_bytes)} bytes of weights "
         f"({tables.percent(facts.weights_bytes / facts.execution_bytes)} of what kernels read), "
         f"{tables.count(facts.arena_bytes)} bytes of arena"
