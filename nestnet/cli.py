@@ -192,9 +192,8 @@ def codegen(
     board_files.load(board)
     folder = flow.codegen(_model(run), board, out, kernels, cycles, options)
     facts = project.read_info(folder)
-    levels = f"{len(facts.levels)} levels" if len(facts.levels) > 1 else "1 level"
     tables.console().print(
-        f"{folder}: {len(facts.layers)} layers, {levels}, "
+        f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
         f"{tables.count(facts.weights_bytes)} bytes of weights "
         f"({tables.percent(facts.weights_bytes / facts.execution_bytes)} of what kernels read), "
         f"{tables.count(facts.arena_bytes)} bytes of arena"
@@ -284,9 +283,7 @@ def bench(
     sparsity: Annotated[
         str | None, typer.Option(help="With --untrained: 0.9,0.5; 0 alone is dense.")
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="With --untrained: 1x1 | 1x2 | 1x4 (default).")
-    ] = None,
+    group: Annotated[str | None, typer.Option(help="With --untrained: 1x4 | 1x2 | 1x1.")] = None,
     allocation: Annotated[
         str | None, typer.Option(help="With --untrained: " + " | ".join(config.ALLOCATIONS))
     ] = None,
