@@ -24,6 +24,13 @@ SHAPES = [(7, 5, 3, 3), (13, 11), (1, 1, 1, 1), (3, 2, 5, 1), (17, 16, 1, 1), (2
 
 layer_lists = st.lists(st.sampled_from(SHAPES), min_size=1, max_size=4)
 density_lists = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8).map(sorted)
+any_assignment = given(
+    shapes=layer_lists,
+    group=st.sampled_from([1, 2, 4]),
+    densities=density_lists,
+    allocation=st.sampled_from(["global", "uniform"]),
+    seed=st.integers(0, 1000),
+)
 
 
 def _layers(
@@ -39,13 +46,7 @@ def _layers(
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    shapes=layer_lists,
-    group=st.sampled_from([1, 2, 4]),
-    densities=density_lists,
-    allocation=st.sampled_from(["global", "uniform"]),
-    seed=st.integers(0, 1000),
-)
+@any_assignment
 def test_maps_are_nested_and_hit_their_density(
     shapes: list[tuple[int, ...]],
     group: int,
@@ -79,13 +80,7 @@ def test_maps_are_nested_and_hit_their_density(
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    shapes=layer_lists,
-    group=st.sampled_from([1, 2, 4]),
-    densities=density_lists,
-    allocation=st.sampled_from(["global", "uniform"]),
-    seed=st.integers(0, 1000),
-)
+@any_assignment
 def test_every_level_adds_a_group_to_every_used_channel(
     shapes: list[tuple[int, ...]],
     group: int,
