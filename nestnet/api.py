@@ -30,6 +30,7 @@ from codegen.ir import Level, Provenance
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.checkpoint import load_checkpoint
+from nestnet.classes import check_names
 from nestnet.config import TrainConfig, unknown_name
 from nestnet.evaluate import accuracies
 from nestnet.export import export as export_graph
@@ -143,7 +144,8 @@ def evaluate(
         module: as for :func:`train`, if the run was trained from one.
 
     Raises:
-        UserError: no such run, an unfinished one, or a checkpoint that cannot be used.
+        UserError: no such run, an unfinished one, a checkpoint that cannot be used, or data whose
+            classes or image shape are not those of the training.
     """
     folder = runs.find(str(run))
     config = configs.load(folder / runs.CONFIG)
@@ -199,14 +201,17 @@ def export(
         path: the file; its stem names the network in C.
         accuracy_float: per level on your test set, if known.
         accuracy_quantized: the same for the fake-quantized network.
-        class_names: one per logit, if known.
+        class_names: one per logit; left out, the file names none.
         model: what to call the model in generated files.
         dataset: what to call the data set.
 
     Raises:
-        UserError: activation ranges are unknown, or the network does not fit the integer contract.
+        UserError: class names that do not name the outputs; activation ranges are unknown, or the
+            network does not fit the integer contract.
     """
     path = Path(path)
+    if class_names:
+        check_names("class_names", class_names, network.classes)
     count = network.n_levels
     pruned = achieved_sparsity(network.weighted(), count)
     floats, ints = (tuple(a) or (None,) * count for a in (accuracy_float, accuracy_quantized))
@@ -216,7 +221,6 @@ def export(
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):
         digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    names = tuple(class_names) or tuple(str(i) for i in range(network.classes))
-    provenance = Provenance(VERSION, digest.hexdigest(), model, dataset, names)
+    provenance = Provenance(VERSION, digest.hexdigest(), model, dataset, tuple(class_names))
     nestfile.save(export_graph(network, levels, provenance, c_identifier(path.stem)), path)
     return path

@@ -23,7 +23,7 @@ class Source:
 
 def trained(model: Path, images: int) -> Source:
     """Return a trained network with images of its test set."""
-    return Source(model, device_images(model.parent, images).images)
+    return Source(model, device_images(model, images).images)
 
 
 def refuse_untrained_options(options: Mapping[str, Any]) -> None:

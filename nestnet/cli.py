@@ -247,7 +247,7 @@ def run(
     options = CodingOptions(optimize, codecs, decode)
     model = _model(run)
     board_files.load(board)
-    data = device_images(model.parent, images)
+    data = device_images(model, images)
     chosen = arguments.levels(levels)
     with tables.working(f"{len(data.labels)} images on {board}"):
         report = flow.run(

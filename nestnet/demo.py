@@ -50,7 +50,7 @@ def demo(folder: Path = FOLDER) -> dict[str, Any]:
     console.print(f"{built.firmware_elf}\n")
 
     console.rule("3. Run the test images at every level on the emulated cores", align="left")
-    data = device_images(run, TEST_IMAGES)
+    data = device_images(model, TEST_IMAGES)
     boards = {board: _run(model, board, data, folder) for board in RUN_BOARDS}
     report = {
         "boards": boards,

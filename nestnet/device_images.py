@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen import nestfile
 from codegen.errors import UserError
 from codegen.ir import Int8Array
 from nestnet import config, datasets, runs
+from nestnet.classes import check_classes, check_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +27,20 @@ class DeviceImages:
     """Size of the whole test set."""
 
 
-def device_images(run: Path, count: int) -> DeviceImages:
-    """Return ``count`` images of the test set of ``run``, evenly spread over it.
+def device_images(model: Path, count: int) -> DeviceImages:
+    """Return ``count`` images of the test set of the run that ``model`` lies in, evenly spread.
 
     Spread, because many data sets are sorted by class. More than there are gives all of them.
 
     Raises:
-        UserError: ``count`` below 1, or the run's data set cannot be loaded any more.
+        UserError: ``count`` below 1, the run's data set cannot be loaded any more, or its classes
+            are not those of the network.
     """
     if count < 1:
         raise UserError(
             "--images", "no image to run", got=count, expected="at least 1", action="Give more"
         )
+    run = model.parent
     if not (run / runs.CONFIG).is_file():
         raise UserError(
             str(run),
@@ -48,8 +52,24 @@ def device_images(run: Path, count: int) -> DeviceImages:
     chosen = config.load(run / runs.CONFIG)
     size = (chosen.resize[0], chosen.resize[1]) if chosen.resize else None
     dataset = datasets.load(chosen.dataset, Path(chosen.data) if chosen.data else None, size)
+    _check_classes(model, dataset.class_names)
     available = len(dataset.test.labels)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
     images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
     labels = tuple(int(label) for label in dataset.test.labels[index])
     return DeviceImages(dataset.title, images, labels, available)
+
+
+def _check_classes(model: Path, found: tuple[str, ...]) -> None:
+    """Refuse data of other classes than the network's; of a file without names, of another count.
+
+    Raises:
+        UserError: the classes differ.
+    """
+    graph = nestfile.load(model)
+    names = graph.provenance.class_names
+    if names:
+        action = "Name the class folders as they were, or train a new run"
+        check_classes(str(model), names, found, action)
+    else:
+        check_names(str(model), found, graph.value(graph.output).shape[2])

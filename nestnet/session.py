@@ -16,6 +16,7 @@ from codegen.errors import UserError
 from nestnet import datasets, distributed, models
 from nestnet.batches import Batches
 from nestnet.checkpoint import Checkpoint, load_checkpoint
+from nestnet.classes import check_classes
 from nestnet.config import TrainConfig
 from nestnet.layers import GradRouting
 from nestnet.network import NestedNet, PrunableLayer, trace
@@ -96,7 +97,7 @@ def prepare(
     network = nested(config, module, data.input_shape, data.class_names)
     network.to(device=device)
     if config.init_from:
-        _start_from(network, Path(config.init_from))
+        _start_from(network, Path(config.init_from), data.class_names)
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
@@ -186,10 +187,17 @@ def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
 
 
-def _start_from(network: NestedNet, source: Path) -> None:
+def _start_from(network: NestedNet, source: Path, class_names: tuple[str, ...]) -> None:
     """Load the weights of another run into ``network``; its levels start from the densest one's."""
     path = source / CHECKPOINT if source.is_dir() else source
-    state = load_checkpoint(path).network
+    checkpoint = load_checkpoint(path)
+    check_classes(
+        str(path),
+        checkpoint.class_names,
+        class_names,
+        "Start from a run of the same data set, or name the classes as they were",
+    )
+    state = checkpoint.network
     loaded = {}
     for key, own in network.state_dict().items():
         if key.startswith("observers.") or key.endswith(("level_map", "group_size_value")):
@@ -223,8 +231,10 @@ def restore(session: Session, state: Checkpoint) -> None:
     """Put the ``state`` of a checkpoint into a fresh session.
 
     Raises:
-        UserError: the checkpoint is of another network, as after a change of the model's code.
+        UserError: the checkpoint is of other data than the session's, or of another network, as
+            after a change of the model's code.
     """
+    _check_data(session, state)
     try:
         session.network.load_state_dict(dict(state.network))
     except RuntimeError as error:
@@ -246,3 +256,21 @@ def restore(session: Session, state: Checkpoint) -> None:
     session.accuracy_float = state.accuracy_float
     session.quantized = state.quantized
     session.network.set_quantize(state.quantized, bn_frozen=state.quantized)
+
+
+def _check_data(session: Session, state: Checkpoint) -> None:
+    """Refuse data that has changed since the run began: other classes or another image shape."""
+    check_classes(
+        f"{session.config.dataset} {session.config.data}".rstrip(),
+        state.class_names,
+        session.class_names,
+        "Name the class folders as they were, or train a new run",
+    )
+    if session.input_shape != state.input_shape:
+        raise UserError(
+            f"{session.config.dataset} {session.config.data}".rstrip(),
+            "the images have another shape than those the run was trained on",
+            got="x".join(map(str, session.input_shape)),
+            expected="x".join(map(str, state.input_shape)),
+            action="Give the images the run was trained on, or train a new run",
+        )

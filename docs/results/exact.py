@@ -102,7 +102,7 @@ def main() -> None:
     options = parser.parse_args()
     cases = []
     for folder in options.run:
-        data = device_images(folder, options.images)
+        data = device_images(folder / runs.MODEL, options.images)
         title = f"{nestfile.load(folder / runs.MODEL).provenance.model}, {data.title}"
         cases.append(Case(title, folder / runs.MODEL, data.images, data.labels))
     for model in options.untrained:
