@@ -14,7 +14,7 @@ import numpy as np
 
 from nestnet.datasets._types import Int64Array, Split, Uint8Array
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Part of every key; raise it when decoding changes what ends up in the cache."""
 
 
@@ -29,6 +29,8 @@ class Decoded:
     """How the data was laid out: "folders" (one per class) or "batches"."""
     jpeg_quality: int | None
     """Quality estimated from the first image if it is a JPEG."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how the files were read."""
 
 
 def folder() -> Path:
@@ -64,10 +66,11 @@ def _read(path: Path) -> Decoded | None:
             names = tuple(str(name) for name in stored["class_names"])
             layout = str(stored["layout"])
             quality = int(stored["jpeg_quality"])
+            notes = tuple(str(note) for note in stored["notes"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     train, test = Split(train_x, train_y), Split(test_x, test_y)
-    return Decoded(train, test, names, layout, quality or None)
+    return Decoded(train, test, names, layout, quality or None, notes)
 
 
 def _write(path: Path, decoded: Decoded) -> None:
@@ -88,6 +91,7 @@ def _write(path: Path, decoded: Decoded) -> None:
                 class_names=np.array(decoded.class_names),
                 layout=np.array(decoded.layout),
                 jpeg_quality=np.int64(decoded.jpeg_quality or 0),
+                notes=np.array(decoded.notes, dtype=np.str_),
             )
         os.replace(partial, path)
     except OSError:

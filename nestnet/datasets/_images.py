@@ -1,4 +1,17 @@
-"""Decode and resize images; every failure names the file."""
+"""Decode and resize images; every failure names the file.
+
+What a file holds becomes 8-bit grey or colour by one set of rules, wherever an image is read:
+
+- Bits, greys and colours of 8 bits are taken as they are; CMYK, YCbCr and Lab become RGB; colour
+  profiles and gamma are not applied.
+- A palette becomes grey where every colour it shows is grey, else colour.
+- Of 16-bit samples the upper 8 bits count. Images that leave the upper bits unused (12-bit cameras)
+  would be nearly black: :func:`check_depth` refuses them.
+- Transparent pixels are laid over mid-grey, 128, which is the zero that networks pad with.
+- A photo is turned upright as its EXIF orientation says.
+- Refused: integers of 32 bits and floating-point samples (nothing says which value is white), more
+  than one picture in a file (animations, pages).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +19,9 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,44 +29,99 @@ from PIL import Image, ImageOps
 from codegen.errors import UserError
 from nestnet.datasets._types import Uint8Array
 
+MAX_PIXELS = 2**28
+"""Largest image decoded: what the largest cameras of phones take, 200 megapixels, and some more."""
+
+BACKGROUND = 128
+"""What shows through transparent pixels: the network's zero."""
+
+USED_BITS = 14
+"""16-bit images of which none uses more bits than this are taken for a camera's raw values."""
+
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-    struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning,
+    struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders raise on damaged input."""
 
+_SEVERAL_IN_A_PHOTO = ("MPO",)
+"""Formats whose first picture is the photo and whose others are previews of it."""
+_PNG_DEPTH, _PNG_COLOUR = 24, 25
+"""Offsets of bit depth and colour type in a PNG file."""
+_PNG_GREY = (0, 4)
+_TIFF_BITS = 258
 _STANDARD_LUMINANCE_SUM = 3685
 """Sum of the luminance quantization table of ITU-T T.81, table K.1 (quality 50)."""
 
 
-def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Uint8Array:
-    """Decode one image to shape (h, w, 1) or (h, w, 3), resized if asked to.
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image and what had to be decided about it."""
 
-    16-bit grey images keep their upper 8 bits; palettes become colour; transparency is dropped.
+    pixels: Uint8Array
+    """Shape (h, w, 1) or (h, w, 3)."""
+    highest: int | None
+    """Largest 8-bit value before resizing, where the file holds 16-bit samples; else None."""
+    transparent: bool
+    """Whether some pixel was not opaque."""
+
+
+def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture:
+    """Decode one image to grey or colour of 8 bits, resized if asked to.
 
     Raises:
-        UserError: ``content`` is not an image, is truncated, or has an unsupported pixel type.
+        UserError: ``content`` is not an image, is truncated, too large, or of a kind that the rules
+            above refuse.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                plain = _eight_bit(upright)
+        with _limited(), Image.open(io.BytesIO(content)) as image:
+            _refuse_several(name, image)
+            image.load()
+            _refuse_unscaled(name, image)
+            deep = _bits(image, content) > 8
+            grey = image.format == "PNG" and content[_PNG_COLOUR] in _PNG_GREY
+            pixels, transparent = _plain(ImageOps.exif_transpose(image), grey)
+    except _BOMB as error:
+        raise _unusable(
+            name,
+            "image too large",
+            _first_line(error),
+            f"at most {MAX_PIXELS} pixels",
+            "Scale it down",
+        ) from error
     except _BROKEN as error:
-        raise UserError(
+        raise _unusable(
             name,
             "not a readable image",
-            got=f"{len(content)} bytes, {_first_line(error)}",
-            expected="a complete image in a format Pillow reads (JPEG, PNG, BMP, ...)",
-            action="Repair or remove the file",
+            f"{len(content)} bytes, {_first_line(error)}",
+            "a complete image in a format Pillow reads (JPEG, PNG, BMP, ...)",
+            "Repair or remove the file",
         ) from error
+    highest = int(pixels.max()) if deep else None
     if resize is not None:
-        height, width = resize
-        plain = plain.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(plain, dtype=np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+        pixels = resize_all(pixels[np.newaxis], resize)[0]
+    return Picture(pixels, highest, transparent)
+
+
+def check_depth(pictures: Mapping[str, Picture]) -> None:
+    """Refuse 16-bit images, by name, none of which uses the upper bits.
+
+    Raises:
+        UserError: their values are those of a camera with fewer bits.
+    """
+    tops = {name: p.highest for name, p in pictures.items() if p.highest is not None}
+    if not tops or max(tops.values()) >= 2 ** (USED_BITS - 8):
+        return
+    name = max(tops, key=lambda key: tops[key])
+    most = (tops[name] + 1) * 256 - 1
+    raise _unusable(
+        name,
+        "16-bit image that leaves its upper bits unused, so that it is nearly black",
+        f"no value above {most}" + (f" in {len(tops)} such images" if len(tops) > 1 else ""),
+        "values that reach up to 65535",
+        f"Write 8-bit images (the values divided by {max(1, (most + 1) // 256)}), or scale to 16",
+    )
 
 
 def resize_all(images: Uint8Array, resize: tuple[int, int]) -> Uint8Array:
@@ -73,9 +144,9 @@ def jpeg_quality(content: bytes) -> int | None:
     The libjpeg scaling rule (``scale = 200 - 2 * quality`` percent from quality 50 up) inverted.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with _limited(), Image.open(io.BytesIO(content)) as image:
             tables = getattr(image, "quantization", None)
-    except _BROKEN:
+    except (*_BROKEN, *_BOMB):
         return None
     if not tables or 0 not in tables:
         return None
@@ -84,13 +155,86 @@ def jpeg_quality(content: bytes) -> int | None:
     return int(min(100, max(1, round(quality))))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Return ``image`` in mode L or RGB."""
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Let Pillow decode up to MAX_PIXELS and refuse what is larger, while the block runs."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _refuse_several(name: str, image: Image.Image) -> None:
+    """Refuse animations and files of several pages: nothing says which picture is meant."""
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and image.format not in _SEVERAL_IN_A_PHOTO:
+        raise _unusable(
+            name,
+            "several pictures in one file",
+            f"{count} frames or pages",
+            "one picture",
+            "Save the picture that is meant, or each of them as a file of its own",
+        )
+
+
+def _refuse_unscaled(name: str, image: Image.Image) -> None:
+    """Refuse samples of a type that does not say which value is white."""
+    kind = "floating-point samples" if image.mode == "F" else ""
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # there it means 16 bits
+        kind = "integer samples of another kind than 8 or 16 bits without a sign"
+    if kind:
+        raise _unusable(
+            name,
+            "pixels that do not say which value is white",
+            kind,
+            "samples of 8 or 16 bits",
+            "Scale the values to 0..255 and write 8-bit images",
+        )
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Return how many bits a sample of the file has, as far as it is more than 8."""
     if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels")
-    return image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+        return 16
+    if image.format == "PNG":
+        return content[_PNG_DEPTH]
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return int(max(np.ravel(tags.get(_TIFF_BITS, 8))))
+
+
+def _plain(image: Image.Image, grey: bool) -> tuple[Uint8Array, bool]:
+    """Return ``image`` as (h, w, 1 or 3) and whether some pixel was transparent.
+
+    ``grey``: the file is grey although Pillow gives it as colour.
+    """
+    if image.mode.startswith("I"):
+        upper = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
+        return upper[..., np.newaxis], False
+    palette = image.mode in ("P", "PA")
+    grey = grey or image.mode in ("1", "L", "LA", "La")
+    transparent = False
+    if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        if image.mode == "La":  # from which Pillow converts to LA alone
+            image = image.convert("LA")
+        samples = np.asarray(image.convert("RGBA")).astype(np.int64)
+        alpha = samples[..., 3:]
+        transparent = bool((alpha < 255).any())
+        blended = samples[..., :3] * alpha + BACKGROUND * (255 - alpha)
+        pixels: Uint8Array = ((blended + 127) // 255).astype(np.uint8)
+    else:
+        pixels = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+        pixels = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    if grey or (palette and bool((pixels == pixels[..., :1]).all())):
+        pixels = pixels[..., :1]
+    return np.ascontiguousarray(pixels), transparent
+
+
+def _unusable(name: str, what: str, got: str, expected: str, action: str) -> UserError:
+    return UserError(name, what, got=got, expected=expected, action=action)
 
 
 def _first_line(error: BaseException) -> str:

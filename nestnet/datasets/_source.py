@@ -8,13 +8,16 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Largest single file read from a directory or archive."""
+
+LISTED = 20
+"""Most files that a message names."""
 
 _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
 _DAMAGED = (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zipfile.BadZipFile, zlib.error,
@@ -168,6 +171,12 @@ class Source:
                 expected=f"at most {MAX_FILE_BYTES} bytes",
                 action="Remove the file from the data",
             )
+
+
+def listing_of(entries: Sequence[str]) -> str:
+    """Return the first LISTED ``entries`` as text and how many more there are."""
+    rest = len(entries) - LISTED
+    return ", ".join(entries[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _walk(root: Path) -> list[Path]:

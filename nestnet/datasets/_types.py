@@ -33,6 +33,8 @@ class Dataset:
     class_names: tuple[str, ...]
     default_augment: str
     """"none", "crop" or "flip-crop": what training uses unless told otherwise."""
+    notes: tuple[str, ...] = ()
+    """What was done to the data, and what is odd about it, in sentences without a full stop."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

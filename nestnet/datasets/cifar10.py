@@ -54,6 +54,7 @@ def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
         test=decoded.test,
         class_names=decoded.class_names,
         default_augment="flip-crop",
+        notes=decoded.notes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
-from nestnet.datasets._images import decode, jpeg_quality
+from nestnet.datasets._images import BACKGROUND, Picture, check_depth, decode, jpeg_quality
 from nestnet.datasets._progress import track
-from nestnet.datasets._source import Source
+from nestnet.datasets._source import Source, listing_of
 from nestnet.datasets._types import Dataset, Split, Uint8Array
 
 SPLITS = ("train", "test")
@@ -55,6 +56,7 @@ def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
         test=decoded.test,
         class_names=decoded.class_names,
         default_augment="none",
+        notes=decoded.notes,
     )
 
 
@@ -70,12 +72,9 @@ def decode_class_folders(source: Source, resize: tuple[int, int] | None) -> Deco
         UserError: as :func:`load`.
     """
     listing = _list(source)
-    images: dict[str, Uint8Array] = {}
-    quality: int | None = None
-    files = source.files(frozenset(listing.labels))
-    for name, content in track(files, "Decoding images", total=len(listing.labels)):
-        quality = quality if images else jpeg_quality(content)
-        images[name] = decode(f"{source.path}/{name}", content, resize)
+    pictures, quality = _decode_all(source, frozenset(listing.labels), resize)
+    check_depth({f"{source.path}/{name}": picture for name, picture in pictures.items()})
+    images = {name: picture.pixels for name, picture in pictures.items()}
     _check_sizes(source, images)
     if len({pixels.shape[-1] for pixels in images.values()}) > 1:
         images = {name: np.broadcast_to(p, (*p.shape[:2], 3)) for name, p in images.items()}
@@ -91,6 +90,51 @@ def decode_class_folders(source: Source, resize: tuple[int, int] | None) -> Deco
         listing.class_names,
         layout="folders",
         jpeg_quality=quality,
+        notes=_notes(pictures),
+    )
+
+
+def _decode_all(
+    source: Source, wanted: frozenset[str], resize: tuple[int, int] | None
+) -> tuple[dict[str, Picture], int | None]:
+    """Decode the ``wanted`` files; also estimate the first one's JPEG quality.
+
+    Raises:
+        UserError: one file cannot be used, or several: all are listed.
+    """
+    pictures: dict[str, Picture] = {}
+    unusable: dict[str, UserError] = {}
+    quality: int | None = None
+    for name, content in track(source.files(wanted), "Decoding images", total=len(wanted)):
+        quality = quality if pictures else jpeg_quality(content)
+        try:
+            pictures[name] = decode(f"{source.path}/{name}", content, resize)
+        except UserError as error:
+            unusable[name] = error
+    if len(unusable) == 1:
+        raise next(iter(unusable.values()))
+    if unusable:
+        alike: dict[str, list[str]] = {}
+        for name, found in unusable.items():
+            alike.setdefault(f"{found.what} ({found.got})", []).append(name)
+        raise UserError(
+            str(source.path),
+            f"{len(unusable)} files that cannot be used as images",
+            got="; ".join(f"{why}: {listing_of(names)}" for why, names in alike.items()),
+            expected="; ".join(sorted({found.expected for found in unusable.values()})),
+            action=". ".join(sorted({found.action for found in unusable.values()})),
+        )
+    return pictures, quality
+
+
+def _notes(pictures: Mapping[str, Picture]) -> tuple[str, ...]:
+    """Return what a user should know of how the files were read."""
+    transparent = [name for name, picture in pictures.items() if picture.transparent]
+    if not transparent:
+        return ()
+    return (
+        f"{len(transparent)} of {len(pictures)} images have transparent pixels, as "
+        f"{transparent[0]}: laid over mid-grey ({BACKGROUND})",
     )
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 from codegen.errors import UserError
 from nestnet import datasets
-from nestnet.datasets._images import decode
 from tests.data.conftest import (
     WRITERS,
     encode,
@@ -58,26 +53,6 @@ def test_grey_among_colour_is_widened(tmp_path: Path) -> None:
     assert np.array_equal(loaded.train.images[1], pixels["train/ant/01.png"])
 
 
-@pytest.mark.parametrize(
-    ("pixels", "kind", "channels"),
-    [
-        (np.full((3, 5, 4), 77, np.uint8), "PNG", 3),
-        (np.full((3, 5, 2), 77, np.uint8), "PNG", 1),
-        (np.full((3, 5), True), "PNG", 1),
-        (np.full((3, 5), 0x4D12, np.uint16), "PNG", 1),
-        (np.full((3, 5, 3), 77, np.uint8), "BMP", 3),
-        (np.full((3, 5), 77, np.uint8), "GIF", 3),
-    ],
-    ids=["rgba", "grey+alpha", "bilevel", "grey16", "bmp", "palette"],
-)
-def test_pixel_formats(pixels: np.ndarray, kind: str, channels: int) -> None:
-    got = decode("x", encode(pixels, kind), None)
-    assert got.dtype == np.uint8
-    assert got.shape[:2] == (3, 5)
-    assert got.shape[2] in (channels, 1)
-    assert np.unique(got).tolist() == [255 if pixels.dtype == bool else 77]
-
-
 def test_resize_accepts_mixed_sizes(tmp_path: Path) -> None:
     files, _ = random_tree()
     files["train/ant/00.png"] = encode(np.zeros((17, 2, 3), np.uint8))
@@ -111,19 +86,6 @@ def test_non_image_is_named(content: bytes, tmp_path: Path, own_cache: Path) -> 
     with pytest.raises(UserError, match=r"test/cat/notes\.txt: not a readable image"):
         datasets.load("folder", write_directory(files, tmp_path))
     assert not list(own_cache.glob("*")), "a failed load must leave nothing in the cache"
-
-
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cut=st.integers(0, 400), flip=st.integers(0, 399), value=st.integers(1, 255))
-def test_damaged_bytes_never_escape_as_another_error(cut: int, flip: int, value: int) -> None:
-    good = bytearray(encode(random_tree(seed=1)[1]["train/ant/00.png"], "JPEG"))
-    good[flip % len(good)] ^= value
-    try:
-        pixels = decode("x", bytes(good[: max(1, len(good) - cut)]), (4, 4))
-    except UserError as error:
-        assert "not a readable image" in str(error)
-    else:
-        assert pixels.shape[:2] == (4, 4)
 
 
 def _without(files: dict[str, bytes], start: str) -> dict[str, bytes]:
@@ -255,12 +217,3 @@ def test_unwritable_cache_is_done_without(tmp_path: Path, monkeypatch: pytest.Mo
     files, _ = random_tree()
     path = write_directory(files, tmp_path / "data")
     assert len(datasets.load("folder", path).train.labels) == 9
-
-
-def test_photo_is_turned_upright() -> None:
-    image = Image.fromarray(np.zeros((4, 9, 3), np.uint8))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", exif=exif)
-    assert decode("x", buffer.getvalue(), None).shape == (9, 4, 3)
