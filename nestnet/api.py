@@ -110,7 +110,8 @@ def train(
         module: your own model, instead of ``config.model``; it starts from its current weights.
         out: folder of the run folders.
         quiet: show nothing.
-        **settings: fields of :class:`TrainConfig` to change.
+        **settings: fields of :class:`TrainConfig` to change; ``data`` without ``dataset`` or
+            ``config`` means class folders.
 
     Raises:
         UserError: see :func:`nestnet.train.train`; also an unknown setting.
@@ -120,7 +121,7 @@ def train(
         if key not in names:
             raise unknown_name("nestnet.train", "no such setting", key, names)
     values: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
-    chosen = replace(config or TrainConfig(), **values)
+    chosen = configs.chosen(values) if config is None else replace(config, **values)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
         from nestnet.flash_total import resolve  # imports the compiler's side
 

@@ -82,19 +82,19 @@ def flash(budget: str | None, total: str | None, board: str | None) -> dict[str,
 
 
 def resize(text: str | None) -> tuple[int, int] | None:
-    """Return height and width of --resize."""
+    """Return height and width of --resize; one number is both."""
     parts = (text or "").lower().split("x")
     if text is None:
         return None
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise UserError(
             "--resize",
             "not a size",
             got=repr(text),
-            expected="HEIGHTxWIDTH in pixels, as in 32x32",
-            action="Write both numbers",
+            expected="HEIGHTxWIDTH in pixels, as in 32x48, or one number for both",
+            action="Write whole numbers",
         )
-    return int(parts[0]), int(parts[1])
+    return int(parts[0]), int(parts[-1])
 
 
 def input_shape(text: str | None) -> tuple[int, int, int] | None:

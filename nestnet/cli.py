@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,8 +91,12 @@ def train(
         str | None, typer.Option(help="Shipped model, NAME@WIDTH, or path/to/file.py:factory.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="See nestnet datasets.")] = None,
-    data: Annotated[str | None, typer.Option(help="Directory or archive of the data.")] = None,
-    resize: Annotated[str | None, typer.Option(help="Scale images to HEIGHTxWIDTH.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Directory or archive; alone: class folders.")
+    ] = None,
+    resize: Annotated[
+        str | None, typer.Option(help="Scale images to HEIGHTxWIDTH; 48 is 48x48.")
+    ] = None,
     levels: Annotated[int | None, typer.Option(help="Number of nested levels.")] = None,
     sparsity: Annotated[
         str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
@@ -128,7 +132,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run folders.")] = runs.DEFAULT_ROOT,
     settings: Annotated[
-        Path | None, typer.Option("--config", help="TOML file; other flags override it.")
+        Path | None, typer.Option("--config", help="TOML file of any settings; flags override it.")
     ] = None,
     resume: Annotated[str | None, typer.Option(help="Continue this run; no other flag.")] = None,
     json_path: JsonOption = None,
@@ -163,8 +167,7 @@ def train(
 
         run = resume_training(runs.find(resume, out))
     else:
-        base = config.load(settings) if settings else config.TrainConfig()
-        chosen = replace(base, **given)
+        chosen = config.chosen(given, settings)
         from nestnet.flash_total import resolve  # imports torch
         from nestnet.train import train as start_training
 
@@ -190,7 +193,7 @@ def codegen(
     """Write a self-contained C project for a board."""
     options = CodingOptions(optimize, codecs, decode)
     board_files.load(board)
-    folder = flow.codegen(_model(run), board, out, kernels, cycles, options)
+    folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options)
     facts = project.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
@@ -217,7 +220,7 @@ def build(
     """Compile a project; show its flash and RAM."""
     options = CodingOptions(optimize, codecs, decode)
     if board:
-        folder = flow.prepare(_model(run), board, out, kernels, options)
+        folder = flow.prepare(runs.model_file(run), board, out, kernels, options)
     else:
         folder = out or _newest_project()
     with tables.working(f"compiling {folder}"):
@@ -245,7 +248,7 @@ def run(
 ) -> None:
     """Run test images on a board; compare all bits."""
     options = CodingOptions(optimize, codecs, decode)
-    model = _model(run)
+    model = runs.model_file(run)
     board_files.load(board)
     data = device_images(model, images)
     chosen = arguments.levels(levels)
@@ -325,7 +328,7 @@ def bench(
         source = bench_source.untrained(options, images)
     else:
         bench_source.refuse_untrained_options(options)
-        source = bench_source.trained(_model(run), images)
+        source = bench_source.trained(runs.model_file(run), images)
     with tables.working(f"{len(source.images)} images on {board}"):
         result = flow.bench(
             source.model,
@@ -387,24 +390,6 @@ def show_info(
     kind, facts = info.describe(file)
     tables.console().print(tables.facts(f"{file}: {kind}", facts))
     outputs.write_json(json_path, {"kind": kind, **facts})
-
-
-def _model(run: str | None) -> Path:
-    """Return the .nestnet file that ``--run`` means; the newest run's without it."""
-    if run is None:
-        return runs.newest() / runs.MODEL
-    if run.endswith(".nestnet") or Path(run).is_file():
-        return Path(run)
-    folder = runs.find(run)
-    if not (folder / runs.MODEL).is_file():
-        raise UserError(
-            str(folder),
-            "the run is not finished",
-            got=f"no {runs.MODEL}",
-            expected="a run trained to its end",
-            action=f"Continue it: nestnet train --resume {folder}",
-        )
-    return folder / runs.MODEL
 
 
 def _newest_project() -> Path:

@@ -31,6 +31,8 @@ AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
 MAX_LEVELS = 8
+OF_DATA = "folder"
+"""The data set that a place of data means where no data set is named."""
 ADDED = ("flash_bytes", "flash_total_bytes", "board", "method", "codecs")
 """Keys that files written before there were budgets lack; their defaults say what was done."""
 
@@ -359,21 +361,23 @@ def from_toml(text: str, where: str) -> TrainConfig:
     Raises:
         UserError: not TOML; an unknown, missing or ill-typed key.
     """
+    return from_mapping(_table(text, where), where)
+
+
+def _table(text: str, where: str) -> dict[str, Any]:
+    """Return TOML's keys and values; UserError where it is none."""
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(
             where, "not a TOML file", got=error, expected="key = value lines", action="Correct it"
         ) from error
-    return from_mapping(table, where)
 
 
 def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
     """Return the configuration with the keys and values of ``table``; all keys must be there."""
+    _check_keys(table, where)
     names = [field.name for field in fields(TrainConfig)]
-    for key in table:
-        if key not in names:
-            raise unknown_name(where, "unknown key", key, names)
     missing = [name for name in names if name not in table and name not in ADDED]
     if missing:
         raise UserError(
@@ -383,6 +387,17 @@ def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
             expected=", ".join(names),
             action="Add the key; a run's config.toml shows a complete file",
         )
+    return _from_table(table)
+
+
+def _check_keys(table: Iterable[str], where: str) -> None:
+    names = [field.name for field in fields(TrainConfig)]
+    for key in table:
+        if key not in names:
+            raise unknown_name(where, "unknown key", key, names)
+
+
+def _from_table(table: Mapping[str, object]) -> TrainConfig:
     hints = typing.get_type_hints(TrainConfig)
     return TrainConfig(**{key: _convert(value, hints[key]) for key, value in table.items()})
 
@@ -397,15 +412,39 @@ def _convert(value: object, hint: Any) -> Any:
 
 
 def load(path: Path) -> TrainConfig:
-    """Read a configuration file; UserError if it is absent or wrong."""
+    """Read a run's configuration file; UserError if it is absent, incomplete or wrong."""
+    return from_toml(_read(path), str(path))
+
+
+def chosen(given: Mapping[str, object], path: Path | None = None) -> TrainConfig:
+    """Return the configuration that some settings make, the others being defaults.
+
+    Args:
+        given: names of fields and their values; they go before those of the file.
+        path: TOML file with any of the keys.
+
+    ``data`` without a ``dataset`` means class folders.
+
+    Raises:
+        UserError: an absent or wrong file, an unknown key, a wrong value.
+    """
+    table = {} if path is None else _table(_read(path), str(path))
+    _check_keys(table, str(path))
+    merged = {**table, **given}
+    if merged.get("data"):
+        merged.setdefault("dataset", OF_DATA)
+    return _from_table(merged)
+
+
+def _read(path: Path) -> str:
+    """Return a file's text, without the mark that Windows editors put before it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             str(path),
             "cannot read the configuration",
             got=error,
-            expected="a TOML file as written into a run folder",
+            expected="a TOML file in UTF-8, as written into a run folder",
             action="Give the path of a config.toml",
         ) from error
-    return from_toml(text, str(path))

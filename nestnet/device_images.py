@@ -50,8 +50,7 @@ def device_images(model: Path, count: int) -> DeviceImages:
             action="Name a run with --run, or give images to codegen.flow.run in Python",
         )
     chosen = config.load(run / runs.CONFIG)
-    size = (chosen.resize[0], chosen.resize[1]) if chosen.resize else None
-    dataset = datasets.load(chosen.dataset, Path(chosen.data) if chosen.data else None, size)
+    dataset = datasets.of(chosen)
     _check_classes(model, dataset.class_names)
     available = len(dataset.test.labels)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)

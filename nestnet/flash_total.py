@@ -62,8 +62,7 @@ def resolve(config: TrainConfig, module: nn.Module | None = None) -> TrainConfig
 
 def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
     """Return the flash of the firmware for ``config.board`` without its weight image."""
-    size = (config.resize[0], config.resize[1]) if config.resize else None
-    data = datasets.load(config.dataset, Path(config.data) if config.data else None, size)
+    data = datasets.of(config)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
     graph = untrained(
         model,

@@ -105,7 +105,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     state = load_checkpoint(path)
     trained = config.from_toml(state.config_toml, str(path))
     return {
-        "model": trained.model,
+        "model": _model_name(trained, state.input_shape),
         "dataset": trained.dataset,
         "epoch": state.epoch,
         "epochs": trained.epochs,
@@ -129,6 +129,7 @@ def _run(path: Path) -> dict[str, Any]:
     }
     if found["finished"]:
         network = _network(path / runs.MODEL)
+        found["model"] = network["model"]
         found["levels"] = network["levels"]
         if trained.flash_bytes:
             shown = ("flash_budget_bytes", "codecs", "stored_bytes", "free", "stored_layers")
@@ -136,7 +137,16 @@ def _run(path: Path) -> dict[str, Any]:
             blocks = _blocks(path / runs.CHECKPOINT)
             for layer in found["stored_layers"]:
                 layer["block"] = blocks.get(layer["name"])
+    elif (path / runs.CHECKPOINT).is_file():
+        found["model"] = _checkpoint(path / runs.CHECKPOINT)["model"]
     return found
+
+
+def _model_name(trained: config.TrainConfig, input_shape: tuple[int, int, int]) -> str:
+    """Return the model a run trains; for "auto" the one that images of this shape get."""
+    from nestnet.session import default_model  # imports torch
+
+    return default_model(input_shape) if trained.model == "auto" else trained.model
 
 
 def _blocks(path: Path) -> Mapping[str, str]:

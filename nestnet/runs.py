@@ -95,3 +95,27 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> Path:
         expected=f"a folder with {CONFIG}, or a name below {root}/",
         action="Run: nestnet train --levels 4",
     )
+
+
+def model_file(name: str | None) -> Path:
+    """Return the .nestnet file of a run, given by path or name, or the file itself.
+
+    Without a ``name`` it is that of the newest finished run.
+
+    Raises:
+        UserError: no such run, or one that is not finished.
+    """
+    if name is None:
+        return newest() / MODEL
+    if name.endswith(".nestnet") or Path(name).is_file():
+        return Path(name)
+    folder = find(name)
+    if not (folder / MODEL).is_file():
+        raise UserError(
+            str(folder),
+            "the run is not finished",
+            got=f"no {MODEL}",
+            expected="a run trained to its end",
+            action=f"Continue it: nestnet train --resume {folder}",
+        )
+    return folder / MODEL

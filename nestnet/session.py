@@ -25,6 +25,9 @@ from nestnet.runs import CHECKPOINT
 from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable
 
+FEW_STEPS = 8
+"""Steps an epoch below which the batch size is spoken of."""
+
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
 
@@ -44,6 +47,8 @@ class Session:
     augment: str
     model: str
     data_title: str
+    notes: tuple[str, ...]
+    """What the user should know of the data before the training."""
     class_names: tuple[str, ...]
     train: Batches
     test: Batches
@@ -87,8 +92,7 @@ def prepare(
     """
     processes = distributed.join(config.device)
     device = choose_device(config.device, processes.local_rank)
-    size = (config.resize[0], config.resize[1]) if config.resize else None
-    data = datasets.load(config.dataset, Path(config.data) if config.data else None, size)
+    data = datasets.of(config)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
     torch.manual_seed(config.seed)
     if module is None:
@@ -105,6 +109,7 @@ def prepare(
     if config.flash_bytes:
         budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
+    train = Batches(data.train, device, config.batch, processes.rank, processes.world)
     return Session(
         config=config,
         processes=processes,
@@ -113,8 +118,9 @@ def prepare(
         augment=data.default_augment if config.augment == "auto" else config.augment,
         model=model,
         data_title=data.title,
+        notes=(*data.notes, *datasets.oddities(data), *few_steps(train, config)),
         class_names=data.class_names,
-        train=Batches(data.train, device, config.batch, processes.rank, processes.world),
+        train=train,
         test=Batches(data.test, device, config.batch),
         network=network,
         layers=layers,
@@ -122,6 +128,22 @@ def prepare(
         console=Console(quiet=quiet or not processes.leads),
         budget=budget,
     )
+
+
+def few_steps(train: Batches, config: TrainConfig) -> tuple[str, ...]:
+    """Return what to say where there are few training images for the batch size."""
+    count = len(train.labels)
+    if train.steps >= FEW_STEPS:
+        return ()
+    cut = f", cut from {config.batch}," if train.batch < config.batch else ""
+    said = (
+        f"{count} training images at batch {train.batch}{cut} make {train.steps} "
+        f"step{'s' * (train.steps > 1)} an epoch, {train.steps * config.epochs} in all"
+    )
+    better = max(2, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
+    if better < train.batch:
+        said += f": --batch {better}, or more --epochs, trains longer"
+    return (said,)
 
 
 def default_model(input_shape: tuple[int, int, int]) -> str:

@@ -95,6 +95,8 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
 
 def _train(session: Session, run: Path, first_epoch: int) -> Path:
     """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue."""
+    for note in session.notes:
+        session.console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     session.console.print(plan_text(session.config, session.model))
     if session.budget is not None:
         session.console.print(session.budget.plan(), soft_wrap=True)

@@ -11,10 +11,11 @@ import pkgutil
 from pathlib import Path
 
 from codegen.errors import UserError
-from nestnet.config import unknown_name
+from nestnet.config import TrainConfig, unknown_name
+from nestnet.datasets._checks import oddities
 from nestnet.datasets._types import Dataset, Split
 
-__all__ = ["Dataset", "Split", "describe", "load", "names"]
+__all__ = ["Dataset", "Split", "describe", "load", "names", "oddities", "of"]
 
 MAX_SIDE = 4096
 """Largest height or width, in pixels, that ``resize`` accepts."""
@@ -66,6 +67,17 @@ def load(name: str, data: Path | None = None, resize: tuple[int, int] | None = N
             )
     dataset: Dataset = module.load(data, resize)
     return dataset
+
+
+def of(config: TrainConfig, data: str = "") -> Dataset:
+    """Load the data set that ``config`` names; from ``data`` where it lies elsewhere by now.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    size = (config.resize[0], config.resize[1]) if config.resize else None
+    place = data or config.data
+    return load(config.dataset, Path(place) if place else None, size)
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]  # a module's functions are found at run time

@@ -18,6 +18,9 @@ from nestnet.datasets._types import Dataset, Split, Uint8Array
 
 SPLITS = ("train", "test")
 
+SUGGESTED_SIDE = 32
+"""Height and width, in pixels, for which every board has RAM."""
+
 
 @dataclass(frozen=True)
 class _Listing:
@@ -234,6 +237,7 @@ def _check_classes(
 def _check_sizes(source: Source, images: dict[str, Uint8Array]) -> None:
     """Refuse images of different height or width, naming two of them."""
     first_name, first = next(iter(images.items()))
+    suggestion = "x".join(str(min(side, SUGGESTED_SIDE)) for side in first.shape[:2])
     for name, pixels in images.items():
         if pixels.shape[:2] != first.shape[:2]:
             raise UserError(
@@ -241,6 +245,5 @@ def _check_sizes(source: Source, images: dict[str, Uint8Array]) -> None:
                 "images of mixed size",
                 got=f"{pixels.shape[0]}x{pixels.shape[1]}",
                 expected=f"{first.shape[0]}x{first.shape[1]} as in {first_name}",
-                action=f"Scale all of them with --resize, as in "
-                f"--resize {first.shape[0]}x{first.shape[1]}",
+                action=f"Scale all of them with --resize, as in --resize {suggestion}",
             )

@@ -49,7 +49,8 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --dataset folder", r"--data: .*got nothing"),
     ("train --dataset folder --data nowhere", r"nowhere: no such file or directory"),
     ("train --dataset cifar10", r"not part of any dependency"),
-    ("train --data x", r"no such file or directory"),
+    ("train --data x", r"no such file or directory; got nothing, expected the data of 'folder'"),
+    ("train --dataset digits --data x", r"x: no such file|takes no data"),
     ("train --levels 0", r"no such number of levels; got 0, expected 1\.\.8"),
     ("train --levels 3 --sparsity 0.9,0.5", r"--levels: differs .*got 3, expected 2"),
     ("train --sparsity 1.2", r"sparsity: not a share of pruned weights; got 1\.2"),
@@ -69,8 +70,12 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --lr 0", r"lr.*above 0"),
     ("train --lr nan", r"lr"),
     ("train --seed=-1", r"seed"),
-    ("train --resize 32", r"--resize: not a size; got '32', expected HEIGHTxWIDTH"),
+    ("train --resize large", r"--resize: not a size; got 'large', expected HEIGHTxWIDTH"),
+    ("train --resize 32x32x3", r"--resize: not a size; got '32x32x3'"),
+    ("train --resize 32x", r"--resize: not a size"),
+    ("train --resize 0", r"at least 1"),
     ("train --resize 0x8", r"at least 1"),
+    ("train --resize 9000", r"got 9000x9000.*1\.\.4096"),
     ("train --resize 9000x8", r"1\.\.4096"),
     ("train --name a/b", r"name"),
     ("train --config nowhere.toml", r"nowhere\.toml: cannot read the configuration"),
@@ -270,6 +275,13 @@ def test_info_explains_every_file_of_a_run(copy: Path, here: Here) -> None:
         done = here("info", path, "--json", "info.json")
         assert done.returncode == 0, done.stderr
         assert json.loads((copy / "info.json").read_text())["kind"] == kind
+    for path in (run, run / "checkpoint.safetensors"):
+        here("info", path, "--json", "info.json")
+        assert json.loads((copy / "info.json").read_text())["model"] == "digits_cnn", "not auto"
+    (run / "model.nestnet").rename(run / "model")
+    here("info", run, "--json", "info.json")
+    assert json.loads((copy / "info.json").read_text())["model"] == "digits_cnn"
+    (run / "model").rename(run / "model.nestnet")
     assert here("codegen", "--board", "host").returncode == 0
     done = here("info", "build/net-digits-1-host")
     assert "generated C project" in done.stdout

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from codegen.errors import UserError
 from nestnet import config as configs
-from nestnet.config import TrainConfig, default_sparsity, from_toml, load, to_toml
+from nestnet.config import TrainConfig, chosen, default_sparsity, from_toml, load, to_toml
 
 SPARSITIES = st.lists(st.floats(0, 0.999), min_size=1, max_size=8, unique=True).map(
     lambda values: tuple(sorted(values, reverse=True))
@@ -125,3 +125,34 @@ def test_absent_or_binary_file_is_a_user_error(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", binary):
         with pytest.raises(UserError, match="cannot read"):
             load(path)
+
+
+def test_some_settings_are_enough_and_flags_go_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("epochs = 3\nlr = 1\n")
+    assert chosen({"lr": 0.25}, path) == TrainConfig(epochs=3, lr=0.25)
+    assert chosen({}, path) == TrainConfig(epochs=3, lr=1.0)
+    assert chosen({}) == TrainConfig()
+    path.write_text("epocs = 3\n")
+    with pytest.raises(UserError, match=r"some\.toml: unknown key.*Did you mean 'epochs'"):
+        chosen({}, path)
+    path.write_text("epochs = true\n")
+    with pytest.raises(UserError, match=r"epochs"):
+        chosen({}, path)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "marked"])
+def test_a_file_may_start_with_the_mark_of_a_windows_editor(mark: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(mark + to_toml(TrainConfig(epochs=3)), encoding="utf-8")
+    assert load(path) == chosen({}, path) == TrainConfig(epochs=3)
+
+
+def test_data_alone_means_class_folders(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text('data = "photos"\n')
+    assert chosen({"data": "photos"}).dataset == "folder"
+    assert chosen({}, path).dataset == "folder"
+    assert chosen({"dataset": "cifar10"}, path).dataset == "cifar10"
+    assert chosen({"data": "photos", "dataset": "digits"}).dataset == "digits"
+    assert chosen({"data": ""}).dataset == "digits"
