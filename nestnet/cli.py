@@ -97,6 +97,9 @@ def train(
     resize: Annotated[
         str | None, typer.Option(help="Scale images to HEIGHTxWIDTH; 48 is 48x48.")
     ] = None,
+    test_share: Annotated[
+        float | None, typer.Option(help="Of class folders without train/ and test/; else 0.2.")
+    ] = None,
     levels: Annotated[int | None, typer.Option(help="Number of nested levels.")] = None,
     sparsity: Annotated[
         str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
@@ -143,6 +146,7 @@ def train(
         "dataset": dataset,
         "data": data,
         "resize": arguments.resize(resize),
+        "test_share": test_share,
         "sparsity": arguments.sparsity(sparsity, levels),
         "group": group,
         "allocation": allocation,

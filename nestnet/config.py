@@ -7,8 +7,6 @@ on it. Anything a user can get wrong raises :class:`codegen.errors.UserError`.
 from __future__ import annotations
 
 import difflib
-import itertools
-import math
 import re
 import tomllib
 import typing
@@ -18,6 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import UserError
+from nestnet.config_checks import (
+    MAX_LEVELS,
+    bad,
+    check_sparsity,
+    check_split,
+    is_instance,
+    type_text,
+)
 
 GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
 """Group shape (output channels x consecutive input channels) to the number of weights in it."""
@@ -30,11 +36,10 @@ ROUTINGS = ("shared", "shell", "mixed")
 AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
-MAX_LEVELS = 8
 OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
-ADDED = ("flash_bytes", "flash_total_bytes", "board", "method", "codecs")
-"""Keys that files written before there were budgets lack; their defaults say what was done."""
+ADDED = ("flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share")
+"""Keys that files of earlier versions lack; their defaults say what was done."""
 
 _DEFAULT_SPARSITY: dict[int, tuple[float, ...]] = {
     1: (0.7,),
@@ -100,6 +105,9 @@ class TrainConfig:
     """Directory or archive of the data set; empty for data sets that need none."""
     resize: tuple[int, ...] = ()
     """Height and width to resize images to; empty keeps their size."""
+    test_share: float = 0.0
+    """Share of the images drawn as test images from class folders without train/ and test/; 0 is
+    0.2."""
     sparsity: tuple[float, ...] = (0.9, 0.8, 0.7, 0.5)
     """Sparsity of each level over the prunable weights, strictly decreasing, 0..1. A single
     0.0 trains an ordinary dense network; a single other value one stand-alone sparse network."""
@@ -160,33 +168,35 @@ class TrainConfig:
         _check_choice("amp", self.amp, AMP_MODES)
         _check_choice("method", self.method, METHODS)
         _check_choice("codecs", self.codecs, CODECS)
-        _check_sparsity(self.sparsity)
+        check_sparsity(self.sparsity)
         self._check_budget()
-        _check_split(self.split, self.epochs)
+        check_split(self.split, self.epochs)
         if self.split[0] >= 1 and not self.is_dense:
-            raise _bad("split", self.split, "a share left for the ramp after the warm-up")
+            raise bad("split", self.split, "a share left for the ramp after the warm-up")
         if self.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
-            raise _bad("name", self.name, "letters, digits, '-', '_' and '.'")
+            raise bad("name", self.name, "letters, digits, '-', '_' and '.'")
         if self.resize and (len(self.resize) != 2 or min(self.resize) < 1):
-            raise _bad("resize", self.resize, "height and width, both at least 1")
+            raise bad("resize", self.resize, "height and width, both at least 1")
+        if not 0 <= self.test_share < 1:
+            raise bad("test_share", self.test_share, "0 or more and below 1")
         if self.batch < 2:
-            raise _bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
+            raise bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
         for key in ("lr", "lr_quantized", "distill_temperature"):
             if getattr(self, key) <= 0:
-                raise _bad(key, getattr(self, key), "a number above 0")
+                raise bad(key, getattr(self, key), "a number above 0")
         if self.weight_decay < 0:
-            raise _bad("weight_decay", self.weight_decay, "0 or more")
+            raise bad("weight_decay", self.weight_decay, "0 or more")
         for key in ("momentum", "distill_weight"):
             if not 0 <= getattr(self, key) <= 1:
-                raise _bad(key, getattr(self, key), "0..1")
+                raise bad(key, getattr(self, key), "0..1")
         if not 0 <= self.seed < 2**63:
-            raise _bad("seed", self.seed, "0..2**63-1")
+            raise bad("seed", self.seed, "0..2**63-1")
 
     def _check_budget(self) -> None:
         """Check that what is said about flash goes together."""
         for key in ("flash_bytes", "flash_total_bytes"):
             if getattr(self, key) < 0:
-                raise _bad(key, getattr(self, key), "a number of bytes, or 0 for no budget")
+                raise bad(key, getattr(self, key), "a number of bytes, or 0 for no budget")
         if bool(self.flash_total_bytes) != bool(self.board):
             raise UserError(
                 "--flash-total",
@@ -251,12 +261,6 @@ class TrainConfig:
         return tuple(Phase(name, first, last) for name, first, last in spans if last > first)
 
 
-def _bad(key: str, got: object, expected: str) -> UserError:
-    return UserError(
-        f"config key {key!r}", "not acceptable", got=got, expected=expected, action="Change it"
-    )
-
-
 def _check_choice(key: str, value: str, valid: Iterable[str]) -> None:
     if value not in valid:
         raise unknown_name(f"config key {key!r}", "no such choice", value, valid)
@@ -266,64 +270,8 @@ def _check_types(config: TrainConfig) -> None:
     hints = typing.get_type_hints(TrainConfig)
     for field in fields(config):
         value = getattr(config, field.name)
-        if not _is_instance(value, hints[field.name]):
-            raise _bad(field.name, repr(value), _type_text(hints[field.name]))
-
-
-def _is_instance(value: object, hint: Any) -> bool:
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        return isinstance(value, tuple) and all(_is_instance(v, item) for v in value)
-    if hint is float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(typing.cast(float, value))
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _type_text(hint: Any) -> str:
-    texts = {str: "a text", int: "a whole number", float: "a finite number"}
-    if typing.get_origin(hint) is tuple:
-        return f"a list, each entry {texts[typing.get_args(hint)[0]]}"
-    return texts[hint]
-
-
-def _check_sparsity(sparsity: tuple[float, ...]) -> None:
-    where = "sparsity"
-    listing = ", ".join(f"{s:g}" for s in sparsity)
-    if not 1 <= len(sparsity) <= MAX_LEVELS:
-        raise UserError(
-            where,
-            "wrong number of levels",
-            got=len(sparsity),
-            expected=f"1..{MAX_LEVELS} sparsities",
-            action="Give one sparsity per level",
-        )
-    if any(not 0 <= s < 1 for s in sparsity):
-        raise UserError(
-            where,
-            "not a share of pruned weights",
-            got=listing,
-            expected="numbers from 0 (dense) to below 1",
-            action="Write 90 % as 0.9",
-        )
-    if any(a <= b for a, b in itertools.pairwise(sparsity)):
-        raise UserError(
-            where,
-            "levels are not strictly nested",
-            got=listing,
-            expected="strictly decreasing numbers, the sparsest level first",
-            action=f"Try {', '.join(f'{s:g}' for s in sorted(set(sparsity), reverse=True))}",
-        )
-
-
-def _check_split(split: tuple[float, ...], epochs: int) -> None:
-    if len(split) != 4 or min(split) < 0 or abs(sum(split) - 1) > 1e-6:
-        expected = "four shares that add up to 1: warm-up, ramp, recovery, quantize"
-        raise _bad("split", split, expected)
-    if epochs < 1:
-        raise _bad("epochs", epochs, "at least 1")
+        if not is_instance(value, hints[field.name]):
+            raise bad(field.name, repr(value), type_text(hints[field.name]))
 
 
 def to_toml(config: TrainConfig) -> str:

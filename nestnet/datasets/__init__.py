@@ -1,7 +1,8 @@
 """Data sets by name. Each public module of this package is one data set.
 
 A module called ``<name>.py`` adds the data set ``<name>``: its docstring's first line is what
-``nestnet datasets`` prints, and its function ``load(data, resize)`` returns a :class:`Dataset`.
+``nestnet datasets`` prints, and its function ``load(data, resize, test_share)`` returns a
+:class:`Dataset`.
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ def describe(name: str) -> str:
     return (_module(name).__doc__ or "").strip().splitlines()[0]
 
 
-def load(name: str, data: Path | None = None, resize: tuple[int, int] | None = None) -> Dataset:
+def load(
+    name: str,
+    data: Path | None = None,
+    resize: tuple[int, int] | None = None,
+    test_share: float = 0.0,
+) -> Dataset:
     """Load the data set called ``name``.
 
     Args:
         name: one of :func:`names`.
         data: directory or archive, for the data sets that are not part of a dependency.
         resize: height and width in pixels that every image is scaled to.
+        test_share: of test images, for data that comes without; 0 is a default.
 
     Raises:
         UserError: unknown name, bad ``resize``, or data that cannot be used (see the module).
@@ -65,7 +72,7 @@ def load(name: str, data: Path | None = None, resize: tuple[int, int] | None = N
                 expected=f"the data of '{name}' as a directory or an archive",
                 action="Check the path after --data",
             )
-    dataset: Dataset = module.load(data, resize)
+    dataset: Dataset = module.load(data, resize, test_share)
     return dataset
 
 
@@ -77,7 +84,7 @@ def of(config: TrainConfig, data: str = "") -> Dataset:
     """
     size = (config.resize[0], config.resize[1]) if config.resize else None
     place = data or config.data
-    return load(config.dataset, Path(place) if place else None, size)
+    return load(config.dataset, Path(place) if place else None, size, config.test_share)
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]  # a module's functions are found at run time

@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from codegen.errors import UserError
 
@@ -19,7 +19,13 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 LISTED = 20
 """Most files that a message names."""
 
-_IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
+_LITTER = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "@eadir",
+     "#recycle", "$recycle.bin", "system volume information", "lost+found", "icon\r")
+)  # fmt: skip
+"""Files and folders that Windows, macOS and storage boxes leave behind, in lower case."""
+_LITTER_END = ("zone.identifier", "@synoeastream", "@synoresource")
+"""Ends of the names of streams that were copied as files."""
 _DAMAGED = (OSError, EOFError, tarfile.TarError, lzma.LZMAError, zipfile.BadZipFile, zlib.error,
             RuntimeError, ValueError, NotImplementedError)  # fmt: skip
 """What Python's archive readers raise on damaged or encrypted input."""
@@ -117,10 +123,12 @@ class Source:
     def _zip_entries(self, read: bool, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(self.path) as archive:
             for info in archive.infolist():
-                name = self._safe(info.filename)
+                # The format has forward slashes only; some programs on Windows write their own.
+                stored = info.filename.replace("\\", "/")
+                name = self._safe(stored)
                 if _hidden(name):
                     continue
-                if info.is_dir():
+                if stored.endswith("/"):
                     yield name + "/", b""
                 elif read and name in wanted:
                     self._check_size(name, info.file_size)
@@ -149,7 +157,8 @@ class Source:
     def _safe(self, name: str) -> str:
         """Return an archive member's name without "./"; refuse one that leads out of it."""
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        drive = self._zip and bool(PureWindowsPath(name).drive)
+        if path.is_absolute() or ".." in path.parts or "\0" in name or drive:
             raise self._unsafe(name, "leads out of the archive")
         return path.as_posix()
 
@@ -194,7 +203,11 @@ def _walk(root: Path) -> list[Path]:
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part in _IGNORED for part in PurePosixPath(name).parts)
+    """Tell whether a file is hidden or litter, or lies in a folder that is."""
+    return any(
+        part.startswith(".") or part in _LITTER or part.endswith(_LITTER_END)
+        for part in PurePosixPath(name.casefold()).parts
+    )
 
 
 def _is_tar(path: Path) -> bool:

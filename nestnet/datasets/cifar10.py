@@ -10,11 +10,13 @@ import numpy as np
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
 from nestnet.datasets._images import resize_all
+from nestnet.datasets._layout import has_splits
 from nestnet.datasets._pickle_data import Call, UnreadablePickle, as_bytes, read
 from nestnet.datasets._progress import track
 from nestnet.datasets._source import Source
+from nestnet.datasets._split import refuse_share
 from nestnet.datasets._types import Dataset, Int64Array, Split, Uint8Array
-from nestnet.datasets.folder import decode_class_folders, has_class_folders
+from nestnet.datasets.folder import decode_class_folders
 
 CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -26,15 +28,16 @@ BATCHES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_BATCH = "test_batch"
 
 
-def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
+def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load CIFAR-10 (Krizhevsky, 2009) in whichever of its layouts ``data`` has.
 
     The python layout is read as data; no pickle is executed. Archives are read in place.
 
     Raises:
         UserError: no ``data``, no known layout, a missing, truncated or damaged batch, or class
-            folders that are not ten classes of 32x32 colour images.
+            folders that are not ten classes of 32x32 colour images; a ``test_share``.
     """
+    refuse_share(test_share, "CIFAR-10 has test images of its own")
     if data is None:
         raise UserError(
             "--data",
@@ -71,7 +74,7 @@ def _decode_layout(source: Source, resize: tuple[int, int] | None) -> Decoded:
     batches = _batches(source)
     if batches:
         return _decode_batches(source, batches, resize)
-    if has_class_folders(source):
+    if has_splits(source):
         decoded = decode_class_folders(source, resize)
         _check_folders(source, decoded, resize)
         return decoded

@@ -8,20 +8,22 @@ import numpy as np
 
 from codegen.errors import UserError
 from nestnet.datasets._images import resize_all
+from nestnet.datasets._split import refuse_share
 from nestnet.datasets._types import Dataset, Int64Array, Split
 
 TEST_IMAGES = 360
 SPLIT_SEED = 0
 
 
-def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
+def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load the digits with a fixed stratified test split of 360 images.
 
     The pixels of scikit-learn's copy are 0..16; they become ``round(value * 255 / 16)``.
 
     Raises:
-        UserError: ``data`` was given.
+        UserError: ``data`` or ``test_share`` was given.
     """
+    refuse_share(test_share, f"the digits have {TEST_IMAGES} test images of their own")
     if data is not None:
         raise UserError(
             "--data",

@@ -1,56 +1,52 @@
-"""Your own images: train/<class>/ and test/<class>/ in a directory or a .zip or .tar.* archive."""
+"""Your own images: <class>/, or train/<class>/ and test/<class>/, in a directory or an archive."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
 from nestnet.datasets._images import BACKGROUND, Picture, check_depth, decode, jpeg_quality
+from nestnet.datasets._layout import EXPECTED, SPLITS, Layout, find_layout
 from nestnet.datasets._progress import track
 from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
-
-SPLITS = ("train", "test")
 
 SUGGESTED_SIDE = 32
 """Height and width, in pixels, for which every board has RAM."""
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """The image files of a data set, found before any is decoded."""
-
-    labels: dict[str, tuple[str, int]]
-    """File name -> split, class index; sorted by file name."""
-    class_names: tuple[str, ...]
-
-
-def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
+def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load images sorted into class folders; decoded once, then read from the cache.
 
     Grey images become one channel, colour three; where both occur, grey is widened to three.
+    Without train/ and test/, test images are drawn by the hash of their files: ``test_share`` of
+    all, SHARE where it is 0.
 
     Raises:
-        UserError: no ``data``; no train/ or test/; an empty, single or differing class; a file
-            that is not an image (named); images of mixed size without ``resize``.
+        UserError: no ``data``; no class folders; an empty, single or differing class; files
+            that are not images (all named); images of mixed size without ``resize``;
+            ``test_share`` beside a test/ folder.
     """
     if data is None:
         raise UserError(
             "--data",
             "the folder data set needs a place to read from",
             got="nothing",
-            expected="a directory or archive with train/<class>/ and test/<class>/",
+            expected=f"a directory or archive with {EXPECTED}",
             action="Add --data DIR or --data ARCHIVE",
         )
     source = Source(data)
     decoded = cached(
-        "folder", source.fingerprint(), resize, lambda: decode_class_folders(source, resize)
+        "folder",
+        f"{source.fingerprint()}\0{test_share}",
+        resize,
+        lambda: decode_class_folders(source, resize, test_share),
     )
     return Dataset(
         name="folder",
@@ -63,53 +59,67 @@ def load(data: Path | None, resize: tuple[int, int] | None) -> Dataset:
     )
 
 
-def has_class_folders(source: Source) -> bool:
-    """Tell whether ``source`` has the layout of this data set."""
-    return _root(source.names()) is not None
-
-
-def decode_class_folders(source: Source, resize: tuple[int, int] | None) -> Decoded:
+def decode_class_folders(
+    source: Source, resize: tuple[int, int] | None, test_share: float = 0.0
+) -> Decoded:
     """Decode every image of ``source`` without the cache.
 
     Raises:
         UserError: as :func:`load`.
     """
-    listing = _list(source)
-    pictures, quality = _decode_all(source, frozenset(listing.labels), resize)
+    layout = find_layout(source)
+    if layout.splits is None:
+        _refuse_single_images(source, layout)
+    else:
+        refuse_share(test_share, "the data has test images of its own, in test/")
+    pictures, hashes, quality = _decode_all(source, frozenset(layout.labels), resize)
     check_depth({f"{source.path}/{name}": picture for name, picture in pictures.items()})
     images = {name: picture.pixels for name, picture in pictures.items()}
     _check_sizes(source, images)
     if len({pixels.shape[-1] for pixels in images.values()}) > 1:
         images = {name: np.broadcast_to(p, (*p.shape[:2], 3)) for name, p in images.items()}
+    notes = [*layout.notes, *_notes(pictures)]
+    split_of = layout.splits
+    if split_of is None:
+        share = test_share or SHARE
+        split_of = draw(hashes, layout.labels, share)
+        count = list(split_of.values()).count("test")
+        notes.insert(
+            0,
+            f"no train/ and test/: {count} of {len(images)} images are test images, {share:.0%} "
+            "drawn by the hash of their files, the same ones every time",
+        )
     splits: dict[str, Split] = {}
     for split in SPLITS:
-        members = [name for name, (where, _) in listing.labels.items() if where == split]
+        members = [name for name in layout.labels if split_of[name] == split]
         stacked = np.stack([images[name] for name in members])
-        labels = np.array([listing.labels[name][1] for name in members], dtype=np.int64)
+        labels = np.array([layout.labels[name] for name in members], dtype=np.int64)
         splits[split] = Split(stacked, labels)
     return Decoded(
         splits["train"],
         splits["test"],
-        listing.class_names,
+        layout.class_names,
         layout="folders",
         jpeg_quality=quality,
-        notes=_notes(pictures),
+        notes=tuple(notes),
     )
 
 
 def _decode_all(
     source: Source, wanted: frozenset[str], resize: tuple[int, int] | None
-) -> tuple[dict[str, Picture], int | None]:
-    """Decode the ``wanted`` files; also estimate the first one's JPEG quality.
+) -> tuple[dict[str, Picture], dict[str, int], int | None]:
+    """Decode and hash the ``wanted`` files; also estimate the first one's JPEG quality.
 
     Raises:
         UserError: one file cannot be used, or several: all are listed.
     """
     pictures: dict[str, Picture] = {}
+    hashes: dict[str, int] = {}
     unusable: dict[str, UserError] = {}
     quality: int | None = None
     for name, content in track(source.files(wanted), "Decoding images", total=len(wanted)):
-        quality = quality if pictures else jpeg_quality(content)
+        quality = quality if hashes else jpeg_quality(content)
+        hashes[name] = content_hash(content)
         try:
             pictures[name] = decode(f"{source.path}/{name}", content, resize)
         except UserError as error:
@@ -127,7 +137,7 @@ def _decode_all(
             expected="; ".join(sorted({found.expected for found in unusable.values()})),
             action=". ".join(sorted({found.action for found in unusable.values()})),
         )
-    return pictures, quality
+    return pictures, hashes, quality
 
 
 def _notes(pictures: Mapping[str, Picture]) -> tuple[str, ...]:
@@ -141,96 +151,17 @@ def _notes(pictures: Mapping[str, Picture]) -> tuple[str, ...]:
     )
 
 
-def _list(source: Source) -> _Listing:
-    """Find all image files and check that the folders make a data set."""
-    root = _root(source.names())
-    if root is None:
-        found = sorted({PurePosixPath(name).parts[0] for name in source.names()})
+def _refuse_single_images(source: Source, layout: Layout) -> None:
+    """Refuse a class of one image where test images have to be drawn."""
+    counts = Counter(layout.labels.values())
+    single = [layout.class_names[label] for label, count in sorted(counts.items()) if count == 1]
+    if single:
         raise UserError(
             str(source.path),
-            "no train/ and test/ folders",
-            got=", ".join(found[:8]) if found else "an empty folder",
-            expected="train/<class>/<image> and test/<class>/<image>",
-            action="Sort the images into these folders",
-        )
-    files: dict[str, tuple[str, str]] = {}
-    classes: dict[str, set[str]] = {split: set() for split in SPLITS}
-    for name in source.names():
-        path = PurePosixPath(name)
-        if path.parts[: len(root)] != root or len(path.parts) <= len(root) + 1:
-            continue
-        split, label = path.parts[len(root) : len(root) + 2]
-        if split not in SPLITS:
-            continue
-        if name.endswith("/"):
-            classes[split].add(label)
-        elif len(path.parts) == len(root) + 2:
-            raise UserError(
-                f"{source.path}/{name}",
-                "file outside a class folder",
-                got=f"a file directly in {split}/",
-                expected=f"{split}/<class>/<image>",
-                action="Move it into its class's folder or remove it",
-            )
-        else:
-            classes[split].add(label)
-            files[name] = (split, label)
-    class_names = tuple(sorted(classes["train"] | classes["test"]))
-    _check_classes(source, files, classes)
-    index = {label: i for i, label in enumerate(class_names)}
-    return _Listing(
-        {name: (split, index[label]) for name, (split, label) in files.items()}, class_names
-    )
-
-
-def _root(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the folder that holds train/ and test/: the top or the first such folder below it."""
-    parents: dict[str, set[tuple[str, ...]]] = {split: set() for split in SPLITS}
-    for name in names:
-        parts = PurePosixPath(name).parts
-        folders = parts if name.endswith("/") else parts[:-1]
-        for depth, part in enumerate(folders[:3]):
-            if part in SPLITS:
-                parents[part].add(folders[:depth])
-    both = parents["train"] & parents["test"]
-    return min(both, key=lambda parts: (len(parts), parts)) if both else None
-
-
-def _check_classes(
-    source: Source, files: dict[str, tuple[str, str]], classes: dict[str, set[str]]
-) -> None:
-    """Refuse empty, single and differing classes."""
-    where = str(source.path)
-    images = Counter(files.values())
-    for split in SPLITS:
-        empty = sorted(label for label in classes[split] if not images[split, label])
-        if empty or not classes[split]:
-            raise UserError(
-                f"{where}/{split}" + (f"/{empty[0]}" if empty else ""),
-                "empty class folder" if empty else "no class folders",
-                got="no image",
-                expected="at least one image per class",
-                action="Add images or remove the folder",
-            )
-    if classes["train"] != classes["test"]:
-        raise UserError(
-            where,
-            "train/ and test/ have different classes",
-            got="; ".join(
-                f"only in {split}/: {', '.join(sorted(classes[split] - classes[other]))}"
-                for split, other in (SPLITS, SPLITS[::-1])
-                if classes[split] - classes[other]
-            ),
-            expected="the same class folders in both",
-            action="Add the missing folders or remove the extra ones",
-        )
-    if len(classes["train"]) < 2:
-        raise UserError(
-            f"{where}/train",
-            "only one class",
-            got=", ".join(classes["train"]),
-            expected="at least two class folders",
-            action="Add a folder with images of another class",
+            "too few images to draw test images from",
+            got=f"one image of {listing_of(single)}",
+            expected="at least two of every class",
+            action="Add images, or sort them into train/ and test/",
         )
 
 

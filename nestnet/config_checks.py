@@ -1,0 +1,79 @@
+"""Checks of single values of a configuration; each raises UserError for a wrong one."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import typing
+from typing import Any
+
+from codegen.errors import UserError
+
+MAX_LEVELS = 8
+
+
+def bad(key: str, got: object, expected: str) -> UserError:
+    """Return the error for a field whose value is not acceptable."""
+    return UserError(
+        f"config key {key!r}", "not acceptable", got=got, expected=expected, action="Change it"
+    )
+
+
+def is_instance(value: object, hint: Any) -> bool:
+    """Tell whether ``value`` is of the type that ``hint`` names; numbers must be finite."""
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        return isinstance(value, tuple) and all(is_instance(v, item) for v in value)
+    if hint is float:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number and math.isfinite(typing.cast(float, value))
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def type_text(hint: Any) -> str:
+    """Return what the type ``hint`` is called in messages."""
+    texts = {str: "a text", int: "a whole number", float: "a finite number"}
+    if typing.get_origin(hint) is tuple:
+        return f"a list, each entry {texts[typing.get_args(hint)[0]]}"
+    return texts[hint]
+
+
+def check_sparsity(sparsity: tuple[float, ...]) -> None:
+    """Refuse sparsities that are no strictly nested levels."""
+    where = "sparsity"
+    listing = ", ".join(f"{s:g}" for s in sparsity)
+    if not 1 <= len(sparsity) <= MAX_LEVELS:
+        raise UserError(
+            where,
+            "wrong number of levels",
+            got=len(sparsity),
+            expected=f"1..{MAX_LEVELS} sparsities",
+            action="Give one sparsity per level",
+        )
+    if any(not 0 <= s < 1 for s in sparsity):
+        raise UserError(
+            where,
+            "not a share of pruned weights",
+            got=listing,
+            expected="numbers from 0 (dense) to below 1",
+            action="Write 90 % as 0.9",
+        )
+    if any(a <= b for a, b in itertools.pairwise(sparsity)):
+        raise UserError(
+            where,
+            "levels are not strictly nested",
+            got=listing,
+            expected="strictly decreasing numbers, the sparsest level first",
+            action=f"Try {', '.join(f'{s:g}' for s in sorted(set(sparsity), reverse=True))}",
+        )
+
+
+def check_split(split: tuple[float, ...], epochs: int) -> None:
+    """Refuse shares of the epochs that do not add up."""
+    if len(split) != 4 or min(split) < 0 or abs(sum(split) - 1) > 1e-6:
+        expected = "four shares that add up to 1: warm-up, ramp, recovery, quantize"
+        raise bad("split", split, expected)
+    if epochs < 1:
+        raise bad("epochs", epochs, "at least 1")
