@@ -9,7 +9,7 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.ir import Int8Array
-from nestnet.device_images import device_images
+from nestnet.device_images import device_images, random_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Source:
 
 
 def trained(model: Path, images: int) -> Source:
-    """Return a trained network with images of its test set."""
+    """Return a trained network with images of its test set, random ones away from its run."""
     return Source(model, device_images(model, images).images)
 
 
@@ -61,7 +61,7 @@ def untrained(options: Mapping[str, Any], images: int) -> Source:
             action="Add --model resnet8; nestnet models lists them",
         )
     graph = networks.untrained(given.pop("model"), **given)
-    chosen = networks.random_images(graph, images, given.get("seed", 0))
+    chosen = random_images(graph, images, given.get("seed", 0))
     return Source(networks.write_untrained(graph), chosen)
 
 

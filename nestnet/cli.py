@@ -256,7 +256,7 @@ def run(
     board_files.load(board)
     data = device_images(model, images)
     chosen = arguments.levels(levels)
-    with tables.working(f"{len(data.labels)} images on {board}"):
+    with tables.working(f"{len(data.images)} images on {board}"):
         report = flow.run(
             model,
             board,
@@ -267,7 +267,7 @@ def run(
             kernels=kernels,
             options=options,
         )
-    title = f"{report.network}, {data.title}, {len(data.labels)} of {data.available} test images"
+    title = f"{report.network}, {data.title}"
     tables.console().print(tables.device_levels(title, {board: report.as_json()}))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:

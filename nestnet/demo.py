@@ -55,19 +55,19 @@ def demo(folder: Path = FOLDER) -> dict[str, Any]:
     report = {
         "boards": boards,
         "built": {BUILT_BOARD: {"elf": str(built.firmware_elf), **asdict(built.sizes)}},
-        "dataset": data.title,
+        "dataset": data.data,
         "seconds": round(time.perf_counter() - begin, 1),
     }
     partial = folder / "report.json.partial"
     partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     os.replace(partial, folder / "report.json")
-    title = f"{data.title}, {len(data.labels)} test images, {report['seconds']} s"
+    title = f"{data.title}, {report['seconds']} s"
     console.print(tables.device_levels(title, boards))
     return report
 
 
 def _run(model: Path, board: str, data: DeviceImages, folder: Path) -> dict[str, Any]:
-    with tables.working(f"{len(data.labels)} images on {board}"):
+    with tables.working(f"{len(data.images)} images on {board}"):
         result = flow.run(model, board, data.images, data.labels, out=folder / board)
     for difference in result.differences:
         print(f"{board}: not bit-exact: {difference}", file=sys.stderr)

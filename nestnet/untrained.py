@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from codegen import nestfile
 from codegen.errors import UserError
-from codegen.ir import Graph, Int8Array, Level, Provenance
+from codegen.ir import Graph, Level, Provenance
 from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.export import export
@@ -94,20 +93,6 @@ def write_untrained(graph: Graph, build: Path = Path("build")) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nestfile.save(graph, path)
     return path
-
-
-def random_images(graph: Graph, count: int, seed: int = 0) -> Int8Array:
-    """Return ``count`` random int8 images (n, h, w, c) for ``graph``.
-
-    Raises:
-        UserError: ``count`` below 1.
-    """
-    if count < 1:
-        raise UserError(
-            "--images", "no image to run", got=count, expected="at least 1", action="Give more"
-        )
-    shape = (count, *graph.value(graph.input).shape)
-    return np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
 
 
 def graph_name(model: str) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 
 from codegen import board, nestfile, project, runners, toolchain
-from nestnet.untrained import random_images, untrained, write_untrained
+from nestnet.device_images import random_images
+from nestnet.untrained import untrained, write_untrained
 
 FILE = Path(__file__).with_name("budgets.toml")
 TOLERANCE = 0.03

@@ -23,7 +23,8 @@ from codegen.codecs import deltas, dense, lz4, nested
 from codegen.coding import CodingOptions
 from codegen.cycles import counts, elf, estimate
 from codegen.ir import Conv2D, Graph
-from nestnet.untrained import random_images, untrained, write_untrained
+from nestnet.device_images import random_images
+from nestnet.untrained import untrained, write_untrained
 from tests.firmware import decoders
 from tests.firmware.decoders import Machine, Request
 from tests.firmware.rig import FIRMWARE, M4_FLAGS

@@ -20,8 +20,8 @@ from codegen import flow, nestfile, pack
 from codegen.ir import NEVER, Add, Conv2D, Graph, Int8Array, Linear, Op, Requant
 from codegen.report import Report
 from nestnet import runs
-from nestnet.device_images import device_images
-from nestnet.untrained import random_images, untrained, write_untrained
+from nestnet.device_images import device_images, random_images
+from nestnet.untrained import untrained, write_untrained
 
 HERE = Path(__file__).resolve().parent
 BOARDS = ("qemu_m4", "qemu_m7")
@@ -103,7 +103,7 @@ def main() -> None:
     cases = []
     for folder in options.run:
         data = device_images(folder / runs.MODEL, options.images)
-        title = f"{nestfile.load(folder / runs.MODEL).provenance.model}, {data.title}"
+        title = f"{nestfile.load(folder / runs.MODEL).provenance.model}, {data.data}"
         cases.append(Case(title, folder / runs.MODEL, data.images, data.labels))
     for model in options.untrained:
         graph = untrained(model)

@@ -25,7 +25,8 @@ from codegen.cycles import elf
 from codegen.cycles.decode import decode
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Graph, MaxPool
-from nestnet.untrained import random_images, untrained, write_untrained
+from nestnet.device_images import random_images
+from nestnet.untrained import untrained, write_untrained
 
 HERE = Path(__file__).resolve().parent
 CORES = {"M4": "qemu_m4", "M7": "qemu_m7"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nestnet.untrained import untrained, write_untrained
 from tests.repo.conftest import Done, Here, nestnet
 
 COMMANDS = ["train", "codegen", "build", "run", "bench", "models", "datasets", "boards", "info"]
@@ -208,13 +209,27 @@ def test_out_folder_that_is_not_ours(copy: Path, here: Here) -> None:
 
 
 def test_a_network_away_from_its_run(copy: Path, here: Here) -> None:
-    """Any name will do for generating; running needs the run's data set."""
+    """Any name will do; without the run's data set the images are random, which is said."""
     lone = copy / "network.bin"
     shutil.copy(copy / "runs" / "net-digits-1" / "model.nestnet", lone)
     out = copy / "lone"
     assert here("codegen", "--board", "host", "--run", str(lone), "--out", str(out)).returncode == 0
     assert (out / "model.c").is_file()
-    _check(here("run", "--run", str(lone)), r"lies in no run folder.*no config\.toml.*--run")
+    done = here("run", "--run", str(lone), "--images", "7", "--json", "r.json")
+    assert done.returncode == 0, done.stderr
+    assert "7 random images: bit-exactness only, no accuracy" in done.stdout
+    for level in json.loads((copy / "r.json").read_text())["levels"]:
+        assert level["bit_exact"] is True and level["images"] == 7
+        assert level["accuracy_device"] is None and level["accuracy_reference"] is None
+    _check(here("run", "--run", str(lone), "--images", "0"), r"--images: no image to run")
+
+
+def test_a_network_with_random_weights_runs_on_random_images(here: Here, tmp_path: Path) -> None:
+    path = write_untrained(untrained("digits_cnn", sparsity=(0.9, 0.5)), tmp_path)
+    done = here("run", "--run", path, "--board", "host", "--images", "5")
+    assert done.returncode == 0, done.stderr
+    assert "5 random images: bit-exactness only" in done.stdout
+    assert done.stdout.count("yes") == 2
 
 
 def test_existing_run_name(copy: Path, here: Here) -> None:
