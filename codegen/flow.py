@@ -47,6 +47,20 @@ def codegen(
     return project.generate(nestfile_path, board_id, out, kernels, cycles, options)
 
 
+def newest_project(root: Path = Path("build")) -> Path:
+    """Return the project below ``root`` that was generated last; UserError if there is none."""
+    found = list(root.glob(f"*/{project.MARKER}"))
+    if not found:
+        raise UserError(
+            f"{root}/",
+            "no generated project",
+            got="none",
+            expected=f"a folder with {project.MARKER}",
+            action="Run: nestnet codegen --board stm32f7",
+        )
+    return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
+
+
 def build(folder: Path, variables: Mapping[str, str] | None = None) -> Built:
     """Build a generated project and measure its sizes.
 

@@ -5,7 +5,7 @@ All C, Make and linker text is in ``templates/``; this module hands over values 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from codegen import paths
 from codegen.board import Board
-from codegen.ir import Value
+from codegen.classify import Answer
+from codegen.ir import Graph, Int8Array, Value
 from codegen.packed import ImageField, Packed, PackedLayer
 
 GENERATOR_VERSION = "0.1.0"
@@ -101,6 +102,40 @@ def project_files(
         PurePosixPath(name): environment.get_template(f"{name}.j2").render(values)
         for name in templates
     }
+
+
+def image_header(
+    graph: Graph,
+    graph_sha256: str,
+    photo: str,
+    identifier: str,
+    image: Int8Array,
+    answers: Sequence[Answer],
+) -> str:
+    """Return a C header with an image (h, w, c) and what the reference answers to it.
+
+    Args:
+        graph: the network.
+        graph_sha256: of its file.
+        photo: the photo's name.
+        identifier: of the array, in lower case.
+        image: the network's input.
+        answers: one per level.
+    """
+    return (
+        _environment()
+        .get_template("image.h.j2")
+        .render(
+            photo=photo,
+            network=graph.name,
+            shape=image.shape,
+            version=GENERATOR_VERSION,
+            graph_sha256=graph_sha256,
+            identifier=identifier,
+            image=image.reshape(-1),
+            levels=answers,
+        )
+    )
 
 
 @cache

@@ -29,6 +29,9 @@ class LevelReport:
     accuracy_reference: float | None
     """Of the reference on the images of this run; None without labels."""
     accuracy_device: float | None
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Images of the class (row) that the device took for the class (column); None without
+    labels."""
     bit_exact: bool
     images: int
     instructions: int | None
@@ -73,6 +76,8 @@ class Report:
     title: str
     kernels: str
     graph_sha256: str
+    class_names: tuple[str, ...]
+    """One per output; empty where they are not known."""
     elf: str
     weights_bytes: int
     arena_bytes: int
@@ -128,6 +133,7 @@ def compare(
         title=built.board.title,
         kernels=built.info.kernels,
         graph_sha256=built.info.graph_sha256,
+        class_names=graph.provenance.class_names,
         elf=str(built.firmware_elf),
         weights_bytes=built.info.weights_bytes,
         arena_bytes=built.info.arena_bytes,
@@ -158,6 +164,7 @@ def _level_report(
         accuracy_float=graph.levels[level].accuracy_float,
         accuracy_reference=accuracy(expected, labels),
         accuracy_device=accuracy(device, labels),
+        confusion=confusion(device, labels),
         bit_exact=bool(np.array_equal(device, expected)),
         images=result.images,
         instructions=None if result.instructions is None else round(result.instructions[position]),
@@ -174,6 +181,19 @@ def accuracy(outputs: Int8Array, labels: Sequence[int] | None) -> float | None:
         return None
     best = outputs.reshape(len(outputs), -1).argmax(axis=1)
     return float(np.mean(best == np.asarray(labels)))
+
+
+def confusion(
+    outputs: Int8Array, labels: Sequence[int] | None
+) -> tuple[tuple[int, ...], ...] | None:
+    """Return how many images of each class (row) ``outputs`` (n, h, w, c) take for which."""
+    if labels is None:
+        return None
+    scores = outputs.reshape(len(outputs), -1)
+    size = max(scores.shape[1], max(labels) + 1)
+    counts = np.zeros((size, size), np.int64)
+    np.add.at(counts, (np.asarray(labels), scores.argmax(axis=1)), 1)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def locate(

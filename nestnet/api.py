@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from nestnet import runs
 from nestnet.checkpoint import load_checkpoint
 from nestnet.classes import check_names
 from nestnet.config import TrainConfig, unknown_name
-from nestnet.evaluate import accuracies
+from nestnet.evaluate import accuracies, confusion
 from nestnet.export import export as export_graph
 from nestnet.layers import GradRouting
 from nestnet.modelfile import c_identifier, level_names
@@ -55,6 +55,18 @@ class LevelAccuracy:
     """Of the final weights without quantization."""
     accuracy_quantized: float
     """Of the fake-quantized network."""
+    class_names: tuple[str, ...] = field(repr=False)
+    confusion: tuple[tuple[int, ...], ...] = field(repr=False)
+    """Test images of the class (row) that the fake-quantized network takes for the class (column).
+    """
+
+    @property
+    def accuracy_of(self) -> dict[str, float | None]:
+        """Return the fake-quantized network's accuracy on every class; None without test images."""
+        return {
+            name: row[index] / sum(row) if sum(row) else None
+            for index, (name, row) in enumerate(zip(self.class_names, self.confusion, strict=True))
+        }
 
 
 def nest(
@@ -116,7 +128,7 @@ def train(
     Raises:
         UserError: see :func:`nestnet.train.train`; also an unknown setting.
     """
-    names = [field.name for field in fields(TrainConfig)]
+    names = [entry.name for entry in fields(TrainConfig)]
     for key in settings:
         if key not in names:
             raise unknown_name("nestnet.train", "no such setting", key, names)
@@ -163,11 +175,13 @@ def evaluate(
     session = prepare(fresh, True, module, resumed=True)
     restore(session, state)
     levels = range(config.levels)
+    names = session.class_names
     quantized = accuracies(session.network, session.test, levels)
+    taken = [confusion(session.network, session.test, level, len(names)) for level in levels]
     session.network.set_quantize(False, bn_frozen=True)
     plain = accuracies(session.network, session.test, levels)
     pruned = achieved_sparsity(session.layers, config.levels)
-    entries = zip(levels, pruned, plain, quantized, strict=True)
+    entries = zip(levels, pruned, plain, quantized, [names] * len(levels), taken, strict=True)
     return tuple(LevelAccuracy(*entry) for entry in entries)
 
 

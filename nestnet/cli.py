@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from codegen import board as board_files
-from codegen import flow, project
+from codegen import flow, nestfile, project, render
+from codegen.classify import as_json
+from codegen.classify import classify as answers_of
 from codegen.coding import CodingOptions
-from codegen.errors import EXIT_CODE, UserError
 from nestnet import (
     arguments,
     bench_source,
@@ -26,11 +26,9 @@ from nestnet import (
     tables,
 )
 from nestnet.device_images import device_images
-from nestnet.usage import explain
+from nestnet.photo import read_photo
+from nestnet.usage import exit_code
 from nestnet.version import VERSION
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 FLOW = """Train ONE network that holds nested sparse sub-networks, and run it on a Cortex-M.
 
@@ -70,7 +68,10 @@ CodecsOption = Annotated[str | None, typer.Option(help="For coded streams: all |
 DecodeOption = Annotated[
     str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the result here.")]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", callback=outputs.check, help="Also write the result here."),
+]
 ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
 
 
@@ -226,7 +227,7 @@ def build(
     if board:
         folder = flow.prepare(runs.model_file(run), board, out, kernels, options)
     else:
-        folder = out or _newest_project()
+        folder = out or flow.newest_project()
     with tables.working(f"compiling {folder}"):
         built = flow.build(folder)
     title = f"{built.info.network} on {built.board.title} ({built.board.status})"
@@ -269,6 +270,8 @@ def run(
         )
     title = f"{report.network}, {data.title}"
     tables.console().print(tables.device_levels(title, {board: report.as_json()}))
+    if data.labels is not None:
+        tables.console().print(tables.classes(report.as_json()))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:
         for difference in report.differences:
@@ -308,7 +311,8 @@ def bench(
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
     csv_path: Annotated[
-        Path | None, typer.Option("--csv", help="Also write every row here.")
+        Path | None,
+        typer.Option("--csv", callback=outputs.check, help="Also write every row here."),
     ] = None,
     json_path: JsonOption = None,
 ) -> None:
@@ -345,6 +349,34 @@ def bench(
     tables.console().print(bench_tables.as_table(result))
     outputs.write(csv_path, bench_tables.as_csv(result))
     outputs.write_json(json_path, result.as_json())
+
+
+@app.command()
+def classify(
+    photo: Annotated[Path, typer.Argument(help="Image file.")],
+    run: RunOption = None,
+    c_array: Annotated[
+        Path | None,
+        typer.Option(callback=outputs.check, help="Write image and answers here, as a C header."),
+    ] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Classify a photo at every level, on this computer, with the bits of the device."""
+    model = runs.model_file(run)
+    graph = nestfile.load(model)
+    made = read_photo(photo, graph)
+    answers = answers_of(graph, made.image)
+    title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))
+    levels = as_json(graph, answers)
+    tables.console().print(tables.answers(title, levels))
+    if c_array is not None:
+        from nestnet.modelfile import c_identifier  # imports torch
+
+        name = f"nn_{c_identifier(c_array.stem)}"
+        digest = nestfile.file_sha256(model)
+        text = render.image_header(graph, digest, photo.name, name, made.image, answers)
+        outputs.write(c_array, text)
+    outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
 
 
 @app.command()
@@ -396,43 +428,13 @@ def show_info(
     outputs.write_json(json_path, {"kind": kind, **facts})
 
 
-def _newest_project() -> Path:
-    """Return the project generated last below build/."""
-    found = list(Path("build").glob(f"*/{project.MARKER}"))
-    if not found:
-        raise UserError(
-            "build/",
-            "no generated project",
-            got="none",
-            expected=f"a folder with {project.MARKER}",
-            action="Run: nestnet codegen --board stm32f7",
-        )
-    return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
-
-
 def main(command_line: list[str] | None = None) -> None:
     """Run the command line and exit; a user's mistake ends in one message and exit code 2.
 
     Args:
         command_line: what follows the command's name; by default those of this process.
     """
-    try:
-        command = typer.main.get_command(app)
-        code = command.main(command_line, prog_name="nestnet", standalone_mode=False)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        code = EXIT_CODE
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        print(explain(error), file=sys.stderr)
-        code = EXIT_CODE
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(exit_code(typer.main.get_command(app), command_line))
 
 
 if __name__ == "__main__":

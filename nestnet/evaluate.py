@@ -1,11 +1,11 @@
-"""Top-1 accuracy of every level."""
+"""Top-1 accuracy of every level, and what each class is taken for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nestnet.batches import Batches
 from nestnet.precision import mixed_precision
@@ -17,13 +17,29 @@ def accuracy(network: nn.Module, batches: Batches, level: int, amp: bool = False
 
     The network is put into evaluation mode and left there.
     """
+    return int((_answers(network, batches, level, amp) == batches.labels).sum()) / len(
+        batches.labels
+    )
+
+
+def _answers(network: nn.Module, batches: Batches, level: int, amp: bool) -> Tensor:
+    """Return the class of the largest logit of every image, shape (n,), in the split's order."""
     network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=batches.labels.device)
-    for images, labels in batches.in_order():
+    found = []
+    for images, _ in batches.in_order():
         with mixed_precision(images.device, amp):
-            logits = network(images, level)
-        correct += (logits.argmax(dim=1) == labels).sum()
-    return int(correct) / len(batches.labels)
+            found.append(network(images, level).argmax(dim=1))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def confusion(
+    network: nn.Module, batches: Batches, level: int, classes: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return how many images of each class (row) are taken for each (column) at ``level``."""
+    answers = _answers(network, batches, level, False)
+    counts = torch.bincount(batches.labels * classes + answers, minlength=classes * classes)
+    return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
 
 
 def accuracies(

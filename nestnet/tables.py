@@ -10,6 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+MOST_CLASSES = 16
+"""Classes up to which a table shows how often each is taken for each."""
 MIN_WIDTH = 140
 """Columns assumed where the output is a file or a pipe, so that no table is cut."""
 
@@ -81,6 +83,64 @@ def device_levels(title: str, boards: Mapping[str, Mapping[str, Any]]) -> Group:
             )
         table.add_section()
     return _titled(title, table)
+
+
+def classes(report: Mapping[str, Any]) -> Group:
+    """Return the table of every class: accuracy at each level, and what images are taken for.
+
+    Args:
+        report: what `nestnet run` knows, as plain data; its levels have a confusion.
+    """
+    levels = report["levels"]
+    last = levels[-1]["confusion"]
+    table = Table()
+    table.add_column("class")
+    table.add_column("images", justify="right")
+    for level in levels:
+        table.add_column(f"level {level['level']}", justify="right")
+    shown = range(len(last)) if len(last) <= MOST_CLASSES else ()
+    for column in shown:
+        table.add_column(f"as {column}", justify="right")
+    table.add_column("most mistaken for")
+    names = report["class_names"]
+
+    for index, row in enumerate(last):
+        images = sum(row)
+        found = [level["confusion"][index][index] for level in levels]
+        wrong = max((other for other in range(len(row)) if other != index), key=row.__getitem__)
+        table.add_row(
+            Text(_class_text(index, names[index] if names else "")),
+            count(images),
+            *(percent(right / images if images else None) for right in found),
+            *(str(row[column]) if row[column] else "." for column in shown),
+            Text(_class_text(wrong, names[wrong] if names else "") if row[wrong] else ""),
+        )
+    title = f"Classes; counts are those of level {levels[-1]['level']}"
+    return _titled(title, table)
+
+
+def answers(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
+    """Return the table of what every level answers to one image."""
+    table = Table()
+    for column in ("level", "sparsity"):
+        table.add_column(column, justify="right")
+    for column in ("class", "share", "second class", "its share"):
+        table.add_column(column, justify="right" if "share" in column else "left")
+    for level in levels:
+        first, second = (*level["classes"], None)[:2]
+        table.add_row(
+            str(level["level"]),
+            percent(level["sparsity"]),
+            Text(_class_text(first["class"], first["name"])),
+            percent(first["share"]),
+            Text(_class_text(second["class"], second["name"]) if second else "-"),
+            percent(second["share"] if second else None),
+        )
+    return _titled(title, table)
+
+
+def _class_text(index: int, name: str) -> str:
+    return str(index) if name in ("", str(index)) else f"{index} {name}"
 
 
 def sizes(title: str, measured: Mapping[str, Any]) -> Group:

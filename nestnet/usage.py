@@ -1,12 +1,43 @@
-"""Turn the command line parser's complaints into the one form of error users see."""
+"""Run the command line and turn every complaint into the one form of error users see."""
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import sys
 from typing import Any
 
-from codegen.errors import UserError
+import typer
+
+from codegen.errors import EXIT_CODE, UserError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def exit_code(command: Any, line: list[str] | None) -> int:
+    """Run ``command`` with the arguments ``line``, those of the process by default.
+
+    Returns:
+        The exit code; a user's mistake has been printed as one message.
+    """
+    try:
+        code = command.main(line, prog_name="nestnet", standalone_mode=False)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        code = EXIT_CODE
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        print(explain(error), file=sys.stderr)
+        code = EXIT_CODE
+    return code if isinstance(code, int) else 0
 
 
 def explain(error: Any) -> UserError:

@@ -213,7 +213,7 @@ def test_an_archive_with_backslashes(tmp_path: Path) -> None:
     assert np.array_equal(loaded.train.images[0], pixels["train/ant/00.png"])
 
 
-@pytest.mark.parametrize("name", ["..\\evil.png", "train\\..\\..\\evil.png", "C:\\evil.png"])
+@pytest.mark.parametrize("name", ["..\\evil.png", "train\\..\\..\\evil.png", "C:" + "\\evil.png"])
 def test_backslashes_do_not_lead_out(name: str, tmp_path: Path) -> None:
     path = write_zip({**random_tree()[0], name: b"evil"}, tmp_path / "d.zip")
     with pytest.raises(UserError, match="unsafe archive"):

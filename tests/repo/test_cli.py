@@ -13,7 +13,9 @@ import pytest
 from nestnet.untrained import untrained, write_untrained
 from tests.repo.conftest import Done, Here, nestnet
 
-COMMANDS = ["train", "codegen", "build", "run", "bench", "models", "datasets", "boards", "info"]
+COMMANDS = [
+    "train", "codegen", "build", "run", "bench", "classify", "models", "datasets", "boards", "info",
+]  # fmt: skip
 FORM = re.compile(r"^.+: .+; got .*, expected .*\. .+\.$", re.S)
 
 
@@ -107,6 +109,13 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("bench --untrained --model digits_cnn --codecs zip", r"--codecs: unknown codecs"),
     ("info nowhere", r"nowhere: not something of nestnet; got nothing there"),
     ("models --json /proc/nothing/x.json", r"cannot write the result"),
+    ("train --epochs 1 --json /proc/nothing/x.json", r"cannot write the result"),
+    ("bench --csv /proc", r"/proc: cannot write the result; got a folder"),
+    ("classify", r"Missing argument"),
+    ("classify x.png", r"no finished run"),
+    ("classify x.png --c-array /proc/nothing/x.h", r"cannot write the result"),
+    ("train --test-share 1", r"test_share.*below 1"),
+    ("train --test-share 0.3", r"--test-share: .*of their own"),
 ]
 
 
