@@ -31,6 +31,12 @@ FEW_STEPS = 8
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
 
+ONE_OUTPUT = (
+    "Give the last layer one output per class and leave a sigmoid out: of two outputs the softmax "
+    "is the sigmoid of their difference"
+)
+"""What to do with a network that answers yes or no by one number."""
+
 OWN = "module:"
 """Starts the recorded model name of a module that was passed to :func:`nestnet.train`."""
 
@@ -169,7 +175,7 @@ def nested(
             "the model's outputs are not the data set's classes",
             got=f"{network.classes} outputs",
             expected=f"{len(class_names)}: {', '.join(class_names)}",
-            action="Change the model's last layer",
+            action=ONE_OUTPUT if network.classes == 1 else "Change the model's last layer",
         )
     network.set_levels(config.levels)
     network.set_grad_routing(cast(GradRouting, config.routing))

@@ -158,6 +158,8 @@ def test_own_module_trains_resumes_and_refuses_wrong_classes(tmp_path: Path) -> 
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match=r"7 outputs.*10"):
         nestnet.train(SHORT, module=make(7), out=tmp_path, quiet=True)
+    with pytest.raises(UserError, match=r"1 outputs.*10.*one output per class.*sigmoid"):
+        nestnet.train(SHORT, module=make(1), out=tmp_path, quiet=True)
     assert sorted(tmp_path.iterdir()) == before
 
 
