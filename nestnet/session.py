@@ -28,6 +28,9 @@ from nestnet.sparsity.prune import check_prunable
 FEW_STEPS = 8
 """Steps an epoch below which the batch size is spoken of."""
 
+LEAST_BATCH = 4
+"""Smallest batch size suggested: batch norms need some images."""
+
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
 
@@ -146,7 +149,7 @@ def few_steps(train: Batches, config: TrainConfig) -> tuple[str, ...]:
         f"{count} training images at batch {train.batch}{cut} make {train.steps} "
         f"step{'s' * (train.steps > 1)} an epoch, {train.steps * config.epochs} in all"
     )
-    better = max(2, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
+    better = max(LEAST_BATCH, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
     if better < train.batch:
         said += f": --batch {better}, or more --epochs, trains longer"
     return (said,)

@@ -86,8 +86,8 @@ def decode_class_folders(
         count = list(split_of.values()).count("test")
         notes.insert(
             0,
-            f"no train/ and test/: {count} of {len(images)} images are test images, {share:.0%} "
-            "drawn by the hash of their files, the same ones every time",
+            f"no train/ and test/: {count} of {len(images)} images are test images, those in "
+            f"the lowest {share:.0%} by the hash of their files: the same ones every time",
         )
     splits: dict[str, Split] = {}
     for split in SPLITS:

@@ -54,7 +54,8 @@ def test_test_images_are_drawn_alike_from_every_container(
     assert len(loaded.train.labels) == 69 - sum(expected)
     assert not images(loaded.train) & images(loaded.test)
     assert loaded.notes[0].startswith(
-        f"no train/ and test/: {sum(expected)} of 69 images are test images, 20% drawn by the hash"
+        f"no train/ and test/: {sum(expected)} of 69 images are test images, those in the lowest "
+        "20% by the hash"
     )
 
 
@@ -73,7 +74,7 @@ def test_the_share_is_the_users_to_choose(share: float, tmp_path: Path) -> None:
     path = write_directory(plain_tree(101), tmp_path)
     loaded = datasets.load("folder", path, test_share=share)
     assert abs(len(loaded.test.labels) / 303 - share) < 0.07
-    assert f"{share:.0%} drawn" in loaded.notes[0]
+    assert f"lowest {share:.0%} by" in loaded.notes[0]
 
 
 @given(

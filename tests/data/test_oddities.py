@@ -69,7 +69,7 @@ def test_uneven_classes_and_large_images_are_said() -> None:
     ("images", "batch", "expected"),
     [
         (30, 128, "30 training images at batch 30, cut from 128, make 1 step an epoch, 7 in all: "
-                  "--batch 2, or more --epochs, trains longer"),
+                  "--batch 4, or more --epochs, trains longer"),
         (131, 64, "131 training images at batch 64 make 2 steps an epoch, 14 in all: --batch 16, "
                   "or more --epochs, trains longer"),
         (8 * 16, 16, None),
