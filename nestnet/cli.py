@@ -21,6 +21,7 @@ from nestnet import (
     config,
     datasets,
     info,
+    notices,
     outputs,
     runs,
     tables,
@@ -434,6 +435,7 @@ def main(command_line: list[str] | None = None) -> None:
     Args:
         command_line: what follows the command's name; by default those of this process.
     """
+    notices.print_plainly()
     sys.exit(exit_code(typer.main.get_command(app), command_line))
 
 

@@ -146,6 +146,16 @@ def _fuse_activations(stages: list[Stage], network: Network) -> list[Stage]:
     return fused
 
 
+def moved_activations(network: Network) -> set[str]:
+    """Return the tensors of a fused network that hold what an unfused one computes nowhere: the
+    inputs of max pools to which an activation has moved from behind the pool."""
+    return {
+        stage.input
+        for stage in network.stages
+        if isinstance(stage, MaxPool) and stage.output != stage.name
+    }
+
+
 def _with_act(
     stage: Conv | Linear | Add | Activation, act: Clip, output: str
 ) -> Conv | Linear | Add | Activation:

@@ -7,9 +7,11 @@ logits = net(images, level=2)        # images: n, c, h, w float32
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,9 +24,10 @@ from nestnet import stages as st
 from nestnet.epilogue import Epilogue, Grid, make_epilogue, table_affine
 from nestnet.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
+from nestnet.proof import prove_equal
 from nestnet.quant import INPUT_SCALE, Observer, round_input
 from nestnet.ranges import has_limit, quantization_sources, zero_point
-from nestnet.trace import trace_network
+from nestnet.trace import capture
 
 _ROOT = "body"
 
@@ -60,12 +63,19 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> NestedNet:
     """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
 
     It starts from the module's current weights and batch-norm statistics and computes in
-    evaluation mode what the module computes, up to a softmax at its end.
+    evaluation mode what the module computes, up to a softmax at its end; this is checked on random
+    images.
 
     Raises:
-        UserError: the module cannot be traced (see :func:`nestnet.trace.trace_network`).
+        UserError: the module cannot be traced (see :func:`nestnet.trace.capture`).
     """
-    return NestedNet(module, trace_network(module, input_shape))
+    traced = capture(module, input_shape)
+    net = NestedNet(module, traced.network)
+    exact = copy.deepcopy(net).double().eval()
+    prove_equal(
+        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in exact.steps]
+    )
+    return net
 
 
 class NestedNet(nn.Module):
@@ -110,14 +120,23 @@ class NestedNet(nn.Module):
         return Step(stage, layer, norm, observer)
 
     def _place(self, path: str, module: nn.Module) -> None:
-        """Register ``module`` under the user's name for it."""
+        """Register ``module`` under the user's name for it.
+
+        Where that name holds other layers already it takes them in; where it is itself a layer's
+        (a convolution and a batch norm written in one module), it gets a number behind it.
+        """
         parent = self.get_submodule(_ROOT)
         *parents, leaf = path.split(".")
         for name in parents:
-            if name not in parent._modules:
-                parent.add_module(name, nn.Module())
-            parent = parent.get_submodule(name)
-        parent.add_module(leaf, module)
+            below = parent._modules.get(name)
+            parent = _register(parent, name, nn.Module()) if below is None else below
+        holder = parent._modules.get(leaf)
+        if holder is not None and type(holder) is nn.Module:
+            for name, child in holder.named_children():
+                _register(module, name, child)
+            parent._modules[leaf] = module
+        else:
+            _register(parent, leaf, module)
 
     @property
     def input_shape(self) -> st.Shape:
@@ -350,6 +369,17 @@ class NestedNet(nn.Module):
         for module in self.modules():
             if isinstance(module, Observer):
                 module.frozen = frozen
+
+
+def _register(parent: nn.Module, name: str, child: nn.Module) -> nn.Module:
+    """Add ``child`` to ``parent`` under ``name``, or the next free name if that is taken; return
+    the child."""
+    free, count = name, 1
+    while hasattr(parent, free):
+        count += 1
+        free = f"{name}_{count}"
+    parent.add_module(free, child)
+    return child
 
 
 def to_float_input(images: NDArray[np.uint8]) -> Tensor:

@@ -26,6 +26,7 @@ from nestnet.stages import (
     Norm,
     NormParams,
     Reshape,
+    Shape,
     Softmax,
     Tensor,
 )
@@ -125,6 +126,13 @@ def _batch_norm(walk: Walk, node: fx.Node) -> None:
             "track_running_stats=True",
             "Turn the statistics on",
         )
+    if walk.evaluation and node.args[5]:
+        raise Unsupported(
+            "batch norm that uses a batch's statistics in evaluation mode",
+            "training=True",
+            "running statistics in evaluation mode",
+            "Pass training=self.training, or use nn.BatchNorm2d",
+        )
     name = mean.removesuffix(".running_mean")
     params = NormParams(name, weight, bias, mean, var, float(eps), float(momentum))  # type: ignore[arg-type]
     walk.emit(node, tensor, lambda stage, output: Norm(stage, tensor.name, output, params), name)
@@ -181,7 +189,14 @@ def _add(walk: Walk, node: fx.Node) -> None:
             "the sum of two activations",
             "Put constants into the bias of a convolution or batch norm",
         )
-    if left.torch_shape != right.torch_shape or left.flat_from != right.flat_from:
+    if left.torch_shape == right.torch_shape and left.flat_from != right.flat_from:
+        raise Unsupported(
+            "sum of a flattened map and a vector: their elements lie in different orders",
+            f"{_origin(left)} + {_origin(right)}",
+            "two vectors, or two maps flattened alike",
+            "Add before the map is flattened, or let a linear layer follow it first",
+        )
+    if left.torch_shape != right.torch_shape:
         raise Unsupported(
             "addition with broadcasting",
             f"{left.torch_shape} + {right.torch_shape}",
@@ -191,6 +206,13 @@ def _add(walk: Walk, node: fx.Node) -> None:
     if node.kwargs.get("alpha", 1) != 1:
         raise Unsupported("scaled addition", node.kwargs["alpha"], "alpha = 1")
     walk.emit(node, left, lambda name, output: Add(name, (left.name, right.name), output))
+
+
+def _origin(tensor: Tensor) -> str:
+    if tensor.flat_from is None:
+        return f"a vector of {tensor.torch_shape[0]}"
+    h, w, c = tensor.flat_from
+    return f"a flattened map of {c} x {h} x {w}"
 
 
 def _max_pool2d(walk: Walk, node: fx.Node) -> None:
@@ -333,7 +355,7 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
     if old == new:
         walk.alias(node, node.args[0])
         return
-    flat_from: tuple[int, int, int] | None = None
+    flat_from: Shape | None = None
     if len(old) > 1 and len(new) == 1:
         h, w, c = source.shape
         flat_from = (h, w, c) if h * w > 1 and c > 1 else None
@@ -345,14 +367,26 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
                 f"{old} -> {new}",
                 "flattening to a vector, or a shape that keeps the channels",
             )
-    walk.emit(node, source, lambda name, output: Reshape(name, source.name, output))
-    walk.mark_flat(node, flat_from)
+    walk.emit(
+        node,
+        source,
+        lambda name, output: Reshape(name, source.name, output),
+        flat_from=flat_from,
+    )
 
 
 def _dropout(walk: Walk, node: fx.Node) -> None:
     tensor = walk.activation(node)
     probability = float(node.args[1])  # type: ignore[arg-type]
-    if not node.args[2]:  # F.dropout(x, p, training=False)
+    on = bool(node.args[2])
+    if walk.evaluation and on:
+        raise Unsupported(
+            "dropout that stays on in evaluation mode",
+            "training=True",
+            "training=self.training",
+            "Pass training=self.training, or use nn.Dropout",
+        )
+    if not on and node not in walk.training_dropouts:  # F.dropout(x, p, training=False)
         walk.alias(node, node.args[0])
         return
     channels = "feature" in str(node.target)

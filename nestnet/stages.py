@@ -185,6 +185,9 @@ class Softmax:
 
 Stage = Conv | Linear | Norm | Add | Activation | MaxPool | AvgPool | Reshape | Dropout | Softmax
 
+ELEMENTWISE = Norm | Add | Activation | Dropout | Softmax
+"""Stages whose output has its input's shape with every element in its place."""
+
 
 @dataclass(frozen=True)
 class Network:

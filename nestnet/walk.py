@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from torch import fx
 
-from nestnet.stages import Stage, Tensor
+from nestnet.stages import ELEMENTWISE, Shape, Stage, Tensor
+
+SUPPORTED = (
+    "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, max/avg/adaptive pool, "
+    "mean over h and w, flatten/reshape, dropout, softmax at the end"
+)
 
 
 class Unsupported(Exception):
-    """An operator, or an option of one, that the integer graph has no equivalent for."""
+    """An operator, or an option of one, that the integer graph has no equivalent for.
 
-    def __init__(
-        self,
-        what: str,
-        got: object,
-        expected: str = "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, "
-        "max/avg/adaptive pool, mean over h and w, flatten/reshape, dropout, softmax at the end",
-        action: str = "Rewrite this line with supported operators",
-    ) -> None:
+    An empty ``action`` leaves it to the operator's name what to use instead.
+    """
+
+    def __init__(self, what: str, got: object, expected: str = SUPPORTED, action: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.got = got
@@ -34,8 +35,16 @@ class Walk:
 
     targets: dict[str, str]
     """Placeholder name -> the user's qualified parameter or buffer name."""
+    evaluation: bool = False
+    """Whether the graph was captured in evaluation mode."""
+    training_dropouts: Collection[fx.Node] = ()
+    """Of a graph in evaluation mode, the dropouts that are on in training mode."""
     stages: list[Stage] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    nodes: dict[str, fx.Node] = field(default_factory=dict)
+    """Tensor name -> the node that computes it."""
+    _lost: set[fx.Node] = field(default_factory=set)
+    """Results of unsupported operators whose shape no activation can have."""
     _bound: dict[fx.Node, str] = field(default_factory=dict)
     _storage: dict[str, int] = field(default_factory=dict)
     """Tensor name -> storage it lies in; views share one."""
@@ -51,6 +60,21 @@ class Walk:
     def is_activation(self, node: object) -> bool:
         """Return whether ``node`` is bound to an activation tensor."""
         return isinstance(node, fx.Node) and node in self._bound
+
+    def is_lost(self, node: fx.Node) -> bool:
+        """Return whether reading could not go on at ``node``."""
+        return node in self._lost
+
+    def suppose(self, node: fx.Node) -> None:
+        """Go on behind an operator that cannot be expressed, as if it made a good activation."""
+        source = next((self._bound[n] for n in node.all_input_nodes if n in self._bound), None)
+        before = None if source is None else self.tensors[source]
+        try:
+            same = before is not None and before.torch_shape == shape_of(node)
+            flat_from = before.flat_from if before is not None and same else None
+            self._new(node, self._unique(node.name), flat_from, None)
+        except Unsupported:
+            self._lost.add(node)
 
     def read(self, node: object) -> Tensor | None:
         """Return the activation ``node`` is bound to, None for anything else."""
@@ -92,24 +116,22 @@ class Walk:
         source: Tensor,
         make: Callable[[str, str], Stage],
         name: str | None = None,
+        flat_from: Shape | None = None,
     ) -> None:
-        """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output."""
+        """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output.
+
+        An elementwise stage leaves a flattened map a flattened map; what any other makes is one
+        only where ``flat_from`` (h, w, c) says so.
+        """
         stage_name = self._unique(name or node.name.rstrip("_"))
-        view = is_view(node)
-        shape = shape_of(node)
-        keep = shape == source.torch_shape
+        stage = make(stage_name, stage_name)
         self._new(
             node,
             stage_name,
-            flat_from=source.flat_from if keep else None,
-            storage=self._storage[source.name] if view else None,
+            flat_from=source.flat_from if isinstance(stage, ELEMENTWISE) else flat_from,
+            storage=self._storage[source.name] if is_view(node) else None,
         )
-        self.stages.append(make(stage_name, stage_name))
-
-    def mark_flat(self, node: fx.Node, flat_from: tuple[int, int, int] | None) -> None:
-        """Record that the vector ``node`` is a flattened h, w, c map."""
-        old = self.tensors[self._bound[node]]
-        self.tensors[old.name] = Tensor(old.name, old.torch_shape, flat_from)
+        self.stages.append(stage)
 
     def alias(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to."""
@@ -137,9 +159,7 @@ class Walk:
             candidate = f"{name}_{count}"
         return candidate
 
-    def _new(
-        self, node: fx.Node, name: str, flat_from: tuple[int, int, int] | None, storage: int | None
-    ) -> None:
+    def _new(self, node: fx.Node, name: str, flat_from: Shape | None, storage: int | None) -> None:
         shape = shape_of(node)
         batch = str(node.meta["val"].shape[0])
         if batch != self._batch:
@@ -150,6 +170,7 @@ class Walk:
                 "Correct the sizes; view(x.size(0), -1) and flatten(1) keep the batch",
             )
         self.tensors[name] = Tensor(name, shape, flat_from)
+        self.nodes[name] = node
         self._bound[node] = name
         self._storage[name] = len(self._storage) if storage is None else storage
 

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
@@ -213,6 +214,45 @@ def build_other() -> nn.Module:
 def test_parameter_names_are_the_users() -> None:
     names = {name for name, _ in trace(small(), SHAPE).named_parameters()}
     assert {"body.0.0.weight", "body.0.1.weight.0", "body.3.weight", "body.3.bias"} <= names
+
+
+class OwnWeights(nn.Module):
+    """Layers written in one module, with a batch norm below it that runs before them."""
+
+    def __init__(self, child: str) -> None:
+        super().__init__()
+        self.child = child
+        self.weight = nn.Parameter(torch.randn(5, 5, 3, 3) * 0.2)
+        self.gain, self.shift = nn.Parameter(torch.randn(5)), nn.Parameter(torch.randn(5))
+        self.register_buffer("running_mean", torch.randn(5))
+        self.register_buffer("running_var", torch.rand(5) + 0.5)
+        self.add_module(child, nn.BatchNorm2d(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(F.relu(self.get_submodule(self.child)(x)), self.weight, padding=1)
+        mean, var = self.get_buffer("running_mean"), self.get_buffer("running_var")
+        return F.batch_norm(x, mean, var, self.gain, self.shift, self.training)
+
+
+@pytest.mark.parametrize("child", ["norm", "mask", "stride"])
+def test_layers_below_a_module_with_weights_of_its_own(child: str) -> None:
+    """All of them are in the network, whatever they are called and whichever runs first."""
+    torch.manual_seed(6)
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), OwnWeights(child), *head(5))
+    net = trace(module, SHAPE)
+    net.set_levels(2)
+    owned = {id(parameter) for parameter in net.parameters()}
+    for step in net.steps:
+        for part in (step.layer, step.norm):
+            assert part is None or {id(p) for p in part.parameters()} <= owned
+    assert len(owned) == 2 + 2 * 2 + 1 + 2 * 2 + 2
+    names = {name for name, _ in net.named_parameters()}
+    assert {"body.1.weight", "body.1_2.weight.1"} <= names
+    x = images(SHAPE, 3, seed=9)
+    assert torch.equal(net.eval()(x, 0), net(x, 1))
+    fresh = trace(module, SHAPE)
+    fresh.set_levels(2)
+    fresh.load_state_dict(net.state_dict(), strict=True)
 
 
 def test_deepcopy_is_independent() -> None:

@@ -1,0 +1,83 @@
+"""Compute the values of an exported graph's nodes: what the module computes, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+_MODE_ARGUMENT = {"batch_norm": 5, "dropout": 2, "feature_dropout": 2}
+"""Operator -> position of the argument that says whether the module is in training mode."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The part of an exported graph that its output depends on."""
+
+    nodes: tuple[fx.Node, ...]
+    """In execution order, placeholders included."""
+    input: fx.Node
+    output: fx.Node
+    tensors: Mapping[str, Tensor]
+    """Placeholder name -> parameter, buffer or constant."""
+
+
+def operator_name(node: fx.Node) -> str:
+    """Return the operator without overload: 'conv2d', 'relu_'."""
+    target = node.target
+    packet = getattr(target, "overloadpacket", None)
+    if packet is not None:
+        return str(packet.__name__)
+    return str(getattr(target, "__name__", target))
+
+
+@torch.no_grad()
+def replay(
+    program: Program, images: Tensor, wanted: Collection[fx.Node], *, as_evaluation: bool
+) -> dict[fx.Node, Tensor]:
+    """Return the values of the ``wanted`` nodes for ``images`` (n, c, h, w).
+
+    Everything is computed in the number format of ``images``. ``as_evaluation`` computes a graph
+    that was captured in training mode as evaluation mode would: batch norm with its running
+    statistics, dropout changing nothing.
+    """
+    dtype = images.dtype
+    values: dict[fx.Node, Any] = {}
+    found: dict[fx.Node, Tensor] = {}
+    for node in program.nodes:
+        if node is program.input:
+            values[node] = images.clone()  # the graph may change its input in place
+        elif node.op == "placeholder":
+            tensor = program.tensors[node.name].detach()
+            values[node] = tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor
+        else:
+            arguments, keywords = _arguments(node, values, dtype)
+            position = _MODE_ARGUMENT.get(operator_name(node).rstrip("_"))
+            if as_evaluation and position is not None:
+                arguments[position] = False
+            function: Any = node.target
+            values[node] = function(*arguments, **keywords)
+        if node in wanted:
+            found[node] = values[node].clone()  # a later node may change it in place
+    return found
+
+
+def _arguments(
+    node: fx.Node, values: Mapping[fx.Node, Any], dtype: torch.dtype
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return a node's arguments; a request for float32, the only format a traced graph may ask
+    for, becomes one for ``dtype``."""
+
+    def value(argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return values[argument]
+        if isinstance(argument, torch.dtype):
+            return dtype if argument == torch.float32 else argument
+        if isinstance(argument, Sequence) and not isinstance(argument, str):
+            return [value(item) for item in argument]
+        return argument
+
+    return [value(a) for a in node.args], {key: value(a) for key, a in node.kwargs.items()}
