@@ -81,6 +81,10 @@ def nest(
 ) -> NestedNet:
     """Return ``module`` as a nested network, pruned at once by weight magnitude.
 
+    Parameters with ``requires_grad=False`` stay frozen, at every level. They are pruned like
+    others, without a chance to recover; ``dense_layers`` keeps their layers whole. Batch-norm
+    statistics move in training mode, also below a frozen affine: each level needs its own.
+
     Args:
         module: any module that :func:`nestnet.network.trace` accepts, with its current weights.
         input_shape: height, width, channels of the images.

@@ -45,13 +45,15 @@ class NestedWeight(nn.Module):
     group_size_value: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Copy ``weight`` (O, I, kh, kw) or (O, I) and ``bias`` (O,)."""
+        """Copy ``weight`` (O, I, kh, kw) or (O, I) and ``bias`` (O,); frozen ones stay frozen."""
         super().__init__()
         copy = weight.detach().clone()
         if copy.dim() == 4:
             copy = copy.contiguous(memory_format=torch.channels_last)
-        self.weight = nn.Parameter(copy)
-        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
+        self.weight = nn.Parameter(copy, weight.requires_grad)
+        self.bias = None
+        if bias is not None:
+            self.bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
         self.register_buffer("level_map", None)
         self.register_buffer("group_size_value", torch.tensor(1, dtype=torch.int64))
         self.grad_routing: GradRouting = "shared"
@@ -185,22 +187,26 @@ class LevelNorm(nn.Module):
     def __init__(
         self, params: NormParams, tensors: dict[str, Tensor], order: Tensor | None = None
     ) -> None:
-        """Start one level from the user's current values, channels reordered by ``order``."""
+        """Start one level from the user's current values, channels reordered by ``order``.
+
+        A frozen affine stays frozen. Statistics never are: each level needs its own.
+        """
         super().__init__()
         assert params.running_mean is not None and params.running_var is not None
+        frozen = torch.zeros(())  # without a parameter of the user's there is nothing to train
+        gain = tensors[params.weight] if params.weight else frozen
+        shift = tensors[params.bias] if params.bias else frozen
         mean = tensors[params.running_mean].detach().clone().float()
         var = tensors[params.running_var].detach().clone().float()
-        weight = tensors[params.weight].detach() if params.weight else torch.ones_like(mean)
-        bias = tensors[params.bias].detach() if params.bias else torch.zeros_like(mean)
+        weight = gain.detach() if params.weight else torch.ones_like(mean)
+        bias = shift.detach() if params.bias else torch.zeros_like(mean)
         if order is not None:
             mean, var, weight, bias = (x[order] for x in (mean, var, weight, bias))
         self.eps = params.eps
         self.momentum = params.momentum
         self.frozen = False
-        self.weight = nn.ParameterList(
-            [nn.Parameter(weight.clone().float(), params.weight is not None)]
-        )
-        self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), params.bias is not None)])
+        self.weight = nn.ParameterList([nn.Parameter(weight.clone().float(), gain.requires_grad)])
+        self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), shift.requires_grad)])
         self.register_buffer("running_mean", mean[None])
         self.register_buffer("running_var", var[None])
 

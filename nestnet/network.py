@@ -89,7 +89,7 @@ class NestedNet(nn.Module):
         self.quantize = False
         tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
         tensors.update(module.named_buffers(remove_duplicate=False))
-        tensors = {name: tensor.detach().cpu().float() for name, tensor in tensors.items()}
+        tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()}
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
         self.sources = quantization_sources(network)
@@ -105,7 +105,9 @@ class NestedNet(nn.Module):
             order = None if flat_from is None else flat_order(flat_from)
             if isinstance(stage, st.Linear):
                 weight = tensors[stage.weight]
-                layer = NestedLinear(weight if order is None else weight[:, order], bias)
+                if order is not None:
+                    weight = weight.detach()[:, order].requires_grad_(weight.requires_grad)
+                layer = NestedLinear(weight, bias)
             elif stage.weight is not None:
                 layer = NestedConv(stage, tensors[stage.weight], bias)
             if layer is not None:
@@ -369,6 +371,11 @@ class NestedNet(nn.Module):
         for module in self.modules():
             if isinstance(module, Observer):
                 module.frozen = frozen
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float32 on the CPU, to be trained where the user's is."""
+    return tensor.detach().cpu().float().requires_grad_(tensor.requires_grad)
 
 
 def _register(parent: nn.Module, name: str, child: nn.Module) -> nn.Module:

@@ -208,8 +208,21 @@ def prunable_layers(network: NestedNet, config: TrainConfig) -> dict[str, Prunab
 
 
 def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay on weights, not on biases and batch norms."""
+    """SGD with Nesterov momentum; weight decay on weights, not on biases and batch norms.
+
+    Raises:
+        UserError: all parameters are frozen.
+    """
     trained = [p for p in network.parameters() if p.requires_grad]
+    if not trained:
+        raise UserError(
+            config.model,
+            "every parameter of the model is frozen",
+            got="requires_grad=False everywhere",
+            expected="at least one parameter to train",
+            action="Set requires_grad where training may change the model, or nest it without "
+            "training: nestnet.nest, nestnet.quantize, nestnet.export",
+        )
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},

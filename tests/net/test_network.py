@@ -255,6 +255,33 @@ def test_layers_below_a_module_with_weights_of_its_own(child: str) -> None:
     fresh.load_state_dict(net.state_dict(), strict=True)
 
 
+@pytest.mark.parametrize("grad", [True, False])
+def test_frozen_parameters_stay_frozen(grad: bool) -> None:
+    """At every level, batch norm's affine and a reordered linear layer included."""
+    module = small()
+    frozen = ("0.0.weight", "0.1.bias", "1.1.weight", "3.weight", "5.bias")
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    with torch.set_grad_enabled(grad):
+        net = trace(module, SHAPE)
+    net.set_levels(LEVELS)
+    wanted = {
+        "body.0.0.weight", "body.3.weight", "body.5.bias",
+        *(f"body.{name}.{level}" for name in ("0.1.bias", "1.1.weight") for level in range(LEVELS)),
+    }  # fmt: skip
+    assert {name for name, p in net.named_parameters() if not p.requires_grad} == wanted
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), lr=0.1)
+    for level in range(LEVELS):
+        net.train()(images(SHAPE, 11, seed=level), level).square().sum().backward()
+    optimizer.step()
+    moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+    assert not moved & wanted and "body.1.0.weight" in moved
+    assert module[3].weight.grad is None and all(
+        p.requires_grad == (name not in frozen) for name, p in module.named_parameters()
+    )
+
+
 def test_deepcopy_is_independent() -> None:
     net = nested().eval()
     x = images(SHAPE, 3, seed=8)
