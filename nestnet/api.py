@@ -37,10 +37,12 @@ from nestnet.export import export as export_graph
 from nestnet.layers import GradRouting
 from nestnet.modelfile import c_identifier, level_names
 from nestnet.network import NestedNet, calibrate, trace
+from nestnet.pixels import pixels_of
 from nestnet.session import prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
 from nestnet.train import resume as resume_run
 from nestnet.train import train as train_run
+from nestnet.trained_inputs import notice_other_inputs
 from nestnet.version import VERSION
 
 
@@ -78,8 +80,15 @@ def nest(
     allocation: str = TrainConfig.allocation,
     routing: str = TrainConfig.routing,
     dense_layers: Sequence[str] = (),
+    mean: float | Sequence[float] = (),
+    std: float | Sequence[float] = (),
 ) -> NestedNet:
     """Return ``module`` as a nested network, pruned at once by weight magnitude.
+
+    Module and nested network are fed x = (pixel - 128) / 64, or with ``mean`` and ``std``
+    x = (pixel / 255 - mean) / std, torchvision's convention; your own training loop feeds that x,
+    :func:`quantize` and the device compute it from pixels. A network that was trained on other
+    inputs than it is said to see loses its accuracy.
 
     Parameters with ``requires_grad=False`` stay frozen, at every level. They are pruned like
     others, without a chance to recover; ``dense_layers`` keeps their layers whole. Batch-norm
@@ -93,6 +102,10 @@ def nest(
         allocation: global, latency or uniform over the layers.
         routing: shared, shell or mixed gradients.
         dense_layers: layers kept dense besides the first convolution and the last linear.
+        mean: of pixel / 255, one number or one per channel: 0 for torchvision's ToTensor.
+        std: the same; 1 for ToTensor. Where all channels have the same mean and std, and
+            255 * mean is a whole number, the device needs no arithmetic for them. Otherwise one
+            layer more, an 8-bit multiply-add per pixel and channel, normalizes its input.
 
     Raises:
         UserError: the module cannot be traced, or the options do not fit it.
@@ -100,7 +113,8 @@ def nest(
     options = TrainConfig(
         sparsity=tuple(sparsity), group=group, allocation=allocation, routing=routing
     )
-    network = trace(module, input_shape)
+    means, stds = (tuple(np.atleast_1d(v).astype(float).tolist()) for v in (mean, std))
+    network = trace(module, input_shape, pixels_of(means, stds, input_shape[2]))
     network.set_levels(options.levels)
     network.set_grad_routing(cast(GradRouting, options.routing))
     if options.is_dense:
@@ -194,11 +208,13 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
 
     Args:
         network: from :func:`nest`; its weights stay as they are, batch norm is frozen.
-        images: uint8 (n, h, w, c) of the training set; some hundred are enough.
+        images: uint8 (n, h, w, c) pixels of the training set; some hundred are enough. A notice
+            says so where the first batch norm was trained on clearly other inputs.
 
     Raises:
         UserError: the images have another shape than the network's input.
     """
+    notice_other_inputs(network, images)
     calibrate(network, images)
     return network
 

@@ -35,6 +35,30 @@ def sparsity(text: str | None, levels: int | None) -> tuple[float, ...] | None:
     return values
 
 
+def pixels(mean: str | None, std: str | None) -> dict[str, tuple[float, ...] | None]:
+    """Return what --mean and --std give, numbers with commas between them.
+
+    Raises:
+        UserError: something else than numbers.
+    """
+    return {"mean": _numbers(mean, "--mean"), "std": _numbers(std, "--std")}
+
+
+def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(
+            flag,
+            "not a list of numbers",
+            got=repr(text),
+            expected="one number, or one per channel with commas, as in 0.485,0.456,0.406",
+            action="Correct it",
+        ) from None
+
+
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "kb": 1000, "mb": 1000**2}
 
 

@@ -8,31 +8,28 @@ import torch
 from torch import Tensor
 
 from nestnet.datasets import Split
+from nestnet.pixels import DEFAULT, Pixels
 
 Batch = tuple[Tensor, Tensor]
 """Images (n, c, h, w) float32 and labels (n,)."""
 
 
-def to_input(pixels: Tensor) -> Tensor:
-    """Return the network's float input for uint8 ``pixels`` (n, h, w, c): (pixel - 128) / 64, NCHW.
-
-    The result is in channels-last memory format, as the pixels are.
-    """
-    return ((pixels.float() - 128.0) / 64.0).permute(0, 3, 1, 2)
-
-
-def crop_and_flip(pixels: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
+def crop_and_flip(
+    pixels: Tensor, generator: torch.Generator, *, flip: bool, seen: Pixels = DEFAULT
+) -> Tensor:
     """Shift each image by up to an eighth of its size and mirror half of them if ``flip``.
 
     Args:
-        pixels: uint8 (n, h, w, c); what moves in from outside is 128, the float zero.
+        pixels: uint8 (n, h, w, c).
         generator: source of the random numbers, on the CPU.
+        flip: whether to mirror.
+        seen: what the network sees of a pixel; what moves in from outside is its zero.
     """
     count, height, width, _ = pixels.shape
     reach_h, reach_w = max(1, height // 8), max(1, width // 8)
-    padded = pixels.new_full(
-        (count, height + 2 * reach_h, width + 2 * reach_w, pixels.shape[3]), 128
-    )
+    shape = (count, height + 2 * reach_h, width + 2 * reach_w, pixels.shape[3])
+    outside = torch.from_numpy(seen.fill(pixels.shape[3]).copy()).to(pixels.device)
+    padded = outside.expand(shape).clone()
     padded[:, reach_h : reach_h + height, reach_w : reach_w + width] = pixels
     top = torch.randint(0, 2 * reach_h + 1, (count, 1), generator=generator)
     left = torch.randint(0, 2 * reach_w + 1, (count, 1), generator=generator)
@@ -50,9 +47,16 @@ class Batches:
     """One split of a data set, on the device, as a source of batches."""
 
     def __init__(
-        self, split: Split, device: torch.device, batch: int, rank: int = 0, world: int = 1
+        self,
+        split: Split,
+        device: torch.device,
+        batch: int,
+        rank: int = 0,
+        world: int = 1,
+        pixels: Pixels = DEFAULT,
     ) -> None:
         """Move the split to ``device``; ``batch`` images of all ``world`` processes together."""
+        self.pixels = pixels
         self.images = torch.from_numpy(split.images).to(device)
         self.labels = torch.from_numpy(split.labels).to(device)
         self.batch = min(batch, len(split.labels) // world * world)
@@ -73,12 +77,14 @@ class Batches:
             chosen = order[step * self.batch : (step + 1) * self.batch]
             pixels = self.images[chosen]
             if augment != "none":
-                pixels = crop_and_flip(pixels, generator, flip=augment == "flip-crop")
+                pixels = crop_and_flip(
+                    pixels, generator, flip=augment == "flip-crop", seen=self.pixels
+                )
             part = slice(self.rank, None, self.world)
-            yield to_input(pixels[part]), self.labels[chosen[part]]
+            yield self.pixels.to_float(pixels[part]), self.labels[chosen[part]]
 
     def in_order(self, batch: int = 512) -> Iterator[Batch]:
         """Yield all images once, unchanged, in the split's order."""
         for first in range(0, len(self.labels), batch):
             chosen = slice(first, first + batch)
-            yield to_input(self.images[chosen]), self.labels[chosen]
+            yield self.pixels.to_float(self.images[chosen]), self.labels[chosen]

@@ -102,10 +102,10 @@ def train(
     test_share: Annotated[
         float | None, typer.Option(help="Of class folders without train/ and test/; else 0.2.")
     ] = None,
+    mean: Annotated[str | None, typer.Option(help="Of pixel/255, also per channel: 0.5.")] = None,
+    std: Annotated[str | None, typer.Option(help="Input is (pixel/255 - mean)/std.")] = None,
     levels: Annotated[int | None, typer.Option(help="Number of nested levels.")] = None,
-    sparsity: Annotated[
-        str | None, typer.Option(help="One per level, sparsest first: 0.9,0.8,0.7,0.5.")
-    ] = None,
+    sparsity: Annotated[str | None, typer.Option(help="One per level: 0.9,0.8,0.7,0.5.")] = None,
     group: Annotated[str | None, typer.Option(help="auto | 1x1 | 1x2 | 1x4 kept together.")] = None,
     allocation: Annotated[
         str | None, typer.Option(help="Over layers: " + " | ".join(config.ALLOCATIONS))
@@ -149,6 +149,7 @@ def train(
         "data": data,
         "resize": arguments.resize(resize),
         "test_share": test_share,
+        **arguments.pixels(mean, std),
         "sparsity": arguments.sparsity(sparsity, levels),
         "group": group,
         "allocation": allocation,

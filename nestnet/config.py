@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import UserError
+from nestnet import pixels
 from nestnet.config_checks import (
     MAX_LEVELS,
     bad,
@@ -38,7 +39,9 @@ DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
 OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
-ADDED = ("flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share")
+ADDED = (
+    "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
+)  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
 _DEFAULT_SPARSITY: dict[int, tuple[float, ...]] = {
@@ -152,6 +155,10 @@ class TrainConfig:
     """How a budget is met: encoding-aware, or by weight magnitude."""
     codecs: str = "all"
     """How weights may lie in flash, as for nestnet codegen."""
+    mean: tuple[float, ...] = ()
+    """With std: the network sees (pixel / 255 - mean) / std, one number or one per channel. Empty:
+    it sees (pixel - 128) / 64."""
+    std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field, make whole numbers floats; UserError for the first wrong one."""
@@ -179,6 +186,7 @@ class TrainConfig:
             raise bad("resize", self.resize, "height and width, both at least 1")
         if not 0 <= self.test_share < 1:
             raise bad("test_share", self.test_share, "0 or more and below 1")
+        pixels.check(self.mean, self.std)
         if self.batch < 2:
             raise bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
         for key in ("lr", "lr_quantized", "distill_temperature"):

@@ -14,7 +14,6 @@ from nestnet import stages as st
 from nestnet.epilogue import UNIT_WEIGHT, integer_weight
 from nestnet.layers import NestedWeight
 from nestnet.network import NestedNet, Step
-from nestnet.quant import INPUT_SCALE
 from nestnet.requant import make_add
 
 _MAX_SOFTMAX_CHANNELS = 1024
@@ -59,7 +58,8 @@ class _Exporter:
 
     def graph(self, levels: tuple[ir.Level, ...], provenance: ir.Provenance, name: str) -> ir.Graph:
         source = self.network.input
-        self._add_value(source, source, (INPUT_SCALE,) * self.net.n_levels, 0)
+        grid = self.net.grid(source)
+        self._add_value(source, source, grid.scale, grid.zero_point)
         with torch.no_grad():
             for step in self.net.steps:
                 self._export_step(step)

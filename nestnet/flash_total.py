@@ -73,6 +73,8 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         input_shape=data.input_shape,
         classes=len(data.class_names),
         module=module,
+        mean=config.mean,
+        std=config.std,
     )
     options = CodingOptions("size", config.codecs)
     with tempfile.TemporaryDirectory(prefix="nestnet-") as folder:

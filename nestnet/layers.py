@@ -205,10 +205,16 @@ class LevelNorm(nn.Module):
         self.eps = params.eps
         self.momentum = params.momentum
         self.frozen = False
+        self.fixed = params.fixed
         self.weight = nn.ParameterList([nn.Parameter(weight.clone().float(), gain.requires_grad)])
         self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), shift.requires_grad)])
         self.register_buffer("running_mean", mean[None])
         self.register_buffer("running_var", var[None])
+
+    @property
+    def moves(self) -> bool:
+        """Whether a forward pass normalizes by the batch and moves the running statistics."""
+        return self.training and not (self.frozen or self.fixed)
 
     def set_levels(self, n_levels: int) -> None:
         """Give every level a copy of the densest level's state."""
@@ -225,7 +231,7 @@ class LevelNorm(nn.Module):
             self.running_var[level],
             self.weight[level],
             self.bias[level],
-            self.training and not self.frozen,
+            self.moves,
             self.momentum,
             self.eps,
         )

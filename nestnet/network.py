@@ -22,10 +22,13 @@ from torch import Tensor, nn
 from codegen.errors import UserError
 from nestnet import stages as st
 from nestnet.epilogue import Epilogue, Grid, make_epilogue, table_affine
+from nestnet.first_stage import normalized
 from nestnet.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
+from nestnet.pixels import DEFAULT, Pixels
+from nestnet.placement import place
 from nestnet.proof import prove_equal
-from nestnet.quant import INPUT_SCALE, Observer, round_input
+from nestnet.quant import Observer, round_input
 from nestnet.ranges import has_limit, quantization_sources, zero_point
 from nestnet.trace import capture
 
@@ -59,21 +62,24 @@ class Step:
     """None where quantization passes through from the stage's input."""
 
 
-def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> NestedNet:
+def trace(
+    module: nn.Module, input_shape: tuple[int, int, int], pixels: Pixels = DEFAULT
+) -> NestedNet:
     """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
 
     It starts from the module's current weights and batch-norm statistics and computes in
     evaluation mode what the module computes, up to a softmax at its end; this is checked on random
-    images.
+    images. ``pixels`` says what module and nested network are fed.
 
     Raises:
         UserError: the module cannot be traced (see :func:`nestnet.trace.capture`).
     """
     traced = capture(module, input_shape)
-    net = NestedNet(module, traced.network)
+    net = NestedNet(module, traced.network, pixels)
     exact = copy.deepcopy(net).double().eval()
+    module_steps = [step for step in exact.steps if step.stage.output != traced.network.input]
     prove_equal(
-        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in exact.steps]
+        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in module_steps]
     )
     return net
 
@@ -81,15 +87,23 @@ def trace(module: nn.Module, input_shape: tuple[int, int, int]) -> NestedNet:
 class NestedNet(nn.Module):
     """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
 
-    def __init__(self, module: nn.Module, network: st.Network) -> None:
-        """Build the layers of ``network`` from the values in ``module``."""
+    def __init__(self, module: nn.Module, network: st.Network, pixels: Pixels = DEFAULT) -> None:
+        """Build the layers of ``network`` from the values in ``module``.
+
+        Where ``pixels`` do not lie on one int8 grid, a first stage normalizes them: in the integer
+        graph and under fake quantization the network then starts from pixel / 255.
+        """
         super().__init__()
+        constants: dict[str, Tensor] = {}
+        if not pixels.is_grid:
+            network, constants = normalized(network, pixels)
         self.network = network
+        self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
         tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
         tensors.update(module.named_buffers(remove_duplicate=False))
-        tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()}
+        tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
         self.sources = quantization_sources(network)
@@ -111,34 +125,15 @@ class NestedNet(nn.Module):
             elif stage.weight is not None:
                 layer = NestedConv(stage, tensors[stage.weight], bias)
             if layer is not None:
-                self._place(stage.name, layer)
+                place(self.get_submodule(_ROOT), stage.name, layer)
             if stage.norm is not None:
                 norm = LevelNorm(stage.norm, tensors, order if layer is None else None)
-                self._place(stage.norm.name, norm)
+                place(self.get_submodule(_ROOT), stage.norm.name, norm)
         if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
             shared = stage.output == self.sources[self.network.logits] or has_limit(stage)
             observer = Observer(zero_point(self.network, stage.output), shared)
             self.observers[stage.output.replace(".", "/")] = observer
         return Step(stage, layer, norm, observer)
-
-    def _place(self, path: str, module: nn.Module) -> None:
-        """Register ``module`` under the user's name for it.
-
-        Where that name holds other layers already it takes them in; where it is itself a layer's
-        (a convolution and a batch norm written in one module), it gets a number behind it.
-        """
-        parent = self.get_submodule(_ROOT)
-        *parents, leaf = path.split(".")
-        for name in parents:
-            below = parent._modules.get(name)
-            parent = _register(parent, name, nn.Module()) if below is None else below
-        holder = parent._modules.get(leaf)
-        if holder is not None and type(holder) is nn.Module:
-            for name, child in holder.named_children():
-                _register(module, name, child)
-            parent._modules[leaf] = module
-        else:
-            _register(parent, leaf, module)
 
     @property
     def input_shape(self) -> st.Shape:
@@ -153,13 +148,16 @@ class NestedNet(nn.Module):
     def forward(self, x: Tensor, level: int | None = None) -> Tensor:
         """Return the logits of ``level`` (default: the densest) for a batch (n, c, h, w).
 
+        ``x`` is what the user's module is fed: :attr:`pixels` says how it comes from pixels.
+
         Raises:
             UserError: no such level, or the images' shape is not the network's.
         """
         level = self.n_levels - 1 if level is None else level
         self._check(x, level)
         x = x.contiguous(memory_format=torch.channels_last)
-        values = {self.network.input: round_input(x) if self.quantize else x}
+        x = self.pixels.to_input(x)
+        values = {self.network.input: self._round_input(x) if self.quantize else x}
         for step in self._steps:
             if not isinstance(step.stage, st.Softmax):
                 values[step.stage.output] = self.run_step(step, values, level)
@@ -235,7 +233,7 @@ class NestedNet(nn.Module):
         batch norm is an affine, and the ranges of inputs and output are known and stand still."""
         if not self.quantize or step.observer is None:
             return False
-        norm_moves = step.norm is not None and step.norm.training and not step.norm.frozen
+        norm_moves = step.norm is not None and step.norm.moves
         if norm_moves or (step.observer.training and not step.observer.frozen):
             return False
         observers = [step.observer, *(self.observer(name) for name in inputs)]
@@ -263,7 +261,7 @@ class NestedNet(nn.Module):
         """Return the int8 grid that tensor ``name`` lies on."""
         observer = self.observer(name)
         if observer is None:
-            return Grid((INPUT_SCALE,) * self.n_levels, 0)
+            return Grid((self.pixels.scale,) * self.n_levels, self.pixels.zero_point)
         scales = tuple(float(observer.scale(level)) for level in range(self.n_levels))
         return Grid(scales, observer.zero_point)
 
@@ -272,7 +270,10 @@ class NestedNet(nn.Module):
         if not self.quantize:
             return y
         source = self.observer(name)
-        return round_input(y) if source is None else source.round(y, level)
+        return self._round_input(y) if source is None else source.round(y, level)
+
+    def _round_input(self, x: Tensor) -> Tensor:
+        return round_input(x, self.pixels.scale, self.pixels.zero_point)
 
     def observer(self, name: str) -> Observer | None:
         """Return the observer whose grid tensor ``name`` lies on; None for the input's grid."""
@@ -378,21 +379,10 @@ def _on_cpu(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().float().requires_grad_(tensor.requires_grad)
 
 
-def _register(parent: nn.Module, name: str, child: nn.Module) -> nn.Module:
-    """Add ``child`` to ``parent`` under ``name``, or the next free name if that is taken; return
-    the child."""
-    free, count = name, 1
-    while hasattr(parent, free):
-        count += 1
-        free = f"{name}_{count}"
-    parent.add_module(free, child)
-    return child
-
-
-def to_float_input(images: NDArray[np.uint8]) -> Tensor:
-    """Return uint8 images (n, h, w, c) as the network's input: (pixel - 128) / 64, (n, c, h, w)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-    return pixels.float().sub_(128.0).div_(64.0)
+def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tensor:
+    """Return uint8 images (n, h, w, c) as a network's input (n, c, h, w), by default
+    (pixel - 128) / 64."""
+    return pixels.to_float(torch.from_numpy(np.ascontiguousarray(images)))
 
 
 @contextmanager
@@ -414,7 +404,9 @@ def predict(
     """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c)."""
     with _evaluation(net) as device:
         parts = [
-            net(to_float_input(images[start : start + batch_size]).to(device), level).float().cpu()
+            net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
+            .float()
+            .cpu()
             for start in range(0, len(images), batch_size)
         ]
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
@@ -434,6 +426,6 @@ def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -
             observer.range.zero_()
             observer.train()
         for start in range(0, len(images), batch_size):
-            batch = to_float_input(images[start : start + batch_size]).to(device)
+            batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
             for level in range(net.n_levels):
                 net(batch, level)

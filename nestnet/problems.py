@@ -33,9 +33,9 @@ _INSTEAD = {
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
                      "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
     **dict.fromkeys(("mul", "div", "true_divide"), "no gate (squeeze-and-excitation, attention); a "
-                    "constant factor belongs into the weights or a batch norm"),
+                    "constant factor belongs into the weights, that of the input into std of nest or train"),
     **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
-                    "weights of a convolution"),
+                    "weights, a constant of the input into mean of nest or train"),
     **dict.fromkeys(("cat", "concat", "stack"), "the sum of branches of one shape, as in a "
                     "residual block"),
     **dict.fromkeys(("split", "chunk", "slice", "select", "narrow", "index", "unbind",

@@ -12,9 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-INPUT_SCALE = 1.0 / 64.0
-"""Scale of the network's input; its zero point is 0."""
-
 HALF_UP = 0.5 + 2.0**-13
 """The contract rounds halves up; the excess keeps exact halves (averages) from floating-point
 error."""
@@ -123,8 +120,8 @@ class Observer(nn.Module):
         return 0 if self.shared else level
 
 
-def round_input(x: Tensor) -> Tensor:
+def round_input(x: Tensor, scale: float, zero_point: int) -> Tensor:
     """Round the network's input to its fixed grid."""
-    scale = torch.tensor(INPUT_SCALE, device=x.device)
-    result: Tensor = _FakeQuantize.apply(x, scale, 0)  # type: ignore[no-untyped-call]
+    step = torch.tensor(scale, device=x.device)
+    result: Tensor = _FakeQuantize.apply(x, step, zero_point)  # type: ignore[no-untyped-call]
     return result

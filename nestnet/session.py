@@ -17,13 +17,15 @@ from nestnet import datasets, distributed, models
 from nestnet.batches import Batches
 from nestnet.checkpoint import Checkpoint, load_checkpoint
 from nestnet.classes import check_classes
-from nestnet.config import TrainConfig
+from nestnet.config import TrainConfig, from_toml
 from nestnet.layers import GradRouting
 from nestnet.network import NestedNet, PrunableLayer, trace
+from nestnet.pixels import pixels_of
 from nestnet.precision import choose_device, use_bf16
 from nestnet.runs import CHECKPOINT
 from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable
+from nestnet.trained_inputs import notice_other_inputs
 
 FEW_STEPS = 8
 """Steps an epoch below which the batch size is spoken of."""
@@ -108,9 +110,12 @@ def prepare(
         _refuse_own(model)
         module = models.build(model, data.input_shape, len(data.class_names))
     network = nested(config, module, data.input_shape, data.class_names)
+    seen = network.pixels
     network.to(device=device)
     if config.init_from:
-        _start_from(network, Path(config.init_from), data.class_names)
+        _start_from(network, Path(config.init_from), config, data.class_names)
+    if processes.leads and not resumed:
+        notice_other_inputs(network, data.train.images)
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
@@ -118,7 +123,7 @@ def prepare(
     if config.flash_bytes:
         budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
-    train = Batches(data.train, device, config.batch, processes.rank, processes.world)
+    train = Batches(data.train, device, config.batch, processes.rank, processes.world, seen)
     return Session(
         config=config,
         processes=processes,
@@ -130,7 +135,7 @@ def prepare(
         notes=(*data.notes, *datasets.oddities(data), *few_steps(train, config)),
         class_names=data.class_names,
         train=train,
-        test=Batches(data.test, device, config.batch),
+        test=Batches(data.test, device, config.batch, pixels=seen),
         network=network,
         layers=layers,
         optimizer=_optimizer(network, config),
@@ -171,7 +176,8 @@ def nested(
     Raises:
         UserError: the module cannot be traced, or has another number of outputs than classes.
     """
-    network = module if isinstance(module, NestedNet) else trace(module, input_shape)
+    pixels = pixels_of(config.mean, config.std, input_shape[2])
+    network = module if isinstance(module, NestedNet) else trace(module, input_shape, pixels)
     if network.classes != len(class_names):
         raise UserError(
             config.model,
@@ -231,8 +237,14 @@ def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
 
 
-def _start_from(network: NestedNet, source: Path, class_names: tuple[str, ...]) -> None:
-    """Load the weights of another run into ``network``; its levels start from the densest one's."""
+def _start_from(
+    network: NestedNet, source: Path, config: TrainConfig, class_names: tuple[str, ...]
+) -> None:
+    """Load the weights of another run into ``network``; its levels start from the densest one's.
+
+    Raises:
+        UserError: a run of another network, or one that sees pixels or names classes otherwise.
+    """
     path = source / CHECKPOINT if source.is_dir() else source
     checkpoint = load_checkpoint(path)
     check_classes(
@@ -241,6 +253,15 @@ def _start_from(network: NestedNet, source: Path, class_names: tuple[str, ...]) 
         class_names,
         "Start from a run of the same data set, or name the classes as they were",
     )
+    before = from_toml(checkpoint.config_toml, str(path))
+    if (before.mean, before.std) != (config.mean, config.std):
+        raise UserError(
+            str(path),
+            "sees pixels otherwise than the new run",
+            got=f"mean {before.mean}, std {before.std}",
+            expected=f"mean {config.mean}, std {config.std}",
+            action="Give the same --mean and --std",
+        )
     state = checkpoint.network
     loaded = {}
     for key, own in network.state_dict().items():

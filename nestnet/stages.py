@@ -61,6 +61,8 @@ class NormParams:
     running_var: str | None
     eps: float
     momentum: float
+    fixed: bool = False
+    """Whether its statistics are constants, in training too."""
 
 
 @dataclass(frozen=True)

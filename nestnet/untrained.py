@@ -17,8 +17,9 @@ from nestnet.config import TrainConfig
 from nestnet.export import export
 from nestnet.levels import assign_levels, check_nested
 from nestnet.modelfile import c_identifier, level_names
-from nestnet.network import PrunableLayer, calibrate, to_float_input, trace
+from nestnet.network import PrunableLayer, calibrate, trace
 from nestnet.norms import measure_statistics
+from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
 from nestnet.sparsity.scores import group_sizes, per_latency
 from nestnet.version import VERSION
@@ -37,6 +38,8 @@ def untrained(
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     module: nn.Module | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
 ) -> Graph:
     """Return the integer graph of a model with random weights and random nested masks.
 
@@ -55,6 +58,8 @@ def untrained(
         classes: number of logits; the same default.
         module: an own module instead of ``model``, with the weights it has; ``input_shape`` and
             ``classes`` are needed beside it.
+        mean: of pixel / 255, as for :func:`nestnet.nest`.
+        std: the same.
 
     Raises:
         UserError: unknown model, options that do not fit it, or an input shape that is needed.
@@ -69,14 +74,16 @@ def untrained(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = trace(module or models.build(model, shape, outputs), shape)
+        pixels = pixels_of(mean, std, shape[2])
+        network = trace(module or models.build(model, shape, outputs), shape, pixels)
     network.set_levels(options.levels)
     layers = {} if options.is_dense else network.prunable()
     if layers or not options.is_dense:
         check_prunable(layers, options.sparsity, options.group_size, allocation)
         _mask(layers, options, random)
     images = torch.randint(0, 256, (_IMAGES, *shape), generator=random).to(torch.uint8).numpy()
-    measure_statistics(network, [(to_float_input(images), torch.zeros(_IMAGES, dtype=torch.long))])
+    x = network.pixels.to_float(torch.from_numpy(images))
+    measure_statistics(network, [(x, torch.zeros(_IMAGES, dtype=torch.long))])
     calibrate(network, images)
     pruned = achieved_sparsity(layers, options.levels) if layers else [0.0]
     named = zip(level_names(pruned), pruned, strict=True)

@@ -19,6 +19,7 @@ from nestnet.export import export
 from nestnet.functional import reshape
 from nestnet.models import build
 from nestnet.network import NestedNet, calibrate, predict, to_float_input, trace
+from nestnet.pixels import DEFAULT, Pixels
 from tests.net.nets import CASES, conv_bn, head, trained_like
 
 DENSITIES = (0.15, 0.4, 0.8)
@@ -36,9 +37,10 @@ def prepared(
     group: int,
     seed: int,
     dense_layers: tuple[str, ...] = (),
+    seen: Pixels = DEFAULT,
 ) -> tuple[NestedNet, np.ndarray]:
     """Return a nested, calibrated network and random uint8 images."""
-    net = trace(module, shape)
+    net = trace(module, shape, seen)
     net.set_levels(len(DENSITIES))
     generator = torch.Generator().manual_seed(seed)
     for layer in net.prunable(dense_layers).values():
@@ -53,7 +55,7 @@ def prepared(
     with torch.no_grad():
         for level in range(len(DENSITIES)):
             for start in range(0, 200, 50):
-                net(to_float_input(pixels[start : start + 50]), level)
+                net(to_float_input(pixels[start : start + 50], seen), level)
     calibrate(net, pixels[:100])
     return net, pixels
 
@@ -97,7 +99,7 @@ def stage_differences(
         inputs = {source: real[source] for source in st.stage_inputs(step.stage) if source in real}
         for source in st.stage_inputs(step.stage):
             if source == net.network.input:
-                inputs[source] = to_float_input(pixels)
+                inputs[source] = net.pixels.to_input(to_float_input(pixels, net.pixels))
         with torch.no_grad():
             result = net.run_step(step, inputs, level)
         operator = next((op for op in graph.ops if op.name == step.stage.name), None)

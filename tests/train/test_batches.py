@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from nestnet.batches import Batches, crop_and_flip, to_input
+from nestnet.batches import Batches, crop_and_flip
 from nestnet.datasets import Split
+from nestnet.pixels import DEFAULT
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,7 @@ def _numbered(count: int) -> Split:
 
 def test_input_is_centred_and_channels_last() -> None:
     pixels = torch.tensor([0, 128, 192, 255], dtype=torch.uint8).reshape(1, 2, 2, 1)
-    x = to_input(pixels.expand(2, 2, 2, 3).contiguous())
+    x = DEFAULT.to_float(pixels.expand(2, 2, 2, 3).contiguous())
     assert x.shape == (2, 3, 2, 2)
     assert x[0, 0].flatten().tolist() == [-2.0, 0.0, 1.0, 127 / 64]
     assert x.is_contiguous(memory_format=torch.channels_last)
