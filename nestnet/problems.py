@@ -33,7 +33,8 @@ _INSTEAD = {
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
                      "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
     **dict.fromkeys(("mul", "div", "true_divide"), "no gate (squeeze-and-excitation, attention); a "
-                    "constant factor belongs into the weights, that of the input into std of nest or train"),
+                    "constant factor belongs into the weights, that of the input into std of "
+                    "nest or train"),
     **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
                     "weights, a constant of the input into mean of nest or train"),
     **dict.fromkeys(("cat", "concat", "stack"), "the sum of branches of one shape, as in a "
