@@ -21,6 +21,24 @@ def default_project(nestfile_path: Path, board_id: str) -> Path:
     return Path("build") / f"{nestfile_path.resolve().parent.name}-{board_id}"
 
 
+def newest_project() -> Path:
+    """Return the project generated last below build/.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = list(Path("build").glob(f"*/{project.MARKER}"))
+    if not found:
+        raise UserError(
+            "build/",
+            "no generated project",
+            got="none",
+            expected=f"a folder with {project.MARKER}",
+            action="Run: nestnet codegen --board stm32f7",
+        )
+    return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
+
+
 def codegen(
     nestfile_path: Path,
     board_id: str,
@@ -28,6 +46,7 @@ def codegen(
     kernels: str = "nestnet",
     cycles: Path | None = None,
     options: CodingOptions = DEFAULT,
+    name: str | None = None,
 ) -> Path:
     """Write the C project of a network for a board; return its folder.
 
@@ -38,13 +57,14 @@ def codegen(
         kernels: "nestnet" or "cmsis-nn" for dense layers.
         cycles: report of :func:`bench` or :func:`run` whose cycles nn_fit_cycles shall go by.
         options: how weights lie in flash.
+        name: what the network is called in C; default: as its file says.
 
     Raises:
         UserError: unknown board, kernels or options, a damaged file, an output folder that is not
             ours, a report of another network or board.
     """
     out = out or default_project(nestfile_path, board_id)
-    return project.generate(nestfile_path, board_id, out, kernels, cycles, options)
+    return project.generate(nestfile_path, board_id, out, kernels, cycles, options, name)
 
 
 def newest_project(root: Path = Path("build")) -> Path:
@@ -135,15 +155,19 @@ def prepare(
 ) -> Path:
     """Return the project of this very network and board, generated where that is needed.
 
+    A project of the network that was given a name keeps it.
+
     Raises:
         UserError: as :func:`codegen`.
     """
     board = boards.load(board_id)
     out = out or default_project(nestfile_path, board_id)
     chosen = options.chosen(nestfile.load(nestfile_path).provenance)
-    if project.is_current(out, nestfile.file_sha256(nestfile_path), board, kernels, chosen):
+    sha256 = nestfile.file_sha256(nestfile_path)
+    if project.is_current(out, sha256, board, kernels, chosen):
         return out
-    return project.generate(nestfile_path, board_id, out, kernels, options=options)
+    name = project.name_in_use(out, sha256)
+    return project.generate(nestfile_path, board_id, out, kernels, options=options, name=name)
 
 
 def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,11 +15,14 @@ from codegen.coding import DEFAULT, Coding, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Conv2D, Graph, Linear
 from codegen.packed import Packed, PackedLayer
+from codegen.verify import C_IDENTIFIER
 from codegen.weighted import kept_macs
 
 MARKER = output_folder.MARKER
 MARKER_VERSION = 3
 KERNELS = ("nestnet", "cmsis-nn")
+MAX_NAME_CHARACTERS = 40
+"""Of --name: the generated text stays readable."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def generate(
     kernels: str = "nestnet",
     cycles: Path | None = None,
     options: CodingOptions = DEFAULT,
+    name: str | None = None,
 ) -> Path:
     """Write the C project of a ``.nestnet`` file for a board; return its folder.
 
@@ -138,10 +142,11 @@ def generate(
         cycles: report whose cycles the levels get (:mod:`codegen.level_cycles`); default: the
             analytic model's.
         options: how weights lie in flash.
+        name: what the network is called in C; default: as its file says.
 
     Raises:
-        UserError: unknown board, kernels or options, a damaged file, a folder that is not ours, a
-            report of something else.
+        UserError: unknown board, kernels or options, a name that C cannot have, a damaged file, a
+            folder that is not ours, a report of something else.
     """
     board = boards.load(board_id)
     if kernels not in KERNELS:
@@ -152,7 +157,7 @@ def generate(
             expected="one of " + ", ".join(KERNELS),
             action="Choose one with --kernels",
         )
-    graph = nestfile.load(nestfile_path)
+    graph = renamed(nestfile.load(nestfile_path), name)
     return write(
         graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels, cycles, options
     )
@@ -186,6 +191,25 @@ def write(
     files[PurePosixPath(MARKER)] = (json.dumps(marker, indent=1) + "\n").encode()
     output_folder.replace(out_dir, files)
     return out_dir
+
+
+def renamed(graph: Graph, name: str | None) -> Graph:
+    """Return ``graph`` called ``name``; the same for None.
+
+    Raises:
+        UserError: not a lower-case C identifier.
+    """
+    if name is None:
+        return graph
+    if not C_IDENTIFIER.fullmatch(name) or len(name) > MAX_NAME_CHARACTERS:
+        raise UserError(
+            "--name",
+            "not a name for C",
+            got=repr(name),
+            expected=f"a-z, 0-9 and _, a letter first, at most {MAX_NAME_CHARACTERS}",
+            action="Choose another --name, such as keywords",
+        )
+    return replace(graph, name=name)
 
 
 def read_info(project: Path) -> ProjectInfo:
@@ -256,6 +280,15 @@ def is_current(
         and not _missing(project)
         and _has_current_firmware(project, board)
     )
+
+
+def name_in_use(project: Path, graph_sha256: str) -> str | None:
+    """Return what ``project`` calls the network in C; None if it is of another one, or nothing."""
+    try:
+        info = read_info(project)
+    except UserError:
+        return None
+    return info.network if info.graph_sha256 == graph_sha256 else None
 
 
 def _missing(project: Path) -> list[PurePosixPath]:

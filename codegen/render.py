@@ -5,6 +5,7 @@ All C, Make and linker text is in ``templates/``; this module hands over values 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -57,6 +58,8 @@ class _Net:
 
     name: str
     macro: str
+    id: str
+    """8 hexadecimal digits that tell two networks with one name apart."""
     input: _Edge
     output: _Edge
     arena_bytes: int
@@ -87,7 +90,7 @@ def project_files(
     values = {
         "packed": packed,
         "board": board,
-        "net": _net(packed),
+        "net": _net(packed, _identity(packed, board, graph_sha256)),
         "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
@@ -160,13 +163,21 @@ def _environment() -> Environment:
     return environment
 
 
-def _net(packed: Packed) -> _Net:
+def _identity(packed: Packed, board: Board, graph_sha256: str) -> str:
+    """Return 8 hexadecimal digits of all that the network's own C text depends on."""
+    parts = (graph_sha256, GENERATOR_VERSION, board.id, packed.kernels)
+    coding = (packed.optimize, packed.codecs, packed.decode)
+    return hashlib.sha256(repr((*parts, *coding)).encode()).hexdigest()[:8]
+
+
+def _net(packed: Packed, identity: str) -> _Net:
     graph = packed.graph
     kernels = sorted({layer.kernel for layer in packed.layers})
     places = [buffer.place for layer in packed.layers for buffer in (*layer.inputs, layer.output)]
     return _Net(
         name=graph.name,
         macro=graph.name.upper(),
+        id=identity,
         input=_edge(graph.value(graph.input)),
         output=_edge(graph.value(graph.output)),
         arena_bytes=max(packed.arena_bytes, _MIN_ARENA_BYTES),

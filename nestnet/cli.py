@@ -69,6 +69,7 @@ CodecsOption = Annotated[str | None, typer.Option(help="For coded streams: all |
 DecodeOption = Annotated[
     str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
+NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", callback=outputs.check, help="Also write the result here."),
@@ -195,12 +196,13 @@ def codegen(
         Path | None,
         typer.Option(help="JSON of bench, or of run on a board: what nn_fit_cycles goes by."),
     ] = None,
+    name: NameOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
     options = CodingOptions(optimize, codecs, decode)
     board_files.load(board)
-    folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options)
+    folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options, name)
     facts = project.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "

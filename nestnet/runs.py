@@ -13,12 +13,15 @@ METRICS = "metrics.jsonl"
 CHECKPOINT = "checkpoint.safetensors"
 MODEL = "model.nestnet"
 DEFAULT_ROOT = Path("runs")
+DATA_CHARACTERS = 16
+"""Longest part of a default name that comes from the data's own."""
 
 
 def create(config: TrainConfig, root: Path) -> Path:
     """Create the folder of a new run and write its config.toml.
 
-    A run without a name is called MODEL-DATASET-N with the next free N.
+    A run without a name is called MODEL-DATASET-N with the next free N; of class folders, DATASET
+    is the name of their folder or archive. Generated C calls the network as its run is called.
 
     Raises:
         UserError: the named run exists already, or the folder cannot be made.
@@ -49,7 +52,10 @@ def create(config: TrainConfig, root: Path) -> Path:
 
 def _free_name(config: TrainConfig, root: Path) -> str:
     model = "net" if config.model == "auto" else Path(config.model.partition(":")[0]).stem
-    base = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{model}-{config.dataset}")
+    data = config.dataset
+    if data == "folder" and config.data:
+        data = Path(config.data).resolve().name.partition(".")[0][:DATA_CHARACTERS] or data
+    base = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{model}-{data}")
     number = 1
     while (root / f"{base}-{number}").exists():
         number += 1

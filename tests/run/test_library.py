@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codegen import board, reference
+from codegen import board, flow, nestfile, reference, toolchain
+from codegen.errors import UserError
+from codegen.ir import Graph
 from codegen.synthetic import random_images
 
-from .conftest import Build, small_graph
+from .conftest import Build, need_tools, small_graph
 
 
 @pytest.mark.parametrize("board_id", ["host", "qemu_m4"])
@@ -58,8 +61,18 @@ def test_library_exports_nn_names_only(build: Build, board_id: str) -> None:
         [nm, "-g", "--defined-only", library], capture_output=True, text=True, check=True
     ).stdout
     names = [line.split()[-1] for line in text.splitlines() if len(line.split()) == 3]
-    assert {"nn_model_tiny", "nn_weights_tiny", "nn_init", "nn_run"} <= set(names)
+    assert {"nn_init", "nn_run"} <= set(names)
+    network = {name for name in names if name.endswith(model_id(built.project))}
+    assert {name[:-9] for name in network} == {"nn_model_tiny", "nn_weights_tiny"}
     assert all(name.startswith("nn_") for name in names), names
+
+
+def model_id(project: Path) -> str:
+    """Return what model.h says tells the network from another of its name."""
+    text = (project / "model.h").read_text()
+    found = re.search(r"#define NN_TINY_MODEL_ID 0x([0-9a-f]{8})u\n", text)
+    assert found is not None
+    return found[1]
 
 
 TWO_NETWORKS = """
@@ -89,6 +102,109 @@ int main(void)
     return 0;
 }
 """
+
+
+USES_IT = """
+#include "{folder}/model.h"
+#include <stdio.h>
+
+static uint8_t arena[NN_SAME_ARENA_BYTES] __attribute__((aligned(NN_ARENA_ALIGN_BYTES)));
+
+int run_{folder}(void);
+int run_{folder}(void)
+{{
+    static int8_t in[NN_SAME_INPUT_BYTES], out[NN_SAME_OUTPUT_BYTES];
+    nn_net net;
+    if (nn_init(&net, &nn_model_same, arena, sizeof arena) != NN_OK ||
+        nn_run(&net, in, out) != NN_OK) {{
+        return 1;
+    }}
+    return fwrite(out, 1, sizeof out, stdout) == sizeof out ? 0 : 1;
+}}
+"""
+
+RUNS_BOTH = """
+int run_one(void);
+int run_two(void);
+int main(void)
+{
+    return run_one() || run_two();
+}
+"""
+
+
+@pytest.fixture
+def namesakes(tmp_path: Path) -> tuple[list[Graph], list[str]]:
+    """Build two networks of one name below one/ and two/; return them and their libraries."""
+    need_tools("host")
+    graphs, libraries = [], []
+    for folder, seed in (("one", 1), ("two", 2)):
+        graph = small_graph("same", seed=seed)
+        path = tmp_path / f"{folder}.nestnet"
+        nestfile.save(graph, path)
+        built = toolchain.build(flow.codegen(path, "host", tmp_path / folder))
+        graphs.append(graph)
+        libraries.append(str(built.project / "build/libnestnet_model.a"))
+    return graphs, libraries
+
+
+def compile_c(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-Ione/firmware", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_namesakes_in_one_file_do_not_compile(
+    tmp_path: Path, namesakes: tuple[list[Graph], list[str]]
+) -> None:
+    (tmp_path / "both.c").write_text('#include "one/model.h"\n#include "two/model.h"\n')
+    made = compile_c(tmp_path, "-c", "both.c")
+    assert made.returncode != 0
+    assert "two different networks are called same" in made.stderr and "--name" in made.stderr
+    (tmp_path / "twice.c").write_text('#include "one/model.h"\n#include "one/model.h"\nint x;\n')
+    assert compile_c(tmp_path, "-c", "twice.c").returncode == 0
+
+
+def test_namesakes_in_one_program_keep_their_own_weights(
+    tmp_path: Path, namesakes: tuple[list[Graph], list[str]]
+) -> None:
+    graphs, libraries = namesakes
+    for folder in ("one", "two"):
+        (tmp_path / f"{folder}.c").write_text(USES_IT.format(folder=folder))
+    (tmp_path / "main.c").write_text(RUNS_BOTH)
+    made = compile_c(tmp_path, "main.c", "one.c", "two.c", *libraries, "-o", "both")
+    assert made.returncode == 0, made.stderr
+    run = subprocess.run([tmp_path / "both"], capture_output=True, check=True)
+    image = np.zeros((1, 5, 7, 3), np.int8)
+    expected = [reference.run(graph, image, 1).tobytes() for graph in graphs]
+    assert expected[0] != expected[1]
+    assert run.stdout == b"".join(expected)
+
+
+def test_a_library_of_another_network_does_not_link(
+    tmp_path: Path, namesakes: tuple[list[Graph], list[str]]
+) -> None:
+    (tmp_path / "one.c").write_text(USES_IT.format(folder="one"))
+    (tmp_path / "main.c").write_text(
+        "int run_one(void);\nint main(void)\n{\n    return run_one();\n}\n"
+    )
+    made = compile_c(tmp_path, "main.c", "one.c", namesakes[1][1], "-o", "wrong")
+    assert made.returncode != 0 and "undefined reference to `nn_model_same_" in made.stderr
+
+
+def test_a_name_of_its_own(tmp_path: Path) -> None:
+    need_tools("host")
+    path = tmp_path / "model.nestnet"
+    nestfile.save(small_graph("same"), path)
+    out = flow.codegen(path, "host", tmp_path / "out", name="keywords")
+    assert "NN_KEYWORDS_ARENA_BYTES" in (out / "model.h").read_text()
+    assert "same" not in (out / "model.c").read_text()
+    (out / "weights.c").unlink()
+    flow.prepare(path, "host", out)
+    assert "nn_model_keywords" in (out / "model.h").read_text(), "building keeps the name"
+    for bad in ("Keywords", "2nd", "a-b", "", "ü", "a" * 41):
+        with pytest.raises(UserError, match=r"--name: not a name for C.*another --name"):
+            flow.codegen(path, "host", tmp_path / "other", name=bad)
+    assert not (tmp_path / "other").exists()
 
 
 def test_two_networks_in_one_program(build: Build, tmp_path: Path) -> None:

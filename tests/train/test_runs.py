@@ -20,6 +20,15 @@ def test_names_count_up_and_hold_no_path(tmp_path: Path) -> None:
     assert config.load(created[1] / runs.CONFIG) == own
 
 
+def test_runs_on_folders_are_called_as_their_data(tmp_path: Path) -> None:
+    """Two projects' networks may end up in one program, where their names must differ."""
+    names = [
+        runs.create(TrainConfig(dataset="folder", data=data), tmp_path).name
+        for data in ("kws/words.tar.gz", "vww/persons", "", "p" * 90)
+    ]
+    assert names == ["net-words-1", "net-persons-1", "net-folder-1", f"net-{'p' * 16}-1"]
+
+
 def test_a_name_in_use_is_a_user_error(tmp_path: Path) -> None:
     runs.create(TrainConfig(name="mine"), tmp_path)
     with pytest.raises(UserError, match=r"exists already.*--resume"):
