@@ -8,8 +8,16 @@
  * Cycles in nn_level_info:
  *   analytic model fitted to Cortex-M4 instruction counts; not measured, errors of tens of %
  */
+#if defined(NN_TINY_MODEL_ID) && NN_TINY_MODEL_ID != 0xa9d43e9cu
+#error "two different networks are called tiny: generate one of them again with nestnet codegen --name"
+#endif
 #ifndef NN_TINY_MODEL_H
 #define NN_TINY_MODEL_H
+
+/* Digest of the network and of how it was generated. The model's symbol ends in it, so that of two networks with
+ * one name neither replaces the other where a program is linked. */
+#define NN_TINY_MODEL_ID 0xa9d43e9cu
+#define nn_model_tiny nn_model_tiny_a9d43e9c
 
 #include "nestnet.h"
 
