@@ -20,8 +20,8 @@ DATA_CHARACTERS = 16
 def create(config: TrainConfig, root: Path) -> Path:
     """Create the folder of a new run and write its config.toml.
 
-    A run without a name is called MODEL-DATASET-N with the next free N; of class folders, DATASET
-    is the name of their folder or archive. Generated C calls the network as its run is called.
+    A run without a name is called MODEL-DATASET-N with the next free N, or MODEL-DATASET-DATA-N
+    where the data's place is given. Generated C calls the network as its run is called.
 
     Raises:
         UserError: the named run exists already, or the folder cannot be made.
@@ -52,10 +52,10 @@ def create(config: TrainConfig, root: Path) -> Path:
 
 def _free_name(config: TrainConfig, root: Path) -> str:
     model = "net" if config.model == "auto" else Path(config.model.partition(":")[0]).stem
-    data = config.dataset
-    if data == "folder" and config.data:
-        data = Path(config.data).resolve().name.partition(".")[0][:DATA_CHARACTERS] or data
-    base = re.sub(r"[^A-Za-z0-9_.-]", "-", f"{model}-{data}")
+    parts = [model, config.dataset]
+    if config.data:
+        parts.append(Path(config.data).resolve().name.partition(".")[0][:DATA_CHARACTERS])
+    base = re.sub(r"[^A-Za-z0-9_.-]", "-", "-".join(filter(None, parts)))
     number = 1
     while (root / f"{base}-{number}").exists():
         number += 1

@@ -26,7 +26,8 @@ def test_runs_on_folders_are_called_as_their_data(tmp_path: Path) -> None:
         runs.create(TrainConfig(dataset="folder", data=data), tmp_path).name
         for data in ("kws/words.tar.gz", "vww/persons", "", "p" * 90)
     ]
-    assert names == ["net-words-1", "net-persons-1", "net-folder-1", f"net-{'p' * 16}-1"]
+    ends = ("-words-1", "-persons-1", "-1", f"-{'p' * 16}-1")
+    assert names == [f"net-folder{end}" for end in ends]
 
 
 def test_a_name_in_use_is_a_user_error(tmp_path: Path) -> None:
