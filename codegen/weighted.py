@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.arith import INPUT_SPAN, kept_weight
+from codegen.cmsis_nn import obstacle
 from codegen.ir import (
     NEVER,
     Conv2D,
@@ -20,7 +22,7 @@ from codegen.ir import (
     TfliteRequant,
     Uint8Array,
 )
-from codegen.lowering import FieldSpec
+from codegen.lowering import Draft, FieldSpec, Options
 from codegen.packed import CmsisConstants, RequantConstants
 
 INT32_MAX = 2**31 - 1
@@ -74,6 +76,22 @@ def check_weighted(op: Conv2D | Linear, graph: Graph) -> Iterator[Broken]:
     if groups_broken or table_broken:
         return
     yield from _check_overflow(op, levels)
+
+
+def check_cmsis_nn(op: Conv2D | Linear, graph: Graph) -> Iterator[Broken]:
+    """Yield why a layer under the TFLite rule, which only CMSIS-NN has, is not one it computes."""
+    if isinstance(op.requant, TfliteRequant):
+        reason = obstacle(op, graph.value(op.input).shape)
+        if reason is not None:
+            yield "the TFLite rule only on layers that CMSIS-NN computes", reason
+
+
+def keep_from_cmsis_nn(draft: Draft, op: Conv2D | Linear, graph: Graph, options: Options) -> Draft:
+    """Return ``draft`` of one of our kernels, saying why CMSIS-NN did not get it if it could."""
+    if options.kernels != "cmsis-nn":
+        return draft
+    why = obstacle(op, graph.value(op.input).shape) or "its tables have no TFLite form"
+    return replace(draft, reason=f"{draft.reason}; not for CMSIS-NN: {why}")
 
 
 def check_clamp(act_min: int, act_max: int) -> Iterator[Broken]:

@@ -26,8 +26,10 @@ from codegen.packed import Kernel, LevelCost, WindowShape
 from codegen.weighted import (
     MAX_RESIDUAL_MULTIPLIER,
     channel_fields,
+    check_cmsis_nn,
     check_weighted,
     cmsis_constants,
+    keep_from_cmsis_nn,
     kept_macs,
     level_weight,
     pixels,
@@ -72,7 +74,8 @@ class Conv2DRule(OpRule[Conv2D]):
         if op.weight.ndim != 4:
             yield "weight has 4 dimensions", op.weight.shape
             return
-        yield from check_window(op)
+        window_broken = list(check_window(op))
+        yield from window_broken
         in_c = graph.value(op.input).shape[2]
         out_c = int(op.weight.shape[0])
         if op.groups < 1 or in_c % op.groups or out_c % op.groups:
@@ -83,6 +86,8 @@ class Conv2DRule(OpRule[Conv2D]):
             return
         yield from _check_channel_levels(op)
         yield from check_weighted(op, graph)
+        if not window_broken:
+            yield from check_cmsis_nn(op, graph)
         yield from _check_residual(op, graph)
 
     def macs(self, op: Conv2D, graph: Graph, level: int) -> int:
@@ -96,8 +101,10 @@ class Conv2DRule(OpRule[Conv2D]):
         if isinstance(op.requant, TfliteRequant):
             return _lower_cmsis(op, graph, shape)
         if op.groups == 1:
-            return _lower_patches(op, graph, shape, options)
-        return _lower_plain(op, graph, shape)
+            draft = _lower_patches(op, graph, shape, options)
+        else:
+            draft = _lower_plain(op, graph, shape)
+        return keep_from_cmsis_nn(draft, op, graph, options)
 
 
 def accumulate(op: Conv2D, graph: Graph, images: Int8Array, level: int) -> NDArray[Any]:
@@ -133,15 +140,10 @@ def _check_channel_levels(op: Conv2D) -> Iterator[Broken]:
         yield "group_level only where groups is 1 or on depthwise layers", got
     elif op.residual is not None:
         yield "no residual where channels have levels", op.residual.input
-    elif isinstance(op.requant, TfliteRequant):
-        yield "channels have levels under the nestnet rule only", "TFLite rule"
 
 
 def _check_residual(op: Conv2D, graph: Graph) -> Iterator[Broken]:
     if op.residual is None:
-        return
-    if isinstance(op.requant, TfliteRequant):
-        yield "a residual is fused under the nestnet rule only", "TFLite rule"
         return
     shape, expected = graph.value(op.residual.input).shape, graph.value(op.output).shape
     if shape != expected:

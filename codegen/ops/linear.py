@@ -13,8 +13,10 @@ from codegen.oprule import Broken, OpRule, register
 from codegen.overlap import any_overlap
 from codegen.packed import LevelCost, WindowShape
 from codegen.weighted import (
+    check_cmsis_nn,
     check_weighted,
     cmsis_constants,
+    keep_from_cmsis_nn,
     kept_macs,
     level_weight,
     requant_constants,
@@ -51,6 +53,7 @@ class LinearRule(OpRule[Linear]):
             yield f"weight has {height * width * channels} inputs", op.weight.shape[1]
             return
         yield from check_weighted(op, graph)
+        yield from check_cmsis_nn(op, graph)
 
     def macs(self, op: Linear, graph: Graph, level: int) -> int:
         """Return the weights kept at ``level``."""
@@ -76,7 +79,7 @@ class LinearRule(OpRule[Linear]):
             )
             for level in range(levels)
         )
-        return Draft(
+        draft = Draft(
             kernel="nested_linear" if storage.nested else "dense_linear",
             reason=storage.reason,
             fields=storage_fields(op, levels, storage) + table_fields(op, levels),
@@ -89,6 +92,7 @@ class LinearRule(OpRule[Linear]):
             group=op.group_size if storage.nested else 1,
             overlaps=(any_overlap(in_c),),
         )
+        return keep_from_cmsis_nn(draft, op, graph, options)
 
 
 def _cycles(op: Linear, storage: Storage, level: int) -> int:

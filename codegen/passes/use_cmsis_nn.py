@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.cmsis_nn import obstacle
 from codegen.ir import Conv2D, Graph, Int8Array, Linear, Op, Requant, TfliteRequant
 from codegen.weighted import INT32_MAX, accumulator_bound
 
@@ -19,11 +20,10 @@ IDLE_MULTIPLIER = 2.0**-8
 def use_cmsis_nn(graph: Graph) -> Graph:
     """Return ``graph`` with every layer that CMSIS-NN can run under the TFLite rule.
 
-    These are ungrouped and depthwise convolutions and linear layers, dense at every level, without
-    a fused residual (unfused, its sum would need an int8 range that the graph does not know).
-    The rule rounds elsewhere than ours, so outputs may differ by one step. Left alone are layers
-    that have no TFLite form: a channel whose multiplier changes sign between levels, or a bias
-    beyond int32.
+    :func:`codegen.cmsis_nn.obstacle` says which it cannot run; a fused residual, because unfused
+    its sum would need an int8 range that the graph does not know. The rule rounds elsewhere than
+    ours, so outputs may differ by one step. Left alone are also layers that have no TFLite form: a
+    channel whose multiplier changes sign between levels, or a bias beyond int32.
     """
     return replace(graph, ops=tuple(_convert(op, graph) for op in graph.ops))
 
@@ -39,9 +39,10 @@ class _Real:
 
 
 def _convert(op: Op, graph: Graph) -> Op:
-    if not isinstance(op, Conv2D | Linear) or not _is_supported(op):
+    if not isinstance(op, Conv2D | Linear) or not isinstance(op.requant, Requant):
         return op
-    assert isinstance(op.requant, Requant)
+    if obstacle(op, graph.value(op.input).shape) is not None:
+        return op
     real = _real(op.requant, graph.value(op.output).zero_point, len(graph.levels))
     sign = _signs(real.multiplier)
     if sign is None:
@@ -58,15 +59,6 @@ def _convert(op: Op, graph: Graph) -> Op:
     )
     converted = replace(op, weight=weight, requant=rule)
     return converted if _fits(converted, rule) else op
-
-
-def _is_supported(op: Conv2D | Linear) -> bool:
-    if op.group_level is not None or not isinstance(op.requant, Requant):
-        return False
-    if isinstance(op, Linear):
-        return True
-    depthwise = op.weight.shape[3] == 1
-    return op.residual is None and (op.groups == 1 or depthwise)
 
 
 def _real(requant: Requant, zero_point: int, levels: int) -> _Real:

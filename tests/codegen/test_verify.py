@@ -232,13 +232,18 @@ def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
         verify(replace(base, ops=(replace(op, weight=kept, requant=shifted),)))
 
 
-def test_residual_needs_the_nestnet_rule() -> None:
+def test_only_what_cmsis_nn_computes_has_the_tflite_rule() -> None:
     from codegen.ir import TfliteRequant
 
     rule = TfliteRequant(
         np.ones((2, 5), np.int32), np.zeros((2, 5), np.int8), np.zeros((2, 5), np.int32)
     )
-    with pytest.raises(VerifyError, match="nestnet rule only"):
-        verify(with_op(Conv2D, requant=rule))
-    verify(with_op(Conv2D, requant=rule, residual=None))
+    dense = {"requant": rule, "group_level": None, "group_size": 1}
+    with pytest.raises(VerifyError, match="got it adds a residual"):
+        verify(with_op(Conv2D, **dense))
+    with pytest.raises(VerifyError, match="got its levels have weights of their own"):
+        verify(with_op(Conv2D, requant=rule, residual=None))
+    with pytest.raises(VerifyError, match="stride is at least 1"):
+        verify(with_op(Conv2D, residual=None, stride=(0, 1), **dense))
+    verify(with_op(Conv2D, residual=None, **dense))
     assert isinstance(CONV.residual, Residual) and isinstance(last(Reshape), Reshape)
