@@ -126,7 +126,8 @@ def _lay_out(
         image.append(field)
         parts.append(little.tobytes())
         offset += field.size_bytes
-    parts.append(bytes(-offset % IMAGE_ALIGN_BYTES))
+    # C knows no empty struct: the image of a network without weights is padding.
+    parts.append(bytes(-offset % IMAGE_ALIGN_BYTES if image else IMAGE_ALIGN_BYTES))
     return tuple(image), b"".join(parts)
 
 

@@ -210,7 +210,8 @@ def _table(field: ImageField) -> NDArray[np.generic]:
 def _comment(text: str) -> str:
     """Make a name harmless inside a C comment, on one line."""
     shown = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
-    return shown.replace("*/", "* /").replace("/*", "/ *")
+    # "??/" is a trigraph: a backslash to some compilers, a warning to others.
+    return shown.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
 
 
 def _c_string(text: str) -> str:

@@ -11,6 +11,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from codegen.cycles.events import Events
+from codegen.errors import UserError
 
 MARK_BEGIN = "nn_mark_begin"
 MARK_END = "nn_mark_end"
@@ -145,9 +146,18 @@ def plugin_arguments(
             None counts executions only.
 
     Raises:
-        KeyError: the ELF file has no marker functions.
+        UserError: the ELF file has no marker functions.
     """
     by_name = {function.name: function for function in functions(elf)}
+    missing = [name for name in (MARK_BEGIN, MARK_END) if name not in by_name]
+    if missing:
+        raise UserError(
+            str(elf),
+            "what to count cannot be told: a marker function is missing",
+            got=f"no {missing[0]}",
+            expected=f"{MARK_BEGIN} and {MARK_END} as functions of their own",
+            action="Build without flags that inline or strip them, such as -flto or -s",
+        )
     begin, end = by_name[MARK_BEGIN], by_name[MARK_END]
     return {
         "begin": str(begin.address),

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, paths, project, render, toolchain
+from codegen import board, flow, nestfile, paths, project, render, report, toolchain
 from codegen.errors import UserError
+from codegen.graph_builder import GraphBuilder
+from codegen.ir import AvgPool, MaxPool
 from codegen.synthetic import linear_layer_graph, random_images
 
 from .conftest import SHA256, Build, need_tools, small_graph
@@ -102,12 +104,38 @@ def test_unknown_board_and_kernels(tmp_path: Path) -> None:
 
 def test_names_cannot_break_the_text(build: Build) -> None:
     graph = small_graph("awkward")
-    provenance = replace(graph.provenance, class_names=('a*/b "c"', "d\\e\n??/", "žluť"))
+    names = ('a*/b "c"', "d\\e\n??/", "žluť", "why ????/")
+    provenance = replace(graph.provenance, class_names=names)
     graph = replace(graph, provenance=provenance)
     levels = tuple(replace(level, name=f'"{i}\\"*/ %s') for i, level in enumerate(graph.levels))
     built = build(replace(graph, levels=levels), "host")
     result = subprocess.run([built.firmware_elf], capture_output=True, text=True, check=True)
     assert 'frame 1, level "1\\"*/ %s: class ' in result.stdout
+
+
+@pytest.mark.parametrize("board_id", ["host", "qemu_m4"])
+def test_a_network_without_weights(build: Build, board_id: str) -> None:
+    net = GraphBuilder((4, 6, 5), 2, 3, "pools")
+    net.pool(net.pool("input", MaxPool, (2, 2), (2, 2)), AvgPool, (2, 3), (1, 1))
+    graph = net.graph()
+    made = report.compare(build(graph, board_id), graph, random_images(graph, 2, 1), None, [0, 1])
+    assert made.bit_exact and made.weights_bytes == 4
+
+
+def test_link_time_optimization_keeps_the_markers(tmp_path: Path) -> None:
+    need_tools("qemu_m4")
+    graph = small_graph()
+    flags = {"EXTRA_CFLAGS": "-flto", "AR": "arm-none-eabi-gcc-ar"}
+    built = toolchain.build(write(tmp_path / "out", "qemu_m4"), flags)
+    made = report.compare(built, graph, random_images(graph, 2, 1), None, [0, 1])
+    assert made.bit_exact and (made.levels[0].instructions or 0) > 1000
+
+
+def test_a_program_without_markers_is_a_user_error(build: Build) -> None:
+    built = build(small_graph(), "qemu_m4")
+    subprocess.run(["arm-none-eabi-strip", built.runner_elf], check=True)
+    with pytest.raises(UserError, match=r"got no nn_mark_begin.* -flto or -s"):
+        report.compare(built, small_graph(), random_images(small_graph(), 1, 1), None, [0])
 
 
 def test_comments_hold_no_control_characters(tmp_path: Path) -> None:
