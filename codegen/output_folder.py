@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,8 @@ def check_ours(folder: Path) -> None:
     """Refuse a folder that holds something which no earlier call wrote.
 
     Raises:
-        UserError: it is a link, a file, or a folder with content but without :data:`MARKER`.
+        UserError: it is a link, a file, a folder with content but without :data:`MARKER`, or one
+            in which files that we wrote were edited.
     """
     if folder.is_symlink():
         wrong, got = True, "a symbolic link"
@@ -38,9 +40,21 @@ def check_ours(folder: Path) -> None:
             expected="a new or empty folder, or one that nestnet generated",
             action="Choose another folder with --out, or remove this one yourself",
         )
+    changed = edited(folder)
+    if changed:
+        raise UserError(
+            str(folder),
+            "generating again would overwrite your changes",
+            got="edited " + ", ".join(str(path) for path in changed),
+            expected=f"the files that {MARKER} lists as they were written",
+            action="Keep your changes in files of other names and remove the edited ones, "
+            "or choose another folder with --out",
+        )
 
 
-def replace(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+def replace(
+    folder: Path, files: Mapping[PurePosixPath, bytes], facts: Mapping[str, object]
+) -> None:
     """Make ``files`` the generated content of ``folder``.
 
     Files that an earlier call wrote go, what a user added stays, make's output is removed. Nothing
@@ -48,12 +62,14 @@ def replace(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
 
     Args:
         folder: created, or one that :func:`check_ours` accepts.
-        files: content by path in the folder, :data:`MARKER` with its list "files" among them.
+        files: content by path in the folder, without :data:`MARKER`.
+        facts: what :data:`MARKER` shall say besides; "files" with their hashes is added.
 
     Raises:
         UserError: not our folder, or it cannot be written.
     """
     check_ours(folder)
+    files = {**files, PurePosixPath(MARKER): _marker(files, facts)}
     new = folder.with_name(f".{folder.name}.nestnet-new")
     old = folder.with_name(f".{folder.name}.nestnet-old")
     try:
@@ -81,6 +97,15 @@ def replace(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
             _mend(folder, new, old)
 
 
+def _marker(files: Mapping[PurePosixPath, bytes], facts: Mapping[str, object]) -> bytes:
+    hashes = {str(path): _sha256(files[path]) for path in sorted(files)}
+    return (json.dumps({**facts, "files": hashes}, indent=1) + "\n").encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def is_complete(folder: Path, files: Mapping[PurePosixPath, bytes]) -> bool:
     """Return whether ``folder`` holds ``files``, byte for byte."""
     return all(
@@ -91,11 +116,25 @@ def is_complete(folder: Path, files: Mapping[PurePosixPath, bytes]) -> bool:
 
 def listed(folder: Path) -> tuple[PurePosixPath, ...]:
     """Return the files that the marker says were written; none if it cannot be read."""
+    return tuple(_hashes(folder))
+
+
+def edited(folder: Path) -> tuple[PurePosixPath, ...]:
+    """Return the files that differ from what was written; a missing file does not count."""
+    return tuple(
+        path
+        for path, digest in _hashes(folder).items()
+        if (folder / path).is_file() and _sha256((folder / path).read_bytes()) != digest
+    )
+
+
+def _hashes(folder: Path) -> dict[PurePosixPath, str]:
+    """Return what the marker says was written; nothing if it cannot be read."""
     try:
-        names = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
-        return tuple(PurePosixPath(name) for name in names)
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+        written = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+        return {PurePosixPath(name): str(digest) for name, digest in written.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _mend(folder: Path, new: Path, old: Path) -> None:

@@ -19,7 +19,7 @@ from codegen.verify import C_IDENTIFIER
 from codegen.weighted import kept_macs
 
 MARKER = output_folder.MARKER
-MARKER_VERSION = 3
+MARKER_VERSION = 4
 KERNELS = ("nestnet", "cmsis-nn")
 MAX_NAME_CHARACTERS = 40
 """Of --name: the generated text stays readable."""
@@ -186,10 +186,7 @@ def write(
     files = {path: text.encode() for path, text in texts.items()}
     for path in copied:
         files["firmware" / path] = (paths.firmware() / path).read_bytes()
-    names = sorted(str(path) for path in files)
-    marker = {"nestnet_project": MARKER_VERSION, **asdict(info), "files": names}
-    files[PurePosixPath(MARKER)] = (json.dumps(marker, indent=1) + "\n").encode()
-    output_folder.replace(out_dir, files)
+    output_folder.replace(out_dir, files, {"nestnet_project": MARKER_VERSION, **asdict(info)})
     return out_dir
 
 

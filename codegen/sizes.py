@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from codegen.board import Board
 
 _ALLOCATED = 0x2
 _WRITABLE = 0x1
+_REGION = re.compile(r"^(\w+) +0x[0-9a-f]+ +(0x[0-9a-f]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,23 @@ class Sizes:
     stack_reserve_bytes: int
 
 
+def linked_bytes(elf: Path) -> dict[str, int]:
+    """Return the length of every memory region by name, as the linker script said when linked.
+
+    Read from the linker's map beside ``elf``, which is written even where something does not fit;
+    empty if there is none.
+    """
+    try:
+        text = elf.with_suffix(".map").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    _, _, table = text.partition("Memory Configuration")
+    table, _, _ = table.partition("Linker script and memory map")
+    return {name: int(length, 16) for name, length in _REGION.findall(table)}
+
+
 def of_program(elf: Path, board: Board) -> Sizes:
-    """Return the sizes of a linked Cortex-M program."""
+    """Return the sizes of a linked Cortex-M program; the limits are its linker script's."""
     flash = ram = 0
     symbols: dict[str, int] = {}
     with elf.open("rb") as stream:
@@ -55,13 +72,14 @@ def of_program(elf: Path, board: Board) -> Sizes:
         stack = next((int(s["sh_size"]) for s in file.iter_sections() if s.name == ".stack"), 0)
     weights = sum(size for name, size in symbols.items() if name.startswith("nn_weights_"))
     arena = symbols.get("arena", 0)
+    limits = linked_bytes(elf)
     return Sizes(
         flash_bytes=flash,
-        flash_limit_bytes=board.linked("flash").size_bytes,
+        flash_limit_bytes=limits.get("FLASH", board.linked("flash").size_bytes),
         weights_bytes=weights,
         code_bytes=flash - weights,
         ram_bytes=ram,
-        ram_limit_bytes=board.linked("ram").size_bytes,
+        ram_limit_bytes=limits.get("RAM", board.linked("ram").size_bytes),
         arena_bytes=arena,
         variables_bytes=ram - arena - stack,
         stack_reserve_bytes=stack,

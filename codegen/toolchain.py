@@ -126,7 +126,7 @@ def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> Use
     if overflows:
         # Example and test runner are linked at once, in any order: flash first, then the larger.
         region, count = max(overflows, key=lambda item: (item[0] == "FLASH", item[1]))
-        limit = board.linked(region.lower()).size_bytes
+        limit = _limit(region, project, board)
         return UserError(
             f"board {board.id}",
             f"network {info.network} does not fit: {region} is over-full by {count} bytes",
@@ -141,6 +141,15 @@ def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> Use
         expected="a clean build",
         action=f"Read the messages above, or run make -C {project}",
     )
+
+
+def _limit(region: str, project: Path, board: Board) -> int:
+    """Return the bytes of ``region`` in the linker script, which a user may have edited."""
+    for elf in (FIRMWARE_ELF, RUNNER_ELF):
+        length = sizes.linked_bytes(project / elf).get(region)
+        if length is not None:
+            return length
+    return board.linked(region.lower()).size_bytes
 
 
 def _advice(region: str, info: ProjectInfo) -> str:

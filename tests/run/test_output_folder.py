@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -97,8 +98,11 @@ def test_files_of_the_user_stay_and_stale_ones_go(tmp_path: Path) -> None:
     (out / "build").mkdir()
     (out / "build" / "main.o").write_text("made by make")
     marker = (out / project.MARKER).read_text()
-    (out / "old.c").write_text("written by an older version")
-    (out / project.MARKER).write_text(marker.replace('"main.c",', '"main.c", "old.c",'))
+    older = b"written by an older version"
+    (out / "old.c").write_bytes(older)
+    digest = hashlib.sha256(older).hexdigest()
+    known = marker.replace('"main.c":', f'"old.c": "{digest}", "main.c":')
+    (out / project.MARKER).write_text(known)
     fresh = tree(write(tmp_path / "fresh", name="other"))
     assert tree(write(out, name="other")) == fresh | {"my/app.c": b"int mine;"}
 
@@ -108,9 +112,22 @@ def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     before = (out / "model.c").stat()
     write(out)
     assert (out / "model.c").stat().st_ino == before.st_ino
-    (out / "model.c").write_text("edited")
-    write(out)
-    assert (out / "model.c").read_text() != "edited"
+
+
+@pytest.mark.parametrize("name", ["main.c", "linker.ld", "Makefile", "firmware/nestnet.c"])
+def test_edited_files_are_not_overwritten(tmp_path: Path, name: str) -> None:
+    out = write(tmp_path / "out")
+    with (out / name).open("a") as stream:
+        stream.write("edited")
+    before = tree(tmp_path)
+    for network in ("tiny", "other"):
+        with pytest.raises(UserError, match=rf"got edited {name}, .*Keep your changes in files"):
+            write(out, network)
+    assert tree(tmp_path) == before
+    (out / name).rename(out / "mine.txt")
+    write(out, "other")
+    assert (out / "mine.txt").read_text().endswith("edited")
+    assert not (out / name).read_text().endswith("edited")
 
 
 @pytest.mark.parametrize("lost", ["weights.c", "firmware/nestnet.c", project.MARKER])
