@@ -58,6 +58,15 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Where a chip says what it is: the DEV_ID field of ST's DBGMCU_IDCODE."""
+
+    address: int
+    device_id: int
+    """12 bits, shared by the chips of one reference manual."""
+
+
+@dataclass(frozen=True)
 class Board:
     """A target of code generation; an emulator and the host are boards like any other."""
 
@@ -73,6 +82,8 @@ class Board:
     memory: tuple[Memory, ...]
     qemu_machine: str | None = None
     pyocd_target: str | None = None
+    part: Part | None = None
+    """What a debug probe must find before it erases anything; there if the runner is pyocd."""
 
     @property
     def is_host(self) -> bool:
@@ -241,10 +252,15 @@ def _cache(table: _Table) -> Cache:
     )
 
 
+def _part(table: _Table) -> Part:
+    table.close(("address", "device_id"))
+    return Part(address=table.number("address"), device_id=table.number("device_id"))
+
+
 def _board(table: _Table, where: str) -> Board:
     table.close(
         ("id", "title", "status", "source", "runner", "core", "cache"),
-        ("memory", "qemu_machine", "pyocd_target"),
+        ("memory", "qemu_machine", "pyocd_target", "part"),
     )
     return Board(
         id=table.text("id"),
@@ -257,6 +273,7 @@ def _board(table: _Table, where: str) -> Board:
         memory=tuple(_memory(item) for item in table.tables("memory")),
         qemu_machine=table.text("qemu_machine") if table.has("qemu_machine") else None,
         pyocd_target=table.text("pyocd_target") if table.has("pyocd_target") else None,
+        part=_part(table.table("part")) if table.has("part") else None,
     )
 
 
@@ -265,10 +282,12 @@ def _check(board: Board, path: Path) -> None:
     where = path.name
     if board.id != path.stem:
         raise _error(where, "id differs from the file name", board.id, path.stem)
-    for runner, key, value in (
+    needed: tuple[tuple[str, str, object], ...] = (
         ("qemu", "qemu_machine", board.qemu_machine),
         ("pyocd", "pyocd_target", board.pyocd_target),
-    ):
+        ("pyocd", "part", board.part),
+    )
+    for runner, key, value in needed:
         if (board.runner == runner) != (value is not None):
             expected = f"{key} exactly when runner is {runner}"
             raise _error(where, f"runner {board.runner} and {key} disagree", value, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codegen import board as boards
@@ -13,30 +14,13 @@ from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
 from codegen.report import Report
 from codegen.runners.progress import Progress
+from codegen.runners.pyocd import check_probe
 from codegen.toolchain import Built
 
 
 def default_project(nestfile_path: Path, board_id: str) -> Path:
     """Return where the project of a network goes by default: ``build/<run>-<board>``."""
     return Path("build") / f"{nestfile_path.resolve().parent.name}-{board_id}"
-
-
-def newest_project() -> Path:
-    """Return the project generated last below build/.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = list(Path("build").glob(f"*/{project.MARKER}"))
-    if not found:
-        raise UserError(
-            "build/",
-            "no generated project",
-            got="none",
-            expected=f"a folder with {project.MARKER}",
-            action="Run: nestnet codegen --board stm32f7",
-        )
-    return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
 
 
 def codegen(
@@ -106,17 +90,21 @@ def run(
     options: CodingOptions = DEFAULT,
     variables: Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    probe: str | None = None,
 ) -> Report:
     """Run int8 ``images`` (n, h, w, c) on a board at each level and compare with the reference.
 
     The project is generated and built first where that has not been done for this very network.
+    ``probe`` is part of the unique ID of the debug probe to use, where several are connected.
 
     Raises:
         UserError: bad arguments, or the machine or a tool is missing.
     """
+    check_probe(boards.load(board_id), probe)
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
     built = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
+    built = replace(built, probe=probe)
     return report.compare(built, graph, images, labels, chosen, progress)
 
 

@@ -39,6 +39,8 @@ class Built:
     info: ProjectInfo
     board: Board
     sizes: Sizes
+    probe: str | None = None
+    """Of several debug probes, the one whose unique ID contains this."""
 
     @property
     def firmware_elf(self) -> Path:

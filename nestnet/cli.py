@@ -70,6 +70,9 @@ DecodeOption = Annotated[
     str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
+ProbeOption = Annotated[
+    str | None, typer.Option("--probe", help="Of several debug probes: part of a unique ID.")
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", callback=outputs.check, help="Also write the result here."),
@@ -248,6 +251,7 @@ def run(
     run: RunOption = None,
     images: ImagesOption = 200,
     levels: Annotated[str | None, typer.Option("--levels", help="As in 0,3; else all.")] = None,
+    probe: ProbeOption = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
     optimize: OptimizeOption = None,
@@ -271,6 +275,7 @@ def run(
             out=out,
             kernels=kernels,
             options=options,
+            probe=probe,
         )
     title = f"{report.network}, {data.title}"
     tables.console().print(tables.device_levels(title, {board: report.as_json()}))

@@ -193,7 +193,7 @@ def test_default_configuration_survives_toml() -> None:
 
 
 UNITS = ("_bytes", "_hz", "_states", "_cycles")
-NO_UNIT_NEEDED = {"address"}
+NO_UNIT_NEEDED = {"address", "device_id"}
 
 
 def test_numbers_of_boards_have_a_unit() -> None:

@@ -54,6 +54,8 @@ def test_unknown_board_lists_the_valid_ones() -> None:
         ('title = "ST', 'colour = "red"\ntitle = "ST', "unknown key; got colour"),
         ('runner = "pyocd"', 'runner = "openocd"', "one of host, qemu, pyocd"),
         ('runner = "pyocd"', "", "no runner"),
+        ("[part]\naddress = 0xE004_2000\ndevice_id = 0x451", "", "runner pyocd and part disagree"),
+        ("device_id = 0x451", "", "no device_id"),
         ('runner = "pyocd"', 'runner = "qemu"', "qemu_machine"),
         ("clock_hz = 216_000_000", "clock_hz = -1", "0 or more"),
         ("clock_hz = 216_000_000", "clock_hz = true", "0 or more"),
