@@ -20,6 +20,9 @@ from codegen.toolchain import Built
 EMULATOR = {"cortex-m4": "qemu_m4", "cortex-m7": "qemu_m7"}
 """The emulated board that stands for a chip with this core."""
 
+OURS = ("run", "finished", "mark_layer")
+"""Functions of no layer beside those named ``nn_``; the rest that runs in one is a library's."""
+
 DECODE = "decode"
 """Row of the decoders, which layers with coded streams share."""
 
@@ -197,6 +200,7 @@ def measure(
     events = memory.plugin_arguments(model, built.board) if emulated else {}
     result = runners.run(built, images, levels, events)
     estimates = _estimates(built, result, target.board, model)
+    library = _Library.of(built, images, levels) if emulated else None
     return Bench(
         network=built.info.network,
         board=target.board.id,
@@ -206,7 +210,9 @@ def measure(
         images=result.images,
         estimator=f"{estimates[0].model}: {estimates[0].note}" if estimates else cost.NAME,
         levels=tuple(
-            _level(built.info, result, estimates[position] if estimates else None, position)
+            _level(
+                built.info, result, estimates[position] if estimates else None, position, library
+            )
             for position in range(len(levels))
         ),
         stack_bytes=result.stack_bytes,
@@ -231,11 +237,60 @@ def _estimates(
     )
 
 
+@dataclass(frozen=True)
+class _Library:
+    """Where the functions of CMSIS-NN were called from."""
+
+    executed: Mapping[str, tuple[int, ...]]
+    """Instructions by function and slot (:func:`codegen.runners.count_layers`)."""
+    slots: int
+    """Of one level."""
+
+    @classmethod
+    def of(cls, built: Built, images: Int8Array, levels: Sequence[int]) -> _Library | None:
+        """Run once more, layer by layer, if any layer calls a library."""
+        if not any(_calls_library(layer) for layer in built.info.layers):
+            return None
+        layers = {layer.c_name for layer in built.info.layers}
+        found = {
+            name: executed
+            for name, executed in runners.count_layers(built, images, levels).items()
+            if name.partition("_decode")[0] not in layers and not name.startswith("nn_")
+            if name not in OURS
+        }
+        return cls(found, len(built.info.layers) + 1)
+
+    def instructions(self, facts: LayerFacts, position: int) -> int:
+        """Return what the library executed in a layer, summed over the images."""
+        slot = position * self.slots + facts.index
+        return sum(executed[slot] for executed in self.executed.values())
+
+    def cycles(self, facts: LayerFacts, position: int, estimated: Estimate) -> Span:
+        """Return the library's cycles in a layer: each function's, by its instructions there."""
+        first, slot = position * self.slots, position * self.slots + facts.index
+        low = high = 0.0
+        for name, executed in self.executed.items():
+            whole = sum(executed[first : first + self.slots])
+            if whole and name in estimated.by_function:
+                share = executed[slot] / whole
+                low += share * estimated.by_function[name].cycles.low
+                high += share * estimated.by_function[name].cycles.high
+        return Span(round(low), round(high))
+
+
+def _calls_library(facts: LayerFacts) -> bool:
+    return facts.kernel.startswith("cmsis_")
+
+
 def _level(
-    info: ProjectInfo, result: RunResult, estimated: Estimate | None, position: int
+    info: ProjectInfo,
+    result: RunResult,
+    estimated: Estimate | None,
+    position: int,
+    library: _Library | None,
 ) -> LevelCost:
     facts = info.levels[position]
-    layers = tuple(_layer(layer, result, estimated, position) for layer in info.layers)
+    layers = tuple(_layer(layer, result, estimated, position, library) for layer in info.layers)
     instructions = None
     reckoned = sum(layer.cycles[position] for layer in info.layers)
     cycles = Span(reckoned, reckoned)
@@ -256,18 +311,30 @@ def _level(
 
 
 def _layer(
-    facts: LayerFacts, result: RunResult, estimated: Estimate | None, position: int
+    facts: LayerFacts,
+    result: RunResult,
+    estimated: Estimate | None,
+    position: int,
+    library: _Library | None,
 ) -> LayerCost:
     cycles: Span | None = Span(facts.cycles[position], facts.cycles[position])
+    instructions = _of(result.layer_instructions, facts.c_name, position)
     if estimated is not None:
         found = estimated.by_function.get(facts.c_name)
-        cycles = None if found is None else _per_image(found.cycles, result)
+        spent = None if found is None else found.cycles
+        if library is not None and _calls_library(facts):
+            called = library.cycles(facts, position, estimated)
+            own = spent or Span(0, 0)
+            spent = Span(own.low + called.low, own.high + called.high)
+            more = round(library.instructions(facts, position) / result.images)
+            instructions = (instructions or 0) + more
+        cycles = None if spent is None else _per_image(spent, result)
     return LayerCost(
         name=facts.name,
         kernel=facts.kernel,
         reason=facts.reason,
         storage=facts.storage,
-        instructions=_of(result.layer_instructions, facts.c_name, position),
+        instructions=instructions,
         cycles=cycles,
         macs=facts.macs[position],
         dense_macs=facts.dense_macs,

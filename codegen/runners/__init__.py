@@ -100,6 +100,24 @@ def run(
     )
 
 
+def count_layers(
+    built: Built, images: Int8Array, levels: Sequence[int]
+) -> dict[str, tuple[int, ...]]:
+    """Return how many instructions every function executed, layer by layer, on an emulated board.
+
+    The counts of a function are those of level after level; of each level its layers in order, then
+    what follows the last one; summed over the images.
+    """
+    with tempfile.TemporaryDirectory(prefix="nestnet-layers-") as name:
+        folder = Path(name)
+        protocol.write_request(folder, images, levels, mode=protocol.MODE_LAYERS)
+        slots = len(levels) * (len(built.info.layers) + 1)
+        recorded = _EXECUTE[built.board.runner](built, folder, slots, {})
+        protocol.read_answer(folder, built.info, len(images), levels)
+    assert recorded is not None, "only emulators count"
+    return recorded.by_function(counts.functions(built.runner_elf))
+
+
 def trace(built: Built, image: Int8Array, level: int) -> tuple[bytes, ...]:
     """Run one image (h, w, c) at one level; return the whole arena as it is after each layer."""
     with tempfile.TemporaryDirectory(prefix="nestnet-trace-") as name:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, pack, project, report, toolchain
+from codegen import board, flow, nestfile, pack, project, report, toolchain
+from codegen.bench import OTHER
 from codegen.errors import UserError
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Graph, MaxPool
@@ -52,6 +53,32 @@ def test_cmsis_flavour_equals_the_reference(tmp_path: Path, board_id: str, graph
     made = report.compare(built, graph, images, None, range(len(graph.levels)))
     assert made.kernels == "cmsis-nn"
     assert made.bit_exact, "\n".join(map(str, made.differences))
+
+
+@pytest.mark.parametrize("board_id", ["qemu_m4", "stm32f7"])
+def test_bench_attributes_the_library_to_its_layers(tmp_path: Path, board_id: str) -> None:
+    """No core multiplies more than two pairs a cycle; what is left beside the layers is small."""
+    need_tools("qemu_m4")
+    graph = mixed_graph()
+    path = tmp_path / "model.nestnet"
+    nestfile.save(graph, path)
+    bench = flow.bench(
+        path,
+        board_id,
+        random_images(graph, 2, seed=2),
+        out=tmp_path / "out",
+        kernels="cmsis-nn",
+        variables=variables(tmp_path, board_id),
+    )
+    for level in bench.levels:
+        *layers, other = level.layers
+        assert other.name == OTHER and other.cycles is not None
+        assert 0 <= other.cycles.low < 0.1 * level.cycles.low
+        assert sum(layer.instructions or 0 for layer in level.layers) == level.instructions
+        assert sum(layer.cycles.low for layer in level.layers if layer.cycles) == level.cycles.low
+        for layer in layers:
+            assert layer.cycles is not None and layer.cycles.low > layer.macs / 2, layer.name
+            assert (layer.instructions or 0) > layer.macs / 2, layer.name
 
 
 def test_every_function_is_called(tmp_path: Path) -> None:
