@@ -208,7 +208,7 @@ def measure(
         clock_hz=target.board.core.clock_hz,
         executed_on=built.board.id,
         images=result.images,
-        estimator=f"{estimates[0].model}: {estimates[0].note}" if estimates else cost.NAME,
+        estimator=_estimator(estimates),
         levels=tuple(
             _level(
                 built.info, result, estimates[position] if estimates else None, position, library
@@ -219,6 +219,28 @@ def measure(
         sizes=target.sizes,
         elf=str(target.firmware_elf),
     )
+
+
+def level_cycles(
+    built: Built, images: Int8Array, levels: Sequence[int], board: Board
+) -> tuple[tuple[Span, ...], str]:
+    """Run ``images`` on an emulated project; return each level's cycles and the model's name.
+
+    Args:
+        built: of an emulated board.
+        images: int8 images (n, h, w, c).
+        levels: all levels, in order.
+        board: whose memory the cycles are for, with the same core.
+    """
+    model = memory.of_board(board)
+    result = runners.run(built, images, levels, memory.plugin_arguments(model, built.board))
+    estimates = _estimates(built, result, board, model)
+    spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
+    return spans, _estimator(estimates)
+
+
+def _estimator(estimates: Sequence[Estimate]) -> str:
+    return f"{estimates[0].model}: {estimates[0].note}" if estimates else cost.NAME
 
 
 def _estimates(

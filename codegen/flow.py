@@ -6,16 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from codegen import auto_cycles, cost, nestfile, project, report, toolchain
 from codegen import board as boards
-from codegen import nestfile, project, report, toolchain
 from codegen.bench import EMULATOR, Bench, measure
 from codegen.coding import DEFAULT, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
+from codegen.level_cycles import LevelCycles
 from codegen.report import Report
 from codegen.runners.progress import Progress
 from codegen.runners.pyocd import check_probe
 from codegen.toolchain import Built
+
+AUTO = "auto"
+ANALYTIC = "analytic"
 
 
 def default_project(nestfile_path: Path, board_id: str) -> Path:
@@ -28,7 +32,7 @@ def codegen(
     board_id: str,
     out: Path | None = None,
     kernels: str = "nestnet",
-    cycles: Path | None = None,
+    cycles: Path | str = AUTO,
     options: CodingOptions = DEFAULT,
     name: str | None = None,
 ) -> Path:
@@ -39,7 +43,9 @@ def codegen(
         board_id: name of a file in boards/.
         out: the folder; default: :func:`default_project`.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
-        cycles: report of :func:`bench` or :func:`run` whose cycles nn_fit_cycles shall go by.
+        cycles: what nn_fit_cycles shall go by: "auto", bench's estimate where compiler and emulator
+            are installed; "analytic", a formula that needs neither; or a report of :func:`bench` or
+            :func:`run`.
         options: how weights lie in flash.
         name: what the network is called in C; default: as its file says.
 
@@ -48,7 +54,26 @@ def codegen(
             ours, a report of another network or board.
     """
     out = out or default_project(nestfile_path, board_id)
-    return project.generate(nestfile_path, board_id, out, kernels, cycles, options, name)
+    known = _cycles(nestfile_path, board_id, kernels, cycles, options)
+    return project.generate(nestfile_path, board_id, out, kernels, known, options, name)
+
+
+def _cycles(
+    nestfile_path: Path, board_id: str, kernels: str, cycles: Path | str, options: CodingOptions
+) -> Path | LevelCycles | None:
+    """Return what ``cycles`` stands for; None for the analytic model."""
+    board = boards.load(board_id)
+    if cycles == ANALYTIC:
+        return None
+    if cycles != AUTO:
+        return Path(cycles)
+    if kernels not in project.KERNELS:
+        return None  # refused by what comes next
+    graph = nestfile.load(nestfile_path)
+    chosen = options.chosen(graph.provenance)
+    fixed = CodingOptions(chosen.optimize, chosen.codecs, chosen.decode)
+    sha256 = nestfile.file_sha256(nestfile_path)
+    return auto_cycles.estimate(graph, sha256, board, kernels, fixed)
 
 
 def newest_project(root: Path = Path("build")) -> Path:
@@ -100,7 +125,9 @@ def run(
     Raises:
         UserError: bad arguments, or the machine or a tool is missing.
     """
-    check_probe(boards.load(board_id), probe)
+    board = boards.load(board_id)
+    toolchain.check_tools(board)
+    check_probe(board, probe)
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
     built = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
@@ -140,8 +167,12 @@ def prepare(
     out: Path | None = None,
     kernels: str = "nestnet",
     options: CodingOptions = DEFAULT,
+    cycles: Path | str = ANALYTIC,
 ) -> Path:
     """Return the project of this very network and board, generated where that is needed.
+
+    With "auto" cycles it is also generated again if its cycles are the analytic model's although
+    they can be estimated.
 
     A project of the network that was given a name keeps it.
 
@@ -153,9 +184,11 @@ def prepare(
     chosen = options.chosen(nestfile.load(nestfile_path).provenance)
     sha256 = nestfile.file_sha256(nestfile_path)
     if project.is_current(out, sha256, board, kernels, chosen):
-        return out
+        reckoned = project.read_info(out).cycles_source.startswith(cost.NAME)
+        if cycles != AUTO or not reckoned or not auto_cycles.possible(board, kernels):
+            return out
     name = project.name_in_use(out, sha256)
-    return project.generate(nestfile_path, board_id, out, kernels, options=options, name=name)
+    return codegen(nestfile_path, board_id, out, kernels, cycles, options, name)
 
 
 def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:

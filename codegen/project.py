@@ -14,6 +14,7 @@ from codegen.board import Board
 from codegen.coding import DEFAULT, Coding, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Conv2D, Graph, Linear
+from codegen.level_cycles import LevelCycles
 from codegen.packed import Packed, PackedLayer
 from codegen.verify import C_IDENTIFIER
 from codegen.weighted import kept_macs
@@ -128,7 +129,7 @@ def generate(
     board_id: str,
     out_dir: Path,
     kernels: str = "nestnet",
-    cycles: Path | None = None,
+    cycles: Path | LevelCycles | None = None,
     options: CodingOptions = DEFAULT,
     name: str | None = None,
 ) -> Path:
@@ -139,8 +140,8 @@ def generate(
         board_id: name of a file in boards/.
         out_dir: created, or replaced if an earlier call made it.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
-        cycles: report whose cycles the levels get (:mod:`codegen.level_cycles`); default: the
-            analytic model's.
+        cycles: of the levels, or a report with them (:mod:`codegen.level_cycles`); default: the
+            analytic model's, which need no tool and are the same on every machine.
         options: how weights lie in flash.
         name: what the network is called in C; default: as its file says.
 
@@ -169,14 +170,14 @@ def write(
     board: Board,
     out_dir: Path,
     kernels: str = "nestnet",
-    cycles: Path | None = None,
+    cycles: Path | LevelCycles | None = None,
     options: CodingOptions = DEFAULT,
 ) -> Path:
     """Write the project of a graph in memory; see :func:`generate`."""
     output_folder.check_ours(out_dir)
     packed = pack.lower(graph, kernels=kernels, **asdict(options.chosen(graph.provenance)))
-    known = level_cycles.analytic(packed, board.core.name)
-    if cycles is not None:
+    known = cycles if isinstance(cycles, LevelCycles) else level_cycles.analytic(packed, board)
+    if isinstance(cycles, Path):
         report = level_cycles.read(cycles)
         known = level_cycles.from_report(cycles, report, packed, board.id, graph_sha256)
     packed = level_cycles.with_cycles(packed, known)

@@ -71,6 +71,16 @@ def find(tool: str) -> str:
     return found
 
 
+def check_tools(board: Board) -> None:
+    """Refuse to go on without what building for ``board`` takes.
+
+    Raises:
+        UserError: a missing tool.
+    """
+    find("cc" if board.is_host else "arm-none-eabi-gcc")
+    find("make")
+
+
 def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     """Run make in a generated project and write its sizes to build/sizes.json.
 
@@ -85,7 +95,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     info = read_info(project)
     check_complete(project)
     board = boards.load(info.board)
-    find("cc" if board.is_host else "arm-none-eabi-gcc")
+    check_tools(board)
     _check_cmsis(info, variables or {})
     command = [find("make"), "-C", str(project), f"-j{os.cpu_count() or 1}", "--output-sync"]
     command += [f"{name}={value}" for name, value in (variables or {}).items()]

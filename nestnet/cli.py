@@ -196,22 +196,22 @@ def codegen(
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
     cycles: Annotated[
-        Path | None,
-        typer.Option(help="JSON of bench, or of run on a board: what nn_fit_cycles goes by."),
-    ] = None,
+        str, typer.Option(help="For nn_fit_cycles: auto | analytic | JSON of bench or of run.")
+    ] = "auto",
     name: NameOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
     options = CodingOptions(optimize, codecs, decode)
     board_files.load(board)
-    folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options, name)
+    with tables.working(f"estimating cycles on {board}" if cycles == "auto" else board):
+        folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options, name)
     facts = project.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
         f"{tables.count(facts.weights_bytes)} bytes of weights "
         f"({tables.percent(facts.weights_bytes / facts.execution_bytes)} of what kernels read), "
-        f"{tables.count(facts.arena_bytes)} bytes of arena"
+        f"{tables.count(facts.arena_bytes)} bytes of arena; cycles: {facts.cycles_source}"
     )
     outputs.write_json(json_path, {"project": str(folder), **asdict(facts)})
 
@@ -232,7 +232,7 @@ def build(
     """Compile a project; show its flash and RAM."""
     options = CodingOptions(optimize, codecs, decode)
     if board:
-        folder = flow.prepare(runs.model_file(run), board, out, kernels, options)
+        folder = flow.prepare(runs.model_file(run), board, out, kernels, options, flow.AUTO)
     else:
         folder = out or flow.newest_project()
     with tables.working(f"compiling {folder}"):

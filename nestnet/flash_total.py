@@ -81,7 +81,8 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         path = Path(folder) / "twin" / "model.nestnet"
         path.parent.mkdir()
         nestfile.save(graph, path)
-        project = flow.codegen(path, config.board, Path(folder) / "project", options=options)
+        out = Path(folder) / "project"
+        project = flow.codegen(path, config.board, out, cycles=flow.ANALYTIC, options=options)
         built = flow.build(project)
         used = {codec for layer in built.info.layers for codec in layer.codecs}
     unused = [c for c in allowed_codecs(config.codecs) if c != "raw" and c not in used]

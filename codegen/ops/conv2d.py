@@ -298,8 +298,12 @@ def _lower_cmsis(op: Conv2D, graph: Graph, shape: WindowShape) -> Draft:
     if depthwise:
         weights = np.ascontiguousarray(weights[..., 0].transpose(1, 2, 0))
     macs = kept_macs(op, shape.out_h * shape.out_w, levels - 1)
+    outputs = shape.out_h * shape.out_w * shape.out_c
+    instructions = cost.cmsis_instructions(macs, outputs, shape.out_c)
+    if depthwise:
+        instructions = macs * cost.CMSIS_DEPTHWISE_MAC
     cost_of_level = LevelCost(
-        macs, cost.cycles(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+        macs, cost.cycles(instructions), weights.size + table_bytes(op, 0, levels)
     )
     align = 4 if weights.size % 4 == 0 else 1
     return Draft(

@@ -114,8 +114,9 @@ def _lower_cmsis(op: Linear, graph: Graph, shape: WindowShape) -> Draft:
     levels = len(graph.levels)
     weights = level_weight(op, levels - 1)
     macs = kept_macs(op, 1, levels - 1)
+    instructions = cost.cmsis_instructions(macs, shape.out_c, shape.out_c)
     level_cost = LevelCost(
-        macs, cost.cycles(macs * cost.CMSIS_MAC), weights.size + table_bytes(op, 0, levels)
+        macs, cost.cycles(instructions), weights.size + table_bytes(op, 0, levels)
     )
     align = 4 if weights.size % 4 == 0 else 1
     return Draft(
