@@ -9,6 +9,8 @@
  * stats.bin     magic, where it failed (0: nowhere), nn_status, deepest stack in bytes (0: not known),
  *               1 if cycles were counted, then per level and layer of the model the cycles (uint64)
  * trace.bin     mode 1 only: the whole arena after each layer
+ *
+ * In mode 2 every layer is a measured region of its own, and what follows the last layer another.
  */
 #include "model.h"
 #include "nestnet.h"
@@ -17,6 +19,7 @@
 #define REQUEST_MAGIC 0x51524E4Eu
 #define STATS_MAGIC 0x53524E4Eu
 #define MODE_TRACE 1u
+#define MODE_LAYERS 2u
 #define LEVELS_MAX 255u
 
 typedef enum { AT_NOTHING, AT_REQUEST, AT_INIT, AT_LEVEL, AT_RUN, AT_OUTPUT } place;
@@ -60,6 +63,15 @@ static void dump_arena(void *context, unsigned layer)
     (void)context;
     (void)layer;
     (void)nn_port_write(trace_file, arena, sizeof arena);
+}
+
+/* Profile hook of layers mode. */
+static void mark_layer(void *context, unsigned layer)
+{
+    (void)context;
+    (void)layer;
+    nn_mark_end();
+    nn_mark_begin();
 }
 
 static int fail(place where, nn_status status)
@@ -126,6 +138,8 @@ static int serve(int request_file, int output_file)
     if (request.mode == MODE_TRACE) {
         trace_file = nn_port_open_write("trace.bin");
         (void)nn_set_profile(&net, dump_arena, NULL);
+    } else if (request.mode == MODE_LAYERS) {
+        (void)nn_set_profile(&net, mark_layer, NULL);
     } else {
         stats.has_cycles = (uint32_t)nn_port_cycles_start();
     }
