@@ -305,3 +305,20 @@ def test_versions_agree_with_their_sources() -> None:
     assert f'VERSION = "{render.GENERATOR_VERSION}"' in package
     header = (paths.firmware() / "nestnet.h").read_text(encoding="utf-8")
     assert f"#define NN_RUNTIME_VERSION {render.RUNTIME_VERSION}\n" in header
+
+
+@pytest.mark.parametrize(
+    ("board_id", "lines"),
+    [
+        ("stm32f4", ("FLASH_ACR_LATENCY_3WS", "FLASH_ACR_ICEN | FLASH_ACR_DCEN")),
+        ("stm32l4", ("FLASH_ACR_LATENCY_5WS", "FLASH_ACR_ICEN | FLASH_ACR_DCEN")),
+        ("stm32f7", ("FLASH_ACR_LATENCY_7WS", "SCB_EnableICache();", "SCB_EnableDCache();")),
+        ("qemu_m7", ()),
+    ],
+)
+def test_the_readme_says_how_to_turn_caches_on(
+    tmp_path: Path, board_id: str, lines: tuple[str, ...]
+) -> None:
+    text = (write(tmp_path / "out", board_id) / "README.md").read_text()
+    assert ("## Caches" in text) == bool(lines)
+    assert all(line in text for line in lines)
