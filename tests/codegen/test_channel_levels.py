@@ -144,7 +144,7 @@ REFUSED: dict[str, Callable[[], Conv2D]] = {
     "no residual where channels have levels": lambda: replace(
         OP, residual=Residual("input", np.ones(3, np.int32))
     ),
-    "channels have levels under the nestnet rule only": lambda: replace(
+    "the TFLite rule only on layers that CMSIS-NN computes": lambda: replace(
         OP, requant=TfliteRequant(TABLE, TABLE.astype(np.int8), TABLE)
     ),
 }

@@ -6,13 +6,11 @@
  * bytes, so that a sanitizer sees what a kernel reads beyond. Prints one line of counts; returns 0 if all is
  * as it must be.
  */
-#include "nestnet.h"
+#include "model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-extern const nn_model MODEL;
 
 #define REQUIRE(condition)                                 \
     do {                                                   \
