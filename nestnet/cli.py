@@ -70,9 +70,7 @@ DecodeOption = Annotated[
     str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
-ProbeOption = Annotated[
-    str | None, typer.Option("--probe", help="Of several debug probes: part of a unique ID.")
-]
+ProbeOption = Annotated[str | None, typer.Option("--probe", help="Part of a unique ID.")]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", callback=outputs.check, help="Also write the result here."),
