@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -72,14 +73,24 @@ def leave() -> None:
 
 def average(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its mean over all processes, in one exchange."""
-    if not dist.is_initialized():
-        return
+    if dist.is_initialized():
+        _exchange(tensors, dist.ReduceOp.SUM, dist.get_world_size())
+
+
+def largest(tensors: Iterable[Tensor]) -> None:
+    """Replace each element by its maximum over all processes, in one exchange."""
+    if dist.is_initialized():
+        _exchange(tensors, dist.ReduceOp.MAX, 1)
+
+
+def _exchange(tensors: Iterable[Tensor], how: Any, divisor: int) -> None:
+    """Replace ``tensors`` by what ``how`` makes of all processes' ones, divided by ``divisor``."""
     parts = list(tensors)
     if not parts:
         return
     joined = torch.cat([part.detach().reshape(-1).float() for part in parts])
-    dist.all_reduce(joined)
-    joined /= dist.get_world_size()
+    dist.all_reduce(joined, how)
+    joined /= divisor
     start = 0
     for part in parts:
         part.copy_(joined[start : start + part.numel()].view_as(part))
@@ -88,15 +99,13 @@ def average(tensors: Iterable[Tensor]) -> None:
 
 def average_gradients(network: nn.Module) -> None:
     """Average the gradients of all parameters that have one; all processes ran the same levels."""
-    if dist.is_initialized():
-        average(p.grad for p in network.parameters() if p.grad is not None)
+    average(p.grad for p in network.parameters() if p.grad is not None)
 
 
 @torch.no_grad()
 def average_statistics(network: nn.Module) -> None:
     """Average the floating-point buffers (batch-norm statistics, observers)."""
-    if dist.is_initialized():
-        average(buffer for buffer in network.buffers() if buffer.is_floating_point())
+    average(buffer for buffer in network.buffers() if buffer.is_floating_point())
 
 
 def agree(text: str) -> str:

@@ -28,7 +28,7 @@ from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, Nes
 from nestnet.pixels import DEFAULT, Pixels
 from nestnet.placement import place
 from nestnet.proof import prove_equal
-from nestnet.quant import Observer, round_input
+from nestnet.quant import Observer, calibration, round_input
 from nestnet.ranges import has_limit, quantization_sources, zero_point
 from nestnet.trace import capture
 
@@ -416,15 +416,12 @@ def predict(
 def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
     """Turn fake quantization on and set the activation ranges of all levels from ``images``.
 
-    Earlier ranges are forgotten; weights and batch norm stay as they are.
-    Images are uint8 (n, h, w, c).
+    Earlier ranges are forgotten; a range becomes the largest value of all images and, where levels
+    share it, of all levels. Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
     """
     net.set_quantize(True, bn_frozen=True)
-    with _evaluation(net) as device:
-        for observer in net.observers.values():
-            assert isinstance(observer, Observer)
-            observer.range.zero_()
-            observer.train()
+    device = next(iter(net.parameters())).device
+    with calibration(net):
         for start in range(0, len(images), batch_size):
             batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
             for level in range(net.n_levels):

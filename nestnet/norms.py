@@ -11,6 +11,7 @@ from nestnet import distributed
 from nestnet.batches import Batch, Batches
 from nestnet.layers import LevelNorm
 from nestnet.network import NestedNet
+from nestnet.quant import Observer, calibration
 
 STATISTICS_BATCHES = 40
 """Training batches that batch-norm statistics are averaged over."""
@@ -54,12 +55,15 @@ def measure_statistics(network: NestedNet, batches: Iterable[Batch]) -> None:
 
 @torch.no_grad()
 def measure_ranges(network: NestedNet, batches: Iterable[Batch]) -> None:
-    """Let every level's activation observers see ``batches``; quantization must be on."""
-    network.train()
-    for images, _ in batches:
-        for level in range(network.n_levels):
-            network(images, level)
-    distributed.average_statistics(network)
+    """Set every level's activation ranges to the largest values in ``batches`` of all processes.
+
+    Quantization must be on.
+    """
+    with calibration(network):
+        for images, _ in batches:
+            for level in range(network.n_levels):
+                network(images, level)
+    distributed.largest(m.range for m in network.modules() if isinstance(m, Observer))
 
 
 def start_quantization(network: NestedNet, train: Batches, seed: int) -> None:

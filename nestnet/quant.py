@@ -7,6 +7,8 @@ and 0 elsewhere. Gradients pass straight through inside the representable range.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +19,10 @@ HALF_UP = 0.5 + 2.0**-13
 error."""
 
 _MIN_RANGE = 1e-6
-"""Smallest range an observer reports, so that a dead tensor has a usable scale."""
+"""Smallest range an observer reports, so that tiny values have a usable scale."""
+
+_ONLY_ZEROS = 1e-30
+"""Range of a tensor of which nothing but zeros was seen; its scale is that of range 1."""
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -67,13 +72,16 @@ def fake_quantize_weight(weight: Tensor, kept: Tensor | None) -> Tensor:
 
 
 class Observer(nn.Module):
-    """Range of one activation tensor, per level: an exponential mean of batch maxima.
+    """Range of one activation tensor, kept per level.
 
-    A tensor that cannot be negative has zero point -128 and scale max / 255, another one zero
-    point 0 and scale max|x| / 127. ``shared`` gives all levels one range.
+    Inside :func:`calibration` a range is the largest value seen; in training it is an exponential
+    mean of batch maxima. A tensor that cannot be negative has zero point -128 and scale max / 255,
+    another one zero point 0 and scale max|x| / 127. With ``shared`` all levels use the largest of
+    their ranges, so that no level's values saturate for being larger than another's.
     """
 
     range: Tensor
+    """Shape (levels,); 0 where nothing was seen."""
 
     def __init__(self, zero_point: int, shared: bool = False) -> None:
         """Create an observer of one level that has seen nothing."""
@@ -81,27 +89,31 @@ class Observer(nn.Module):
         self.zero_point = zero_point
         self.shared = shared
         self.frozen = False
+        self.calibrating = False
         self.momentum = 0.05
         self.register_buffer("range", torch.zeros(1))
 
     def set_levels(self, n_levels: int) -> None:
         """Give every level a copy of the densest level's range."""
-        self.range = self.range[-1:].repeat(1 if self.shared else n_levels)
+        self.range = self.range[-1:].repeat(n_levels)
 
     def observe(self, x: Tensor, level: int) -> None:
         """Update the range of ``level`` from a batch; one of zeros only says nothing."""
         with torch.no_grad():
             high = x.detach().amax() if self.zero_point else x.detach().abs().amax()
-            slot = self.range[self._slot(level)]
-            high = high.to(slot.dtype)
-            first = torch.where(high > 0, high, torch.ones_like(high))
-            later = torch.where(high > 0, torch.lerp(slot, high, self.momentum), slot)
-            slot.copy_(torch.where(slot > 0, later, first))
+            slot = self.range[level]
+            high = high.to(slot.dtype).clamp_min(_ONLY_ZEROS)
+            if self.calibrating:
+                slot.copy_(torch.maximum(slot, high))
+                return
+            later = torch.where(high > _ONLY_ZEROS, torch.lerp(slot, high, self.momentum), slot)
+            slot.copy_(torch.where(slot > _ONLY_ZEROS, later, high))
 
     def scale(self, level: int) -> Tensor:
         """Return the scale of ``level``, a scalar tensor."""
         steps = 255.0 if self.zero_point else 127.0
-        return self.range[self._slot(level)].clamp_min(_MIN_RANGE) / steps
+        span = self.range.amax() if self.shared else self.range[level]
+        return torch.where(span > _ONLY_ZEROS, span.clamp_min(_MIN_RANGE), 1.0) / steps
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Observe in training unless frozen, then round ``x`` to the grid of ``level``."""
@@ -116,8 +128,36 @@ class Observer(nn.Module):
         )
         return result
 
-    def _slot(self, level: int) -> int:
-        return 0 if self.shared else level
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Accept the one range that levels which share it had in earlier checkpoints."""
+        saved = state_dict.get(prefix + "range")
+        if self.shared and saved is not None and len(saved) == 1:
+            state_dict[prefix + "range"] = saved.repeat(len(self.range))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+@contextmanager
+def calibration(network: nn.Module) -> Iterator[None]:
+    """Forget the activation ranges of ``network``; what it computes inside sets them anew.
+
+    Everything but the observers is in evaluation mode meanwhile, and no gradient is kept.
+    """
+    modes = {module: module.training for module in network.modules()}
+    observers = [module for module in network.modules() if isinstance(module, Observer)]
+    frozen = [observer.frozen for observer in observers]
+    network.eval()
+    for observer in observers:
+        observer.range.zero_()
+        observer.train()
+        observer.calibrating, observer.frozen = True, False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for observer, was_frozen in zip(observers, frozen, strict=True):
+            observer.calibrating, observer.frozen = False, was_frozen
+        for module, training in modes.items():
+            module.training = training
 
 
 def round_input(x: Tensor, scale: float, zero_point: int) -> Tensor:
