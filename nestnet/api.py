@@ -212,7 +212,7 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
             says so where the first batch norm was trained on clearly other inputs.
 
     Raises:
-        UserError: the images have another shape than the network's input.
+        UserError: the images have another type or shape, or a layer's output is not finite.
     """
     notice_other_inputs(network, images)
     calibrate(network, images)

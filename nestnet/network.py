@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from codegen.errors import UserError
 from nestnet import stages as st
 from nestnet.epilogue import Epilogue, Grid, make_epilogue, table_affine
+from nestnet.finite import check_ranges
 from nestnet.first_stage import normalized
 from nestnet.functional import activate, avg_pool, flat_order, max_pool, reshape
+from nestnet.images import checked_images
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.pixels import DEFAULT, Pixels
 from nestnet.placement import place
@@ -401,7 +403,12 @@ def _evaluation(net: NestedNet) -> Iterator[torch.device]:
 def predict(
     net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
 ) -> NDArray[np.float32]:
-    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c)."""
+    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c).
+
+    Raises:
+        UserError: the images have another type or shape.
+    """
+    images = checked_images(images, net.input_shape)
     with _evaluation(net) as device:
         parts = [
             net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
@@ -418,7 +425,11 @@ def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -
 
     Earlier ranges are forgotten; a range becomes the largest value of all images and, where levels
     share it, of all levels. Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
+
+    Raises:
+        UserError: the images have another type or shape, or a layer's output is not finite.
     """
+    images = checked_images(images, net.input_shape)
     net.set_quantize(True, bn_frozen=True)
     device = next(iter(net.parameters())).device
     with calibration(net):
@@ -426,3 +437,4 @@ def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -
             batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
             for level in range(net.n_levels):
                 net(batch, level)
+    check_ranges(net)

@@ -1,0 +1,51 @@
+"""Check the images a user gives to a network: uint8, (n, h, w, c), as they lie in image files."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codegen.errors import UserError
+
+
+def checked_images(images: object, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return ``images`` if they are at least one uint8 image of ``shape`` (h, w, c).
+
+    Raises:
+        UserError: another type, number format or shape, with what to do about it.
+    """
+    expected = "a uint8 NumPy array (n, {}, {}, {}) of pixels 0..255, n at least 1".format(*shape)
+    if isinstance(images, np.ndarray):
+        got = f"{images.dtype} {tuple(images.shape)}"
+        if images.dtype == np.uint8 and images.shape[1:] == shape and len(images):
+            return images
+        action = _action(images, shape)
+    elif isinstance(images, torch.Tensor):
+        got = f"a torch tensor, {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
+        action = "Give the pixels as they were before ToTensor and Normalize"
+        if images.dtype == torch.uint8:
+            action = "Give images.cpu().numpy(), permuted to n, h, w, c"
+    else:
+        got, action = type(images).__name__, "Stack the images: np.stack(list_of_images)"
+    raise UserError("images", "not what is measured on", got=got, expected=expected, action=action)
+
+
+def _action(images: NDArray[np.generic], shape: tuple[int, int, int]) -> str:
+    """Return what turns an array that is refused into one that is not."""
+    height, width, channels = shape
+    if np.issubdtype(images.dtype, np.floating):
+        return "Give the pixels as they are in the image files, neither scaled nor normalised"
+    if images.dtype == np.int8:
+        return "Add 128: (images.astype(np.int16) + 128).astype(np.uint8)"
+    if images.dtype != np.uint8:
+        return "Convert them with images.astype(np.uint8), if they are 0..255"
+    if images.shape == shape:
+        return "Give images[None] for a single image"
+    if images.shape[1:] == (channels, height, width):
+        return "Give images.transpose(0, 2, 3, 1)"
+    if channels == 1 and images.shape[1:] == (height, width):
+        return "Give images[..., None]"
+    if images.ndim == 4 and not len(images):
+        return "Give some images of the training set"
+    return "Resize the images or trace the model for their shape"
