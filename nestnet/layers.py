@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.ir import NEVER
+from nestnet.convolution import convolve
 from nestnet.quant import fake_quantize_weight
 from nestnet.stages import Conv, NormParams
 
@@ -140,8 +141,6 @@ class NestedConv(NestedWeight):
     def __init__(self, stage: Conv, weight: Tensor, bias: Tensor | None) -> None:
         """Build the layer of ``stage`` from the user's current weights."""
         super().__init__(weight, bias)
-        top, left, bottom, right = stage.padding
-        self.symmetric = top == bottom and left == right
         self.padding = stage.padding
         self.stride = stage.stride
         self.groups = stage.groups
@@ -150,11 +149,7 @@ class NestedConv(NestedWeight):
         """Convolve; without bias the result is what the accumulators hold."""
         weight = self.effective_weight(level)
         bias = self.bias if with_bias else None
-        top, left, bottom, right = self.padding
-        if self.symmetric:
-            return F.conv2d(x, weight, bias, self.stride, (top, left), 1, self.groups)
-        x = F.pad(x, (left, right, top, bottom))
-        return F.conv2d(x, weight, bias, self.stride, 0, 1, self.groups)
+        return convolve(x, weight, bias, self.stride, self.padding, self.groups)
 
 
 class NestedLinear(NestedWeight):
