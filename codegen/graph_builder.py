@@ -322,7 +322,7 @@ class GraphBuilder:
         centre = self.rng.uniform(-20, 40, out_c) + self.rng.uniform(-4, 4, (self.levels, 1))
         bias = centre + zero_point - multiplier * mean
         bias = bias.clip(bias[-1] - 100, bias[-1] + 100).clip(-250, 250)
-        bound = accumulator_bound(op, self.levels - 1)
+        bound = accumulator_bound(op, self.levels - 1, self._value(op.input).span)
         requant = make_requant(multiplier, bias, bound)
         op = replace(op, requant=requant)
         if isinstance(op, Conv2D) and op.residual is not None:

@@ -28,6 +28,11 @@ Shape = tuple[int, int, int]
 """Height, width, channels."""
 
 
+def input_span(zero_point: int) -> int:
+    """Return the largest ``|q - zero_point|`` of an int8 q: 128 for zero point 0, 255 for -128."""
+    return max(127 - zero_point, zero_point + 128)
+
+
 @dataclass(frozen=True)
 class Value:
     """An int8 activation tensor: ``real = scale[level] * (q - zero_point)``."""
@@ -38,6 +43,11 @@ class Value:
     """One scale per level; the graph's input and output have equal scales at all levels."""
     zero_point: int
     """Shared by all levels, -128..127; padding holds this value."""
+
+    @property
+    def span(self) -> int:
+        """Return the largest ``|q - zero_point|`` there is, which bounds accumulators."""
+        return input_span(self.zero_point)
 
 
 @dataclass(frozen=True, eq=False)

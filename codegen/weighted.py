@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.arith import INPUT_SPAN, kept_weight
+from codegen.arith import kept_weight
 from codegen.cmsis_nn import obstacle
 from codegen.ir import (
     NEVER,
@@ -75,7 +75,7 @@ def check_weighted(op: Conv2D | Linear, graph: Graph) -> Iterator[Broken]:
     yield from table_broken
     if groups_broken or table_broken:
         return
-    yield from _check_overflow(op, levels)
+    yield from _check_overflow(op, levels, graph.value(op.input).span)
 
 
 def check_cmsis_nn(op: Conv2D | Linear, graph: Graph) -> Iterator[Broken]:
@@ -161,16 +161,19 @@ def _check_array(
         yield expected, (array.dtype.name, array.shape)
 
 
-def accumulator_bound(op: Conv2D | Linear, level: int) -> NDArray[np.int64]:
-    """Return the largest possible ``|acc|`` of each output channel at ``level``, int64."""
+def accumulator_bound(op: Conv2D | Linear, level: int, span: int) -> NDArray[np.int64]:
+    """Return the largest possible ``|acc|`` of each output channel at ``level``, int64.
+
+    ``span`` is that of the op's input, :attr:`codegen.ir.Value.span`.
+    """
     weight = level_weight(op, level).astype(np.int64).reshape(op.weight.shape[0], -1)
-    bound: NDArray[np.int64] = np.abs(weight).sum(axis=1) * INPUT_SPAN
+    bound: NDArray[np.int64] = np.abs(weight).sum(axis=1) * span
     return bound
 
 
-def _check_overflow(op: Conv2D | Linear, levels: int) -> Iterator[Broken]:
+def _check_overflow(op: Conv2D | Linear, levels: int, span: int) -> Iterator[Broken]:
     for level in range(levels):
-        bound = accumulator_bound(op, level)
+        bound = accumulator_bound(op, level, span)
         rule = "accumulators fit int32"
         if isinstance(op.requant, TfliteRequant):
             bound = bound + np.abs(op.requant.bias[level].astype(np.int64))

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codegen.ir import Requant
+from codegen.ir import Requant, input_span
 from nestnet.layers import LevelNorm, NestedWeight
 from nestnet.quant import HALF_UP, weight_scale
 from nestnet.requant import FloatArray, make_requant
@@ -98,10 +98,8 @@ def make_epilogue(
     gain = gain * np.array(x.scale)[:, None] * weight_scales[None] / steps
     gain[sums == 0] = 0.0  # nothing to scale: keeps dead channels out of the tables' range
     ratio = None if residual is None else np.array(residual.scale) / np.array(y.scale)
-    largest_input = max(127 - x.zero_point, x.zero_point + 128)
-    requant, multiplier = make_requant(
-        where, gain, offset / steps + y.zero_point, int(sums.max()) * largest_input, ratio
-    )
+    largest = int(sums.max()) * input_span(x.zero_point)
+    requant, multiplier = make_requant(where, gain, offset / steps + y.zero_point, largest, ratio)
     return Epilogue(requant, multiplier, weight_scales, x, y, residual)
 
 

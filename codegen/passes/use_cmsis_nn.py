@@ -58,7 +58,7 @@ def _convert(op: Op, graph: Graph) -> Op:
         bias=bias.astype(np.int32),
     )
     converted = replace(op, weight=weight, requant=rule)
-    return converted if _fits(converted, rule) else op
+    return converted if _fits(converted, rule, graph.value(op.input).span) else op
 
 
 def _real(requant: Requant, zero_point: int, levels: int) -> _Real:
@@ -89,7 +89,7 @@ def _fold_sign(
     return weight * by_row, positive
 
 
-def _fits(op: Conv2D | Linear, rule: TfliteRequant) -> bool:
+def _fits(op: Conv2D | Linear, rule: TfliteRequant, span: int) -> bool:
     """Return whether sum plus bias, shifted left, stays in int32 at every level."""
-    bound = accumulator_bound(op, len(rule.bias) - 1) + np.abs(rule.bias.astype(np.int64))
+    bound = accumulator_bound(op, len(rule.bias) - 1, span) + np.abs(rule.bias.astype(np.int64))
     return int((bound << np.maximum(rule.shift, 0).astype(np.int64)).max()) <= INT32_MAX

@@ -45,7 +45,7 @@ def test_a_level_weighs_the_channels_it_has() -> None:
         assert weight.any(axis=(1, 2, 3)).nonzero()[0].tolist() == channels
         assert np.array_equal(weight[channels], op.weight[channels])
         assert kept_macs(op, 35, level) == 9 * len(channels) * 35
-        assert accumulator_bound(op, level).nonzero()[0].tolist() == channels
+        assert accumulator_bound(op, level, 128).nonzero()[0].tolist() == channels
     assert effective_levels(op) == {0, 1, 2}
 
 

@@ -196,11 +196,12 @@ def test_broken_rule_is_named(rule: str) -> None:
     assert str(caught.value.value) in message
 
 
-def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
-    in_c = 70_000
+@pytest.mark.parametrize(("zero_point", "in_c"), [(-128, 70_000), (0, 140_000)])
+def test_int32_overflow_is_found_at_the_level_where_it_happens(zero_point: int, in_c: int) -> None:
+    """Sums of signed inputs, at most 128 in magnitude, may have twice as many terms."""
     weight = np.full((1, in_c), 127, np.int8)
     level = np.zeros((1, in_c), np.uint8)
-    level[0, 60_000:] = 1
+    level[0, in_c // 7 * 6 :] = 1
     requant = Requant(
         multiplier=np.ones((2, 1), np.int16),
         multiplier_shift=0,
@@ -216,7 +217,7 @@ def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
         output="out",
         ops=(op,),
         values=(
-            Value("input", (100, 700, 1), (1.0, 1.0), 0),
+            Value("input", (100, in_c // 100, 1), (1.0, 1.0), zero_point),
             Value("out", (1, 1, 1), (1.0, 1.0), 0),
         ),
     )
@@ -230,6 +231,13 @@ def test_int32_overflow_is_found_at_the_level_where_it_happens() -> None:
     shifted = replace(requant, pre_shift=1)
     with pytest.raises(VerifyError, match="<< pre_shift"):
         verify(replace(base, ops=(replace(op, weight=kept, requant=shifted),)))
+
+
+@pytest.mark.parametrize("zero_point", [-128, -5, 0, 7, 127])
+def test_the_bound_of_accumulators_is_reached_and_not_passed(zero_point: int) -> None:
+    value = Value("x", (1, 1, 1), (1.0,), zero_point)
+    steps = np.arange(-128, 128) - zero_point
+    assert value.span == np.abs(steps).max()
 
 
 def test_only_what_cmsis_nn_computes_has_the_tflite_rule() -> None:

@@ -281,6 +281,29 @@ def test_extreme_batch_norms(change: Callable[[NestedNet], None]) -> None:
         assert largest <= 4 and same >= 0.995, (level, largest, same)
 
 
+def test_a_large_gain_on_signed_inputs_is_no_overflow() -> None:
+    """Images around mid-grey, as of a thermal camera: small outputs and accumulators near the
+    limit. Export and verifier bound a signed input alike, by 128."""
+    torch.manual_seed(0)
+    shape = (64, 64, 3)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64 * 64 * 3, 16), nn.ReLU(), nn.Linear(16, 3))
+    with torch.no_grad():
+        module[1].bias.zero_()
+    net = trace(module, shape)
+    calibrate(net, np.random.default_rng(0).integers(127, 129, (5, *shape), dtype=np.uint8))
+    near_the_limit = 0
+    for exponent in range(-20, 1):
+        observer = net.observer(net.steps[1].stage.output)
+        assert observer is not None
+        observer.range.fill_(2.0**exponent)
+        graph = verify(export(net, (ir.Level("l0", 0.0, None, None),), PROVENANCE, "net"))
+        linear = next(op for op in graph.ops if isinstance(op, ir.Linear))
+        assert isinstance(linear.requant, ir.Requant)
+        sums = np.abs(linear.weight.astype(np.int64)).sum(axis=1) << linear.requant.pre_shift
+        near_the_limit += 2**31 // 255 < sums.max() <= 2**31 // 128
+    assert near_the_limit
+
+
 def test_export_before_quantization_is_refused() -> None:
     net = trace(nn.Sequential(conv_bn(3, 5), *head(5)), (7, 5, 3))
     net.set_levels(3)
