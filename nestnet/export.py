@@ -17,6 +17,8 @@ from nestnet.network import NestedNet, Step
 from nestnet.requant import make_add
 
 _MAX_SOFTMAX_CHANNELS = 1024
+_MAX_EXTENT = 65535
+"""Of the network's input and output, which the firmware describes with 16 bits."""
 
 
 def export(
@@ -58,6 +60,7 @@ class _Exporter:
 
     def graph(self, levels: tuple[ir.Level, ...], provenance: ir.Provenance, name: str) -> ir.Graph:
         source = self.network.input
+        self._check_edges()
         grid = self.net.grid(source)
         self._add_value(source, source, grid.scale, grid.zero_point)
         with torch.no_grad():
@@ -73,6 +76,20 @@ class _Exporter:
             levels=levels,
             provenance=provenance,
         )
+
+    def _check_edges(self) -> None:
+        """Refuse inputs and outputs that are too large for the firmware's description of them."""
+        edges = {"input": self.network.input, "output": self.network.output}
+        for what, name in edges.items():
+            shape = self.network.tensor(name).shape
+            if max(shape) > _MAX_EXTENT:
+                raise UserError(
+                    f"the model's {what}",
+                    "too large",
+                    got=" x ".join(map(str, shape)) + " in h, w, c",
+                    expected=f"at most {_MAX_EXTENT} of each",
+                    action="Use fewer classes" if what == "output" else "Scale the images down",
+                )
 
     def _add_value(
         self, tensor: str, name: str, scale: tuple[float, ...], zero_point: int
@@ -114,7 +131,7 @@ class _Exporter:
         if not bool((observer.range > 0).all()):
             missing = [str(k) for k, span in enumerate(observer.range.tolist()) if not span > 0]
             raise UserError(
-                f"layer '{stage.name}'",
+                self.net.where(stage),
                 "the range of its output is not known",
                 got=f"no data seen at level {', '.join(missing)}",
                 expected="ranges of all levels",
@@ -199,7 +216,7 @@ class _Exporter:
             return
         if x.shape[2] > _MAX_SOFTMAX_CHANNELS:
             raise UserError(
-                f"layer '{stage.name}'",
+                self.net.where(stage),
                 "softmax over too many channels",
                 got=x.shape[2],
                 expected=f"at most {_MAX_SOFTMAX_CHANNELS}",

@@ -8,8 +8,7 @@ logits = net(images, level=2)        # images: n, c, h, w float32
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,8 +28,9 @@ from nestnet.images import checked_images
 from nestnet.layers import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.pixels import DEFAULT, Pixels
 from nestnet.placement import place
+from nestnet.problems import source_line
 from nestnet.proof import prove_equal
-from nestnet.quant import Observer, calibration, round_input
+from nestnet.quant import Observer, calibration, evaluation, round_input
 from nestnet.ranges import has_limit, quantization_sources, zero_point
 from nestnet.trace import capture
 
@@ -78,6 +78,7 @@ def trace(
     """
     traced = capture(module, input_shape)
     net = NestedNet(module, traced.network, pixels)
+    net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
     exact = copy.deepcopy(net).double().eval()
     module_steps = [step for step in exact.steps if step.stage.output != traced.network.input]
     prove_equal(
@@ -103,6 +104,8 @@ class NestedNet(nn.Module):
         self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
+        self.places: dict[str, str] = {}
+        """Stage -> where it stands in the user's source."""
         tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
         tensors.update(module.named_buffers(remove_duplicate=False))
         tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
@@ -135,6 +138,8 @@ class NestedNet(nn.Module):
             shared = stage.output == self.sources[self.network.logits] or has_limit(stage)
             observer = Observer(zero_point(self.network, stage.output), shared)
             self.observers[stage.output.replace(".", "/")] = observer
+            if isinstance(stage, st.Conv) and stage.residual is not None:
+                observer.residual = (self.observer(stage.residual) or self.pixels.scale,)
         return Step(stage, layer, norm, observer)
 
     @property
@@ -251,13 +256,18 @@ class NestedNet(nn.Module):
         assert isinstance(stage, st.Conv | st.Linear)
         residual = stage.residual if isinstance(stage, st.Conv) else None
         return make_epilogue(
-            f"layer '{stage.name}'",
+            self.where(stage),
             step.layer,
             step.norm,
             self.grid(stage.input),
             self.grid(stage.output),
             None if residual is None else self.grid(residual),
         )
+
+    def where(self, stage: st.Stage) -> str:
+        """Return what errors call ``stage``: the user's source line, where known, and its name."""
+        line = self.places.get(stage.name, "")
+        return f"{line}, layer '{stage.name}'" if line else f"layer '{stage.name}'"
 
     def grid(self, name: str) -> Grid:
         """Return the int8 grid that tensor ``name`` lies on."""
@@ -387,19 +397,6 @@ def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tenso
     return pixels.to_float(torch.from_numpy(np.ascontiguousarray(images)))
 
 
-@contextmanager
-def _evaluation(net: NestedNet) -> Iterator[torch.device]:
-    """Switch to evaluation mode for a while; yields the network's device."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        with torch.no_grad():
-            yield next(iter(net.parameters())).device
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 def predict(
     net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
 ) -> NDArray[np.float32]:
@@ -409,7 +406,8 @@ def predict(
         UserError: the images have another type or shape.
     """
     images = checked_images(images, net.input_shape)
-    with _evaluation(net) as device:
+    device = next(iter(net.parameters())).device
+    with evaluation(net):
         parts = [
             net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
             .float()

@@ -98,11 +98,17 @@ def source_lines(node: fx.Node) -> list[str]:
     return [f"{file}:{line}" for file, line in frames if not file.startswith(_FOREIGN)]
 
 
+def source_line(node: fx.Node) -> str:
+    """Return the user's innermost source line of ``node``; empty where there is none."""
+    lines = source_lines(node)
+    return lines[-1] if lines else ""
+
+
 def place(node: fx.Node) -> str:
     """Return the user's source line of ``node``, where there is one, and its module's path."""
-    lines = source_lines(node)
+    line = source_line(node)
     module = f"module '{module_path(node) or '(the model itself)'}'"
-    return f"{lines[-1]}, {module}" if lines else module
+    return f"{line}, {module}" if line else module
 
 
 def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress:

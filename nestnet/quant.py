@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MAX_RESIDUAL_STEPS = 63.0
+"""Steps of a sum that one step of a residual may be; its multiplier has room for 64."""
+
 HALF_UP = 0.5 + 2.0**-13
 """The contract rounds halves up; the excess keeps exact halves (averages) from floating-point
 error."""
@@ -23,6 +26,10 @@ _MIN_RANGE = 1e-6
 
 _ONLY_ZEROS = 1e-30
 """Range of a tensor of which nothing but zeros was seen; its scale is that of range 1."""
+
+_LARGEST_SUM = (2**31 - 1) // 256
+"""Of the integer magnitudes of a channel's weights, so that accumulators fit int32: an input is at
+most 255 from its zero point."""
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -56,11 +63,16 @@ class _FakeQuantizeWeight(torch.autograd.Function):
 def weight_scale(weight: Tensor, kept: Tensor | None) -> Tensor:
     """Return the int8 scale of every output channel, shape (O,).
 
-    ``kept`` masks the weights that some level contains. A channel without any gets scale 1.
+    ``kept`` masks the weights that some level contains. A channel without any gets scale 1. The
+    largest weight is 127 steps, fewer where so many weights are summed that int32 could overflow.
     """
-    values = weight.detach() if kept is None else weight.detach() * kept
-    largest = values.abs().flatten(1).amax(dim=1)
-    scale = largest.float() / 127.0
+    values = (weight.detach() if kept is None else weight.detach() * kept).abs().flatten(1)
+    scale = values.amax(dim=1).float() / 127.0
+    terms = values.shape[1]
+    if terms * 127 > _LARGEST_SUM:
+        # Rounding adds at most half a step to each weight.
+        sums = values.double().sum(dim=1) / max(_LARGEST_SUM - terms / 2, 1.0)
+        scale = torch.maximum(scale, sums.float())
     return torch.where(scale > torch.finfo(torch.float32).tiny, scale, torch.ones_like(scale))
 
 
@@ -78,6 +90,9 @@ class Observer(nn.Module):
     mean of batch maxima. A tensor that cannot be negative has zero point -128 and scale max / 255,
     another one zero point 0 and scale max|x| / 127. With ``shared`` all levels use the largest of
     their ranges, so that no level's values saturate for being larger than another's.
+
+    Where a convolution adds a residual, one step of the residual is at most MAX_RESIDUAL_STEPS
+    steps of the sum: a finer sum would hold nothing but the residual's rounding.
     """
 
     range: Tensor
@@ -91,6 +106,8 @@ class Observer(nn.Module):
         self.frozen = False
         self.calibrating = False
         self.momentum = 0.05
+        self.residual: tuple[Observer | float, ...] = ()
+        """Whose values are added to what is observed; the network's input stands as its scale."""
         self.register_buffer("range", torch.zeros(1))
 
     def set_levels(self, n_levels: int) -> None:
@@ -109,11 +126,20 @@ class Observer(nn.Module):
             later = torch.where(high > _ONLY_ZEROS, torch.lerp(slot, high, self.momentum), slot)
             slot.copy_(torch.where(slot > _ONLY_ZEROS, later, high))
 
+    def scales(self) -> Tensor:
+        """Return the scale of every level, shape (levels,)."""
+        steps = 255.0 if self.zero_point else 127.0
+        scales = (
+            torch.where(self.range > _ONLY_ZEROS, self.range.clamp_min(_MIN_RANGE), 1.0) / steps
+        )
+        for source in self.residual:
+            least = source.scales() if isinstance(source, Observer) else scales.new_tensor(source)
+            scales = torch.maximum(scales, least / MAX_RESIDUAL_STEPS)
+        return scales.amax().expand_as(scales) if self.shared else scales
+
     def scale(self, level: int) -> Tensor:
         """Return the scale of ``level``, a scalar tensor."""
-        steps = 255.0 if self.zero_point else 127.0
-        span = self.range.amax() if self.shared else self.range[level]
-        return torch.where(span > _ONLY_ZEROS, span.clamp_min(_MIN_RANGE), 1.0) / steps
+        return self.scales()[level]
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         """Observe in training unless frozen, then round ``x`` to the grid of ``level``."""
@@ -137,27 +163,36 @@ class Observer(nn.Module):
 
 
 @contextmanager
+def evaluation(network: nn.Module) -> Iterator[None]:
+    """Put ``network`` into evaluation mode for a while, without gradients."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
 def calibration(network: nn.Module) -> Iterator[None]:
     """Forget the activation ranges of ``network``; what it computes inside sets them anew.
 
     Everything but the observers is in evaluation mode meanwhile, and no gradient is kept.
     """
-    modes = {module: module.training for module in network.modules()}
     observers = [module for module in network.modules() if isinstance(module, Observer)]
     frozen = [observer.frozen for observer in observers]
-    network.eval()
-    for observer in observers:
-        observer.range.zero_()
-        observer.train()
-        observer.calibrating, observer.frozen = True, False
-    try:
-        with torch.no_grad():
+    with evaluation(network):
+        for observer in observers:
+            observer.range.zero_()
+            observer.train()
+            observer.calibrating, observer.frozen = True, False
+        try:
             yield
-    finally:
-        for observer, was_frozen in zip(observers, frozen, strict=True):
-            observer.calibrating, observer.frozen = False, was_frozen
-        for module, training in modes.items():
-            module.training = training
+        finally:
+            for observer, was_frozen in zip(observers, frozen, strict=True):
+                observer.calibrating, observer.frozen = False, was_frozen
 
 
 def round_input(x: Tensor, scale: float, zero_point: int) -> Tensor:

@@ -73,7 +73,7 @@ def make_requant(
             "the residual is too large for the sum",
             got=f"scale ratio {float(np.abs(residual_gain).max()):.3g}",  # type: ignore[arg-type]
             expected="below 64",
-            action="Calibrate the activation ranges on representative data",
+            action="Give the sum a range of at least a 63rd of the residual's",
         )
     while pre_shift > MAX_PRE_SHIFT or largest_accumulator << pre_shift > _INT32_MAX:
         pre_shift -= 1

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from codegen.errors import UserError
 from nestnet.fuse import fuse
 from nestnet.notices import notice
-from nestnet.problems import CannotExpress
+from nestnet.problems import CannotExpress, place
 from nestnet.reader import Reading, dropouts, read
 from nestnet.replay import replay
 from nestnet.stages import Conv, Linear, Network, Shape, Softmax, Stage
@@ -137,9 +137,26 @@ def _agrees(module: nn.Module, traced: Trace) -> bool:
 
 def _checked(traced: Trace, module: nn.Module) -> Trace:
     """Return ``traced`` if its stages can be trained and deployed."""
+    _check_padding(traced)
     _check_sharing(traced.network, module)
     _check_end(traced.network)
     return traced
+
+
+def _check_padding(traced: Trace) -> None:
+    """Refuse convolutions with outputs that see no input; the kernels are not made for them."""
+    for stage in traced.network.stages:
+        if not isinstance(stage, Conv):
+            continue
+        padding = (max(stage.padding[0::2]), max(stage.padding[1::2]))
+        if padding[0] >= stage.kernel[0] or padding[1] >= stage.kernel[1]:
+            raise UserError(
+                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
+                "padding that is not smaller than the kernel: outputs that see no input",
+                got=f"padding {padding} with a kernel of {stage.kernel}",
+                expected=f"padding of at most {(stage.kernel[0] - 1, stage.kernel[1] - 1)}",
+                action="Lower the padding; a 1 x 1 kernel needs none",
+            )
 
 
 def _check_sharing(network: Network, module: nn.Module) -> None:

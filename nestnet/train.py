@@ -26,6 +26,7 @@ from nestnet.losses import levels_of_step, training_loss
 from nestnet.modelfile import write_model
 from nestnet.norms import refresh_statistics, spread_densest, start_quantization
 from nestnet.precision import mixed_precision, suitable_threads
+from nestnet.rehearsal import rehearse
 from nestnet.session import Session, named_after, prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
@@ -45,8 +46,9 @@ def train(
 ) -> Path:
     """Train a new run below ``root`` and return its folder.
 
-    Everything a user can get wrong is checked before the folder is made. ``module`` is trained
-    instead of the model the configuration names.
+    Everything a user can get wrong is checked before the folder is made, also what only the end of
+    the training does: the untrained network is quantized, exported and verified once. ``module`` is
+    trained instead of the model the configuration names.
 
     Raises:
         UserError: configuration, data or model cannot be used; the loss stops being a number.
@@ -61,6 +63,7 @@ def train(
             action="Train with nestnet.train or the command line, which measure it",
         )
     session = prepare(config, quiet, module)
+    rehearse(session)
     run = runs.create(config, root) if session.processes.leads else root
     run = Path(distributed.agree(str(run)))
     return _train(session, run, first_epoch=0)

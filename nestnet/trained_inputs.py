@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nestnet.network import NestedNet, _evaluation, to_float_input
+from nestnet.network import NestedNet, to_float_input
 from nestnet.notices import notice
+from nestnet.quant import evaluation
 from nestnet.stages import stage_inputs
 
 IMAGES = 256
@@ -45,7 +46,8 @@ def notice_other_inputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
 def _first_norm(network: NestedNet, images: NDArray[np.uint8]) -> tuple[float, float] | None:
     """Return the median ratio of variances and shift of means at the first trained batch norm."""
     level = network.n_levels - 1
-    with _evaluation(network) as device:
+    device = next(iter(network.parameters())).device
+    with evaluation(network):
         x = to_float_input(images, network.pixels).to(device)
         values = {network.network.input: network.pixels.to_input(x)}
         for step in network.steps:
