@@ -50,11 +50,15 @@ class Checkpoint:
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` so that a kill leaves the old file or the new one."""
     temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # it takes room on a full disk
+        raise
 
 
 def save_checkpoint(state: Checkpoint, path: Path) -> None:

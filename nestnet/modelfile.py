@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codegen import nestfile
 from codegen.ir import Level, Provenance
+from nestnet.checkpoint import write_atomic
 from nestnet.export import export
 from nestnet.network import NestedNet, PrunableLayer
 from nestnet.runs import CHECKPOINT, MODEL
@@ -67,7 +68,7 @@ def write_model(
         codecs=codecs,
     )
     graph = export(network, levels, provenance, c_identifier(run.name))
-    nestfile.save(graph, run / MODEL)
+    write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
 
 

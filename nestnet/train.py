@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from nestnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, wri
 from nestnet.config import Phase, TrainConfig, to_toml
 from nestnet.console import PhaseLine, level_text, plan_text
 from nestnet.evaluate import accuracies
+from nestnet.finite import check_ranges, not_finite
 from nestnet.losses import levels_of_step, training_loss
 from nestnet.modelfile import write_model
 from nestnet.norms import refresh_statistics, spread_densest, start_quantization
 from nestnet.precision import mixed_precision, suitable_threads
 from nestnet.rehearsal import rehearse
+from nestnet.runfiles import alone, writing
 from nestnet.session import Session, named_after, prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
@@ -97,6 +100,12 @@ def resume(run: Path, *, quiet: bool = False, module: nn.Module | None = None) -
 
 
 def _train(session: Session, run: Path, first_epoch: int) -> Path:
+    """Train from ``first_epoch`` on and finish, unless another process trains the same run."""
+    with alone(run) if session.processes.leads else nullcontext():
+        return _train_alone(session, run, first_epoch)
+
+
+def _train_alone(session: Session, run: Path, first_epoch: int) -> Path:
     """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue."""
     for note in session.notes:
         session.console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
@@ -104,7 +113,8 @@ def _train(session: Session, run: Path, first_epoch: int) -> Path:
     if session.budget is not None:
         session.console.print(session.budget.plan(), soft_wrap=True)
     if session.processes.leads:
-        _drop_metrics(run / runs.METRICS, first_epoch)
+        with writing(run):
+            _drop_metrics(run / runs.METRICS, first_epoch)
     try:
         with suitable_threads(session.macs_per_step):
             for phase in session.config.phases():
@@ -134,8 +144,9 @@ def _train_phase(session: Session, phase: Phase, first: int, run: Path) -> None:
             line.epoch(loss, found, _budget_text(session, stored))
             if session.processes.leads:
                 seconds = time.perf_counter() - started
-                _record(session, run, phase.name, epoch, loss, levels, found, stored, seconds)
-                _save(session, run, epoch + 1)
+                with writing(run):
+                    _record(session, run, phase.name, epoch, loss, levels, found, stored, seconds)
+                    _save(session, run, epoch + 1)
 
 
 def _enter(session: Session, phase: str) -> None:
@@ -160,6 +171,7 @@ def _quantize(session: Session) -> None:
     levels = range(session.config.levels)
     session.accuracy_float = tuple(accuracies(session.network, session.test, levels))
     start_quantization(session.network, session.train, seed)
+    check_ranges(session.network)
     session.quantized = True
 
 
@@ -181,7 +193,7 @@ def _train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, ru
     """Train one epoch; return its mean loss.
 
     Raises:
-        UserError: the loss is not a finite number; nothing of this epoch is kept.
+        UserError: the loss, a weight or a statistic is not finite; nothing of this epoch is kept.
     """
     config, network, optimizer = session.config, session.network, session.optimizer
     amp = session.amp and not session.quantized
@@ -217,6 +229,7 @@ def _train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, ru
             _check_loss(float(total), epoch, run)
         line.step()
     distributed.average_statistics(network)
+    _check_state(session, epoch, run)
     return float(total) / steps
 
 
@@ -230,14 +243,27 @@ def _learning_rate(config: TrainConfig, phase: Phase, epochs_done: float) -> flo
 
 def _check_loss(loss: float, epoch: int, run: Path) -> None:
     if not math.isfinite(loss):
-        kept = f"epoch {epoch} is kept in {run / runs.CHECKPOINT}" if epoch else "no epoch finished"
-        raise UserError(
-            "training",
-            f"the loss stopped being a number in epoch {epoch + 1}",
-            got=loss,
-            expected="a finite loss",
-            action=f"Train again with a lower --lr ({kept})",
-        )
+        raise _diverged("the loss stopped being a number", loss, epoch, run)
+
+
+def _check_state(session: Session, epoch: int, run: Path) -> None:
+    """Refuse weights and statistics that are not finite, which the loss need not show: those of a
+    level that has not run since."""
+    names = [name.removeprefix("body.") for name in not_finite(session.network)]
+    if names:
+        others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        raise _diverged(f"'{names[0]}'{others} stopped being finite", "NaN or infinity", epoch, run)
+
+
+def _diverged(what: str, got: object, epoch: int, run: Path) -> UserError:
+    kept = f"epoch {epoch} is kept in {run / runs.CHECKPOINT}" if epoch else "no epoch finished"
+    return UserError(
+        "training",
+        f"{what} in epoch {epoch + 1}",
+        got=got,
+        expected="finite numbers",
+        action=f"Train again with a lower --lr ({kept})",
+    )
 
 
 def _record(
@@ -314,22 +340,28 @@ def _finish(session: Session, run: Path) -> Path:
     levels = list(range(session.config.levels))
     quantized = accuracies(session.network, session.test, levels)
     if session.processes.leads:
-        _save(session, run, session.config.epochs)
-        write_model(
-            session.network,
-            session.layers,
-            run,
-            model=session.model,
-            dataset=session.data_title,
-            class_names=session.class_names,
-            accuracy_float=session.accuracy_float,
-            accuracy_quantized=quantized,
-            flash_budget_bytes=session.config.flash_bytes or None,
-            codecs=session.config.codecs if session.config.flash_bytes else None,
-        )
+        with writing(run):
+            _write_results(session, run, quantized)
     session.console.print(f"float  {level_text(levels, session.accuracy_float)}")
     session.console.print(f"int8   {level_text(levels, quantized)}")
     if session.budget is not None:
         session.console.print(f"flash  {session.budget.summary()}")
     session.console.print(f"wrote  {run / runs.MODEL}")
     return run
+
+
+def _write_results(session: Session, run: Path, quantized: list[float]) -> None:
+    """Write the final checkpoint and model.nestnet, with every level's int8 accuracy."""
+    _save(session, run, session.config.epochs)
+    write_model(
+        session.network,
+        session.layers,
+        run,
+        model=session.model,
+        dataset=session.data_title,
+        class_names=session.class_names,
+        accuracy_float=session.accuracy_float,
+        accuracy_quantized=quantized,
+        flash_budget_bytes=session.config.flash_bytes or None,
+        codecs=session.config.codecs if session.config.flash_bytes else None,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from codegen.errors import UserError
 from nestnet import runs
 from nestnet.checkpoint import load_checkpoint
 from nestnet.config import TrainConfig, to_toml
+from nestnet.runfiles import alone
 from nestnet.train import resume, train
 
 LOOP = sys.modules["nestnet.train"]
@@ -166,6 +168,51 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     state = load_checkpoint(tmp_path / "run" / runs.CHECKPOINT)
     assert state.epoch == 2
     assert all(bool(t.isfinite().all()) for t in state.network.values() if t.is_floating_point())
+
+
+@pytest.mark.parametrize("spoil", ["body.stem_norm.running_var", "body.head.bias"])
+def test_a_state_that_is_not_finite_stops_in_its_epoch_though_the_loss_is(
+    spoil: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the warm-up only the densest level runs, so no loss shows what happened to level 0; a
+    weight may be lost by the last step of an epoch."""
+    epochs = 0
+
+    def spoilt(network: torch.nn.Module) -> None:
+        nonlocal epochs
+        epochs += 1
+        if epochs == 2:
+            network.state_dict()[spoil][0] = math.inf
+
+    monkeypatch.setattr(LOOP.distributed, "average_statistics", spoilt)
+    name = spoil.removeprefix("body.")
+    with pytest.raises(UserError, match=rf"'{name}' stopped being finite in epoch 2") as caught:
+        train(CONFIG, tmp_path, quiet=True)
+    assert "epoch 1 is kept" in str(caught.value)
+    assert load_checkpoint(tmp_path / "run" / runs.CHECKPOINT).epoch == 1
+
+
+@pytest.mark.parametrize("call", [1, 4, 9])
+def test_a_full_disk_says_how_to_go_on(
+    call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", _raise_at_call(call, os.fsync, full))
+        with pytest.raises(UserError, match=f"No space left.*nestnet train --resume {run}"):
+            train(CONFIG, tmp_path, quiet=True)
+    assert not list(run.glob("*.partial"))
+    resume(run, quiet=True)
+    _assert_same(run, whole)
+
+
+def test_two_processes_do_not_train_one_run(whole: Path) -> None:
+    before = {path.name: path.read_bytes() for path in whole.iterdir()}
+    with alone(whole), pytest.raises(UserError, match="is being trained"):
+        resume(whole, quiet=True)
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
+    resume(whole, quiet=True)
 
 
 def test_a_learning_rate_that_diverges_is_a_user_error(tmp_path: Path) -> None:
