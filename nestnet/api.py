@@ -34,9 +34,11 @@ from nestnet.classes import check_names
 from nestnet.config import TrainConfig, unknown_name
 from nestnet.evaluate import accuracies, confusion
 from nestnet.export import export as export_graph
+from nestnet.images import checked_images
 from nestnet.layers import GradRouting
 from nestnet.modelfile import c_identifier, level_names
-from nestnet.network import NestedNet, calibrate, trace
+from nestnet.network import NestedNet, calibrate, predict, trace
+from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.session import prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
@@ -44,6 +46,9 @@ from nestnet.train import resume as resume_run
 from nestnet.train import train as train_run
 from nestnet.trained_inputs import notice_other_inputs
 from nestnet.version import VERSION
+
+_FEW_STEPS = 3
+"""Of an output, below which :func:`quantize` says so."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +216,30 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
         images: uint8 (n, h, w, c) pixels of the training set; some hundred are enough. A notice
             says so where the first batch norm was trained on clearly other inputs.
 
+    A notice names outputs that have next to no int8 values beside a much larger one.
+
     Raises:
         UserError: the images have another type or shape, or a layer's output is not finite.
     """
+    images = checked_images(images, network.input_shape)
     notice_other_inputs(network, images)
     calibrate(network, images)
+    _note_coarse_outputs(network, images)
     return network
+
+
+def _note_coarse_outputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
+    """Say which outputs have next to no int8 values because another one is so much larger."""
+    logits = predict(network, images, network.n_levels - 1)
+    largest = np.abs(logits).max(axis=0)
+    step = float(largest.max()) / 127
+    coarse = np.flatnonzero(largest < _FEW_STEPS * step)
+    if len(coarse):
+        notice(
+            f"{len(coarse)} of {len(largest)} outputs (the first is output {coarse[0]}) stay below "
+            f"{_FEW_STEPS} int8 steps of {step:.3g}: all outputs share one scale, and the largest "
+            f"reaches {largest.max():.3g}. Scale the targets alike before training"
+        )
 
 
 def export(

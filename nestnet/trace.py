@@ -138,6 +138,7 @@ def _agrees(module: nn.Module, traced: Trace) -> bool:
 def _checked(traced: Trace, module: nn.Module) -> Trace:
     """Return ``traced`` if its stages can be trained and deployed."""
     _check_padding(traced)
+    _check_softmax(traced)
     _check_sharing(traced.network, module)
     _check_end(traced.network)
     return traced
@@ -156,6 +157,19 @@ def _check_padding(traced: Trace) -> None:
                 got=f"padding {padding} with a kernel of {stage.kernel}",
                 expected=f"padding of at most {(stage.kernel[0] - 1, stage.kernel[1] - 1)}",
                 action="Lower the padding; a 1 x 1 kernel needs none",
+            )
+
+
+def _check_softmax(traced: Trace) -> None:
+    """Refuse a softmax that says nothing."""
+    for stage in traced.network.stages:
+        if isinstance(stage, Softmax) and traced.network.tensor(stage.output).shape[2] == 1:
+            raise UserError(
+                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
+                "softmax over a single output, which is constant",
+                got="1 output",
+                expected="at least 2",
+                action="Remove the softmax, or give the last layer one output for each class",
             )
 
 
