@@ -154,8 +154,8 @@ def _take(
 ) -> Tensor:
     """Return the level map of one flat list of groups.
 
-    ``protected`` is a level map whose groups are taken first, whatever their score. At least one
-    group is kept at every level; with ``channel``, one more of each that is not NO_CHANNEL.
+    ``protected`` is a level map whose groups are taken whatever their score. At least one group is
+    kept at every level; with ``channel``, one more of each that is not NO_CHANNEL.
     """
     scores = scores.cpu().double()
     sizes = sizes.cpu()
@@ -163,13 +163,13 @@ def _take(
     result = torch.full((scores.numel(),), NEVER, dtype=torch.uint8)
     total = int(sizes.sum())
     for level, density in enumerate(densities):
-        if protected is not None:
-            forced = (protected <= level) & (result == NEVER)
-            result[forced] = level
         if channel is not None:
             free = order[(result[order] == NEVER) & (channel[order] != NO_CHANNEL)]
             best = np.unique(channel[free].numpy(), return_index=True)[1]
             result[free[best]] = level
+        if protected is not None:  # after the channels' best, among which most of these are
+            forced = (protected <= level) & (result == NEVER)
+            result[forced] = level
         free = order[result[order] == NEVER]
         missing = round(density * total) - int(sizes[result != NEVER].sum())
         if missing > 0:

@@ -181,3 +181,10 @@ def test_levels_that_cannot_differ_are_a_user_error() -> None:
     check_distinct(many, (0.9, 0.8, 0.7, 0.5), "uniform")  # one layer tells them apart
     with pytest.raises(UserError, match="no layer that can be pruned"):
         check_distinct({}, (0.5,), "global")
+
+
+def test_the_floor_of_a_layer_counts_the_groups_of_its_channels() -> None:
+    """One group of each of 17 channels is 1/8 of the weights: the floor must not come on top."""
+    scores, sizes = _layers([(17, 16, 1, 1)], group=2, seed=0)
+    maps = assign_levels(scores, sizes, [0.125, 1.0], "global")
+    assert densities_of(maps, sizes, 2) == [0.125, 1.0]
