@@ -5,6 +5,7 @@
 # make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
+# make interrupt RUNS=20000   change the level by an interrupt at pseudo-random moments of that many inferences
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
@@ -27,8 +28,9 @@ CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
+RUNS ?= 20000
 
-.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader speed decode results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader interrupt speed decode results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -57,6 +59,9 @@ fuzz: setup
 
 fuzz-loader: setup
 	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
+
+interrupt: setup
+	$(TEST_ENV) $(BIN)/python -m tests.run.interrupts --runs $(RUNS)
 
 speed: setup
 	$(TEST_ENV) $(BIN)/python docs/results/speed.py

@@ -24,7 +24,7 @@ from codegen.packed import ImageField, Packed, PackedLayer
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""
 
-RUNTIME_VERSION = 2
+RUNTIME_VERSION = 3
 """NN_RUNTIME_VERSION of the firmware the templates are written for."""
 
 STACK_BYTES = 4096

@@ -36,6 +36,7 @@ nn_status nn_init(nn_net *net, const nn_model *model, void *arena, size_t arena_
     net->profile = NULL;
     net->profile_context = NULL;
     net->level = (uint8_t)nn_densest(net);
+    net->run_level = (uint8_t)nn_densest(net);
     net->decoded_levels = 0;
     return NN_OK;
 }
@@ -94,12 +95,13 @@ nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output)
     if (net == NULL || net->model == NULL || input == NULL || output == NULL) {
         return NN_ERR_NULL;
     }
-    if (net->model->decode != NULL && net->decoded_levels <= net->level) {
+    net->run_level = net->level; /* once: everything below reads the copy */
+    if (net->model->decode != NULL && net->decoded_levels <= net->run_level) {
         const nn_status status = net->model->decode(net);
         if (status != NN_OK) {
             return status;
         }
-        net->decoded_levels = (uint8_t)(net->level + 1u);
+        net->decoded_levels = (uint8_t)(net->run_level + 1u);
     }
     return net->model->run(net, input, output);
 }

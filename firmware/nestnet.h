@@ -3,8 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A network is a constant nn_model (generated) plus a caller-owned nn_net and a caller-owned arena.
- * Several networks, or several nn_net of one model, may live in one program; there are no globals.
- * Functions are not interrupt-safe on one nn_net; different nn_net objects are independent.
+ * Several networks, or several nn_net of one model, may live in one program; there are no globals, and
+ * different nn_net objects are independent. On one nn_net, nn_set_level, nn_set_sparsity and nn_fit_cycles
+ * may be called at any moment after nn_init, also from an interrupt, another task or the profile hook while
+ * nn_run runs: each ends in one store of one byte, which the next nn_run reads once. Everything else on one
+ * nn_net, nn_run included, must not overlap in time with another call on it.
  */
 #ifndef NESTNET_H
 #define NESTNET_H
@@ -17,7 +20,7 @@ extern "C" {
 #endif
 
 /* Generated code checks this against the version it was generated for. */
-#define NN_RUNTIME_VERSION 2
+#define NN_RUNTIME_VERSION 3
 
 /* Every arena must be aligned to this many bytes. */
 #define NN_ARENA_ALIGN_BYTES 8u
@@ -74,8 +77,8 @@ typedef struct {
     uint32_t weights_bytes;
     uint32_t weights_crc32; /* IEEE 802.3 CRC-32 of the image */
     nn_status (*run)(const struct nn_net *net, const int8_t *input, int8_t *output);
-    /* Decode the coded streams of levels decoded_levels .. level to where run expects them; NULL if there are
-     * none, or if run decodes each layer's itself. */
+    /* Decode the coded streams of levels decoded_levels .. run_level to where run expects them; NULL if there
+     * are none, or if run decodes each layer's itself. */
     nn_status (*decode)(const struct nn_net *net);
 } nn_model;
 
@@ -88,9 +91,9 @@ typedef struct nn_net {
     void *arena;
     nn_profile_hook profile;
     void *profile_context;
-    uint8_t level;
-    uint8_t
-        decoded_levels; /* levels 0 .. decoded_levels - 1 are in the arena; 0 unless model->decode is set */
+    volatile uint8_t level; /* of the next run; may change while one runs */
+    uint8_t run_level;      /* of the current or last run: level as it was when nn_run began */
+    uint8_t decoded_levels; /* levels 0 .. decoded_levels - 1 are in the arena; 0 without model->decode */
 } nn_net;
 
 /* Bind model and arena; the level becomes the densest. Verifies the weight image unless
@@ -101,28 +104,30 @@ typedef struct nn_net {
  * NN_ERR_NULL, NN_ERR_MODEL, NN_ERR_ARENA_ALIGN, NN_ERR_ARENA_SIZE, NN_ERR_WEIGHTS. */
 nn_status nn_init(nn_net *net, const nn_model *model, void *arena, size_t arena_bytes);
 
-/* Choose a level, O(1), between two calls of nn_run. Errors: NN_ERR_NULL, NN_ERR_LEVEL (level unchanged). */
+/* Choose the level of the next nn_run, O(1), at any moment (see above). A run in progress keeps its own.
+ * Errors: NN_ERR_NULL, NN_ERR_LEVEL (level unchanged). */
 nn_status nn_set_level(nn_net *net, unsigned level);
 
-/* Choose the densest level whose sparsity is at least percent.
+/* Choose the densest level whose sparsity is at least percent, as nn_set_level does.
  * Errors: NN_ERR_NULL, NN_ERR_SPARSITY if even the sparsest level is denser (level unchanged). */
 nn_status nn_set_sparsity(nn_net *net, unsigned percent);
 
-/* Choose the densest level whose cycles are at most budget_cycles.
+/* Choose the densest level whose cycles are at most budget_cycles, as nn_set_level does.
  * Errors: NN_ERR_NULL, NN_ERR_BUDGET if the sparsest level is too slow (level unchanged). */
 nn_status nn_fit_cycles(nn_net *net, uint32_t budget_cycles);
 
 /* Facts about a level, or NULL if there is no such level or net is NULL. */
 const nn_level_info *nn_level(const nn_net *net, unsigned level);
 
-/* Run one inference at the current level. input and output are int8 in h, w, c order with the shapes
- * in model->input and model->output; they must not overlap each other or the arena.
- * With --decode level, the first run at a level denser than all before decodes what is new.
+/* Run one inference at the level last chosen before it began; net->run_level says which. input and output are
+ * int8 in h, w, c order with the shapes in model->input and model->output; they must not overlap each other
+ * or the arena. With --decode level, the first run at a level denser than all before decodes what is new.
  * Errors: NN_ERR_NULL; NN_ERR_WEIGHTS if coded weights cannot be decoded: the output is then unspecified, the
  * network stays usable, and the next run decodes again. */
 nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output);
 
-/* Install (or with NULL remove) the per-layer hook. Errors: NN_ERR_NULL if net is NULL. */
+/* Install (or with NULL remove) the per-layer hook, between two calls of nn_run. Errors: NN_ERR_NULL if net
+ * is NULL. */
 nn_status nn_set_profile(nn_net *net, nn_profile_hook hook, void *context);
 
 /* Convert between real and int8 values of an edge tensor; quantizing rounds to nearest and saturates;

@@ -35,7 +35,7 @@ static unsigned decode_calls, decode_first, decode_last;
 /* Output 0 tells the level, output 1 copies the input. */
 static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
 {
-    output[0] = (int8_t)net->level;
+    output[0] = (int8_t)net->run_level;
     output[1] = input[0];
     if (net->profile != NULL) {
         net->profile(net->profile_context, 0);
@@ -49,7 +49,7 @@ static nn_status decode(const nn_net *net)
 {
     decode_calls++;
     decode_first = net->decoded_levels;
-    decode_last = net->level;
+    decode_last = net->run_level;
     return decode_status;
 }
 
@@ -118,7 +118,8 @@ static void test_init(void)
 
     memset(&net, 0xA5, sizeof net);
     CHECK(nn_init(&net, &model, arena, 24) == NN_OK);
-    CHECK(net.level == 2 && net.model == &model && net.arena == arena && net.profile == NULL);
+    CHECK(net.level == 2 && net.run_level == 2 && net.model == &model && net.arena == arena &&
+          net.profile == NULL);
 }
 
 static void test_levels(void)
@@ -161,6 +162,17 @@ static void count_calls(void *context, unsigned layer)
     *calls += 1;
 }
 
+/* Called twice a run: two levels on, modulo 3. Any of the three ways may choose. */
+static void choose_another(void *context, unsigned layer)
+{
+    nn_net *net = context;
+    static const unsigned percents[] = {90, 80, 0};
+    static const uint32_t budgets[] = {100, 200, 500};
+    const unsigned next = (net->level + 1u) % 3u;
+    CHECK(layer == 0 ? nn_set_sparsity(net, percents[next]) == NN_OK
+                     : nn_fit_cycles(net, budgets[next]) == NN_OK);
+}
+
 static void test_run(void)
 {
     nn_net net, second;
@@ -181,6 +193,13 @@ static void test_run(void)
     CHECK(nn_run(&net, input, output) == NN_OK && calls == 2);
     CHECK(nn_set_profile(&net, NULL, NULL) == NN_OK);
     CHECK(nn_run(&net, input, output) == NN_OK && calls == 2);
+
+    /* A level chosen while a run runs is the next one's. */
+    for (unsigned level = 0; level < 3; level++) {
+        CHECK(nn_set_level(&net, level) == NN_OK && nn_set_profile(&net, choose_another, &net) == NN_OK);
+        CHECK(nn_run(&net, input, output) == NN_OK && output[0] == (int8_t)level);
+        CHECK(net.run_level == level && net.level == (level + 2) % 3);
+    }
 
     nn_net empty;
     memset(&empty, 0, sizeof empty); /* never initialized: an error, not a crash */
