@@ -51,7 +51,7 @@ LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
         .act_min = -128, .act_max = 45,
         .residual_zero_point = 0,
     };
-    const unsigned level = net->level;
+    const unsigned level = net->run_level;
     const nn_requant_level tables = {
         .multiplier = w->layer_00_conv0_multiplier[level],
         .bias = w->layer_00_conv0_bias,
@@ -84,7 +84,7 @@ LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, 
         .act_min = -128, .act_max = 127,
         .residual_zero_point = -128,
     };
-    const unsigned level = net->level;
+    const unsigned level = net->run_level;
     const nn_requant_level tables = {
         .multiplier = w->layer_01_conv1_multiplier[level],
         .bias = w->layer_01_conv1_bias,
@@ -121,7 +121,7 @@ LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
         .act_min = -128, .act_max = 127,
         .residual_zero_point = 0,
     };
-    const unsigned level = net->level;
+    const unsigned level = net->run_level;
     const nn_requant_level tables = {
         .multiplier = w->layer_02_conv2_multiplier[level],
         .bias = w->layer_02_conv2_bias,
@@ -138,8 +138,8 @@ LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
  * Why this kernel: not fused: no convolution of its own produces this sum. */
 LAYER layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
-    const int32_t *const multiplier = w->layer_03_add3_add_multiplier[net->level];
-    const int32_t offset = w->layer_03_add3_add_offset[net->level];
+    const int32_t *const multiplier = w->layer_03_add3_add_multiplier[net->run_level];
+    const int32_t offset = w->layer_03_add3_add_offset[net->run_level];
 
     nn_add(140, multiplier[0], multiplier[1], offset, 16, -128, 127, in, second, out);
 }
@@ -181,7 +181,7 @@ LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
         .act_min = -128, .act_max = 127,
         .residual_zero_point = 0,
     };
-    const unsigned level = net->level;
+    const unsigned level = net->run_level;
     const nn_requant_level tables = {
         .multiplier = w->layer_05_linear5_multiplier[level],
         .bias = w->layer_05_linear5_bias,
@@ -265,7 +265,7 @@ static const char *const layer_names[NN_TINY_LAYER_COUNT] = {
 };
 
 const nn_model nn_model_tiny = {
-    .runtime_version = 2,
+    .runtime_version = 3,
     .name = "tiny",
     .input =
         {

@@ -22,8 +22,8 @@
 
 #include "nestnet.h"
 
-#if NN_RUNTIME_VERSION != 2
-#error "model.h was generated for runtime version 2: generate the project again"
+#if NN_RUNTIME_VERSION != 3
+#error "model.h was generated for runtime version 3: generate the project again"
 #endif
 
 /* RAM the network needs besides its input and output; align it to NN_ARENA_ALIGN_BYTES. */
