@@ -1,10 +1,11 @@
-/* nn_startup.c - reset code for Cortex-M4 and Cortex-M7: vector table, FPU, caches, memory.
+/* nn_startup.c - reset code for Cortex-M: vector table, FPU, caches, memory.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
  * The clock stays as reset leaves it. Interrupts are never enabled, so the table ends with the
  * system exceptions. Compile with -DNN_CORE_CACHES=1 for a core with L1 caches.
- * Source: ARMv7-M Architecture Reference Manual B1.5 (exceptions), B2.2 (caches), B3.2 (registers).
+ * Source: ARMv7-M Architecture Reference Manual B1.5 (exceptions), B2.2 (caches), B3.2 (registers);
+ * ARMv6-M Architecture Reference Manual B1.5; Armv8-M Architecture Reference Manual B3 (EXC_RETURN.FType).
  */
 #include <stdint.h>
 
@@ -15,8 +16,6 @@
 #define SCB_CCR                   (*(volatile uint32_t *)0xE000ED14u)
 #define SCB_CCR_DATA_CACHE        (1u << 16)
 #define SCB_CCR_INSTRUCTION_CACHE (1u << 17)
-#define SCB_HFSR                  (*(volatile uint32_t *)0xE000ED2Cu)
-#define SCB_HFSR_DEBUGEVT         (1u << 31)
 #define SCB_CCSIDR                (*(volatile uint32_t *)0xE000ED80u)
 #define SCB_CSSELR                (*(volatile uint32_t *)0xE000ED84u)
 #define SCB_CPACR                 (*(volatile uint32_t *)0xE000ED88u)
@@ -24,8 +23,15 @@
 #define SCB_ICIALLU               (*(volatile uint32_t *)0xE000EF50u)
 #define SCB_DCISW                 (*(volatile uint32_t *)0xE000EF60u)
 
-#define STACKED_R0 0
-#define STACKED_PC 6
+/* Words of an exception's frame. */
+#define STACKED_R0   0
+#define STACKED_PC   6
+#define STACKED_XPSR 7
+#define FRAME_WORDS  8
+#define XPSR_THUMB   (1u << 24)
+
+#define SEMIHOSTING_CALL 0xBEABu /* bkpt 0xAB */
+#define EXIT_FAULT       99
 
 /* From the linker script. */
 extern uint32_t nn_stack_top[];
@@ -38,12 +44,14 @@ void nn_port_exit(int code) __attribute__((noreturn));
 
 void nn_reset(void);
 void nn_fault(void);
-void nn_fault_with_frame(uint32_t *frame);
+void nn_fault_with_frame(uint32_t *frame, uint32_t overflown);
 
+#if NN_CORE_CACHES || defined(__ARM_FP)
 static void synchronize(void)
 {
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
+#endif
 
 #if NN_CORE_CACHES
 static void enable_caches(void)
@@ -71,8 +79,10 @@ static void enable_caches(void)
 
 void nn_reset(void)
 {
+#ifdef __ARM_FP
     SCB_CPACR |= SCB_CPACR_FPU_FULL; /* before any instruction that might touch the FPU */
     synchronize();
+#endif
 #if NN_CORE_CACHES
     enable_caches();
 #endif
@@ -86,31 +96,59 @@ void nn_reset(void)
     nn_port_exit(main());
 }
 
-/* A semihosting call with no debugger attached raises a debug event: step over it and answer -1, so
- * that the example also runs on a board that stands alone. Every other fault ends the program. */
-__attribute__((used)) void nn_fault_with_frame(uint32_t *frame)
+typedef struct {
+    uint32_t *stack_top;
+    void (*handlers[15])(void);
+} nn_vectors;
+
+static const nn_vectors vectors;
+
+static void end_after_fault(void)
 {
-    if ((SCB_HFSR & SCB_HFSR_DEBUGEVT) != 0u) {
-        SCB_HFSR = SCB_HFSR_DEBUGEVT;
+    nn_port_exit(EXIT_FAULT);
+}
+
+/* A semihosting call with no debugger attached is a fault: step over it and answer -1, so that the example
+ * also runs on a board that stands alone. After any other fault, return to end_after_fault instead of to the
+ * program: there a debugger or emulator hears of it, and without one nn_port_exit loops. In here its
+ * breakpoint would lock the core up. overflown: the frame is not the program's. */
+__attribute__((used)) void nn_fault_with_frame(uint32_t *frame, uint32_t overflown)
+{
+    const uint16_t *const at = (const uint16_t *)(uintptr_t)frame[STACKED_PC];
+    const int is_code = (const void *)at > (const void *)&vectors && (const uint32_t *)at < nn_data_load;
+    if (overflown == 0u && is_code && *at == SEMIHOSTING_CALL) {
         frame[STACKED_PC] += 2u;
         frame[STACKED_R0] = 0xFFFFFFFFu;
         return;
     }
-    nn_port_exit(99);
+    frame[STACKED_PC] = (uint32_t)end_after_fault & ~1u;
+    frame[STACKED_XPSR] = XPSR_THUMB;
 }
 
+/* Where the stack has overflown, the frame could not be stored and there is no stack to work on: start the
+ * stack again, with a frame without FPU registers on it. Instructions every Cortex-M has. */
 __attribute__((naked)) void nn_fault(void)
 {
-    __asm__ volatile("mrs r0, msp\n\tb nn_fault_with_frame");
+    __asm__ volatile(".syntax unified\n\t"
+                     "mrs     r0, msp\n\t"
+                     "movs    r1, #0\n\t"
+                     "ldr     r2, =nn_stack_limit\n\t"
+                     "cmp     r0, r2\n\t"
+                     "bhs     1f\n\t"
+                     "ldr     r0, =nn_stack_top - %c[frame]\n\t"
+                     "mov     sp, r0\n\t"
+                     "movs    r1, #0x10\n\t"
+                     "mov     r2, lr\n\t"
+                     "orrs    r2, r1\n\t"
+                     "mov     lr, r2\n\t"
+                     "1:\n\t"
+                     "ldr     r2, =nn_fault_with_frame\n\t"
+                     "bx      r2\n\t"
+                     ".ltorg" ::[frame] "i"(FRAME_WORDS * sizeof(uint32_t)));
 }
 
-typedef void (*vector)(void);
-
 /* Entry 0 is the initial stack pointer; entries 1..15 are the system exceptions. */
-__attribute__((section(".vectors"), used)) static const struct {
-    uint32_t *stack_top;
-    vector handlers[15];
-} vectors = {
+__attribute__((section(".vectors"), used)) static const nn_vectors vectors = {
     .stack_top = nn_stack_top,
     .handlers = {nn_reset, nn_fault, nn_fault, nn_fault, nn_fault, nn_fault, 0, 0, 0, 0, nn_fault, nn_fault,
                  0, nn_fault, nn_fault},
