@@ -28,7 +28,11 @@ NN_INLINE int nn_depthwise_has(const uint8_t *channel_level, uint32_t level, int
 }
 
 /* The inner loops: scheduled by hand where kernels/dsp/ is used, nothing otherwise. */
+#if NN_SCHEDULED
 #include "nn_depthwise_fast.h"
+#else
+#include "portable/nn_depthwise_fast.h"
+#endif
 
 #include "nn_depthwise_conv_body.h"
 

@@ -6,6 +6,7 @@
 #define NN_DOT_H
 
 #include "../nn_arith.h"
+#include "../nn_config.h"
 
 /* Weight rows and columns one call of nn_dot may take: at most 4 rows, 4 columns, 8 dot products. */
 #define NN_DOT_MAX 8
@@ -23,7 +24,11 @@ NN_INLINE void nn_dot(int32_t rows, int32_t columns, int32_t row_bytes, int32_t 
 NN_INLINE int nn_dot_fast(int32_t rows, int32_t columns, int32_t row_bytes, int32_t step,
                           const int8_t **weights, const int16_t **patch, int32_t acc[NN_DOT_MAX]);
 
+#if NN_SCHEDULED
 #include "nn_dot_fast.h"
+#else
+#include "portable/nn_dot_fast.h"
+#endif
 #include "nn_dot_body.h"
 
 #endif

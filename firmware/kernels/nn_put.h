@@ -5,6 +5,7 @@
 #ifndef NN_PUT_H
 #define NN_PUT_H
 
+#include "../nn_assert.h"
 #include "nn_walk.h"
 
 /* What is left of a tile: the next channel's output in the first column, its M and B, its residual. */
@@ -28,7 +29,11 @@ NN_INLINE int nn_put(const nn_requant *r, int32_t tile, int32_t out_c, int has_r
 NN_INLINE int nn_put_fast(const nn_requant *r, int32_t tile, int32_t out_c, int has_residual,
                           const int32_t acc[NN_TILE_MAX], nn_target *target, int *another);
 
+#if NN_SCHEDULED
 #include "nn_put_fast.h"
+#else
+#include "portable/nn_put_fast.h"
+#endif
 
 NN_INLINE int nn_put(const nn_requant *r, int32_t tile, int32_t out_c, int has_residual,
                      const int32_t acc[NN_TILE_MAX], nn_target *target)

@@ -71,7 +71,11 @@ NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_walker *wal
 NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_walker *walker,
                            int32_t acc[NN_TILE_MAX]);
 
+#if NN_SCHEDULED
 #include "nn_walk_fast.h"
+#else
+#include "portable/nn_walk_fast.h"
+#endif
 #include "nn_walk_body.h"
 
 #endif

@@ -6,6 +6,8 @@
  * literal, as in a generated project. cases.bin holds the runs: a header, then one exactly sized buffer after
  * the other, so that a sanitizer sees every access outside of them. The outputs go to outputs.bin.
  */
+#include "nn_optimize.h"
+
 #include "harness_memory.h"
 #include "nn_port.h"
 

@@ -218,7 +218,10 @@ def test_host_without_undefined_behaviour(cases: list[Case], kind: str, tmp_path
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     some = cases[::3]
-    wrong = compare(some, run_host(some, tmp_path, kind, "clang", ("-O0", *SANITIZERS)))
+    wrong = compare(
+        some,
+        run_host(some, tmp_path, kind, "clang", ("-O0", "-DNN_OPTIMIZE_KERNELS=0", *SANITIZERS)),
+    )
     assert not wrong, "\n".join(wrong)
 
 
@@ -232,7 +235,9 @@ def test_m4_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
     [
         ("dsp", ("-O0",)),
         ("dsp", ("-Og",)),
-        ("dsp", ("-O3", "-fno-omit-frame-pointer", "-DNN_FRAME_POINTER=1", "-ffreestanding")),
+        ("dsp", ("-O3", "-fno-omit-frame-pointer", "-ffreestanding")),
+        ("dsp", ("-O0", "-DNN_OPTIMIZE_KERNELS=0")),
+        ("dsp", ("-O2", "-DNN_SCHEDULED=0")),
         ("portable", ("-O2",)),
     ],
 )
@@ -247,6 +252,23 @@ def test_m4_with_other_flags(
 def test_m7_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
     result = run_m4(cases, tmp_path, "m7", measure=False, machine="mps2-an500")
     wrong = compare(cases, result.outputs)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags"),
+    [
+        ("mps2-an386", ("-O3",)),
+        ("mps2-an386", ("-O0", "-DNN_OPTIMIZE_KERNELS=0")),
+        ("mps2-an500", ("-Os",)),
+    ],
+)
+def test_clang_matches_oracle(
+    cases: list[Case], machine: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    some = cases[2::3]
+    result = run_m4(some, tmp_path, "dsp", flags, measure=False, machine=machine, compiler="clang")
+    wrong = compare(some, result.outputs)
     assert not wrong, "\n".join(wrong)
 
 

@@ -89,7 +89,7 @@
 
 #define NN_PUT_SUM [residual] "=m"(target->residual), [q] "=&r"(q), [k] "=&r"(k), [f] "=&r"(f)
 
-_Static_assert(sizeof(void *) != 4 || offsetof(nn_target, residual_offset) == 20, "offsets in the code");
+NN_STATIC_ASSERT(sizeof(void *) != 4 || offsetof(nn_target, residual_offset) == 20, "offsets in the code");
 
 #define NN_PUT_ASM(text, ...)                                                                            \
     __asm__ volatile(                                                                                    \
@@ -122,7 +122,7 @@ NN_INLINE int nn_put_fast(const nn_requant *r, int32_t tile, int32_t out_c, int 
     uint32_t m, b, t, k, f;
     int more = 0;
     int32_t c0 = acc[0], c1 = acc[1], c2 = acc[2], c3 = acc[3], c4 = acc[4], c5 = acc[5];
-    if (!__builtin_constant_p(out_c) || NN_FRAME_POINTER || (tile - 1) * out_c > 4095 || r->act_min != -128 ||
+    if (!__builtin_constant_p(out_c) || (tile - 1) * out_c > 4095 || r->act_min != -128 ||
         r->act_max != 127 || r->fraction_bits == 0) {
         return 0; /* without optimization, or out of reach, or with more to clamp */
     }

@@ -8,7 +8,7 @@
  * addresses differs. All instructions are 32 bits wide and 4-byte aligned: neither core likes 32-bit
  * instructions across words. LSLS puts the position byte's bit 7 ("last group") into the carry, which nothing
  * after it touches, so one branch ends the loop. Column p is read at a constant offset from x. Up to 14
- * registers are used, all there are; NN_FRAME_POINTER takes one and leaves such tiles to compiled code.
+ * registers are used, all there are without a frame pointer; hence nn_optimize.h.
  *
  * check: instructions per pass at groups of 4: 7 + 4 per column; groups of 2, two groups: 9 + 4 per column;
  * groups of 1: 5 + 2 per column.
@@ -122,7 +122,6 @@ NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_walker 
         NN_WALK_CASE(1, 3)
         NN_WALK_CASE(1, 4)
         NN_WALK_CASE(1, 5)
-#if !NN_FRAME_POINTER
         NN_WALK_CASE(4, 4)
         NN_WALK_CASE(4, 5)
         NN_WALK_CASE(4, 6)
@@ -132,7 +131,6 @@ NN_INLINE int nn_walk_fast(int32_t group, int32_t tile, int32_t step, nn_walker 
         NN_WALK_CASE(1, 6)
         NN_WALK_CASE(1, 7)
         NN_WALK_CASE(1, 8)
-#endif
     default:
         return 0;
     }

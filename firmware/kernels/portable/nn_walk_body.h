@@ -44,9 +44,9 @@ NN_INLINE void nn_walk_segment(int32_t group, int32_t tile, int32_t step, nn_str
 
 NN_INLINE void nn_walk(int32_t group, int32_t tile, int32_t step, nn_walker *walker, int32_t acc[NN_TILE_MAX])
 {
-    for (int32_t p = 0; p < NN_TILE_MAX; p++) {
-        acc[p] = 0;
-    }
+#define NN_COLUMN(p) acc[p] = 0;
+    NN_EACH_COLUMN(tile, NN_COLUMN);
+#undef NN_COLUMN
     for (nn_stream *cursor = walker->cursor; cursor != walker->end; cursor++) {
         nn_walk_segment(group, tile, step, cursor, walker->patch, acc);
     }
