@@ -28,6 +28,7 @@ _APT = {
     "qemu-system-arm": "qemu-system-arm",
     "cc": "gcc libc6-dev",
 }
+_CMSIS = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
 _OVERFLOW = re.compile(r"region `(FLASH|RAM)' overflowed by (\d+) bytes?")
 
 
@@ -96,9 +97,9 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     check_complete(project)
     board = boards.load(info.board)
     check_tools(board)
-    _check_cmsis(info, variables or {})
+    given = {**_cmsis_paths(info, variables or {}), **(variables or {})}
     command = [find("make"), "-C", str(project), f"-j{os.cpu_count() or 1}", "--output-sync"]
-    command += [f"{name}={value}" for name, value in (variables or {}).items()]
+    command += [f"{name}={_from_anywhere(name, value)}" for name, value in given.items()]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise _explain(result.stdout + result.stderr, project, info, board)
@@ -108,12 +109,13 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     return Built(project, info, board, measured)
 
 
-def _check_cmsis(info: ProjectInfo, variables: Mapping[str, str]) -> None:
-    """Refuse to build calls of CMSIS-NN without knowing where it is."""
+def _cmsis_paths(info: ProjectInfo, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return where CMSIS-NN is, if it is called; refuse to build without knowing that."""
     if not any(layer.kernel.startswith("cmsis_") for layer in info.layers):
-        return
-    for name in ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB"):
-        if not (variables.get(name) or os.environ.get(name)):
+        return {}
+    found = {name: variables.get(name) or os.environ.get(name, "") for name in _CMSIS}
+    for name, value in found.items():
+        if not value:
             raise UserError(
                 name,
                 "not set, but the project calls CMSIS-NN",
@@ -121,6 +123,14 @@ def _check_cmsis(info: ProjectInfo, variables: Mapping[str, str]) -> None:
                 expected="the folder of arm_nnfunctions.h, and the CMSIS-NN library",
                 action="Set CMSIS_NN_INCLUDE and CMSIS_NN_LIB in the environment",
             )
+    return found
+
+
+def _from_anywhere(name: str, value: str) -> str:
+    """Make the paths of CMSIS-NN absolute: make runs in the project's folder, not the user's."""
+    if name not in _CMSIS:
+        return value
+    return " ".join(str(Path(w).resolve()) if Path(w).exists() else w for w in value.split())
 
 
 def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:

@@ -13,6 +13,7 @@ from codegen.graph_builder import GraphBuilder
 from codegen.ir import AvgPool, Graph
 from codegen.toolchain import Built
 
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SHA256 = "0123456789abcdef" * 4
 
 Build = Callable[[Graph, str], Built]
@@ -34,7 +35,7 @@ def build(tmp_path: Path) -> Build:
         need_tools(board_id)
         folder = tmp_path / f"{graph.name}-{board_id}"
         project.write(graph, SHA256, board.load(board_id), folder)
-        return toolchain.build(folder)
+        return toolchain.build(folder, {"WARNING_FLAGS": " ".join(WARNINGS)})
 
     return build_for
 

@@ -81,6 +81,29 @@ def test_bench_attributes_the_library_to_its_layers(tmp_path: Path, board_id: st
             assert (layer.instructions or 0) > layer.macs / 2, layer.name
 
 
+def test_paths_may_be_relative_and_a_change_links_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_tools("host")
+    folder = project.write(
+        mixed_graph(), SHA256, board.load("host"), tmp_path / "out", kernels="cmsis-nn"
+    )
+    variables(tmp_path, "host")
+    (tmp_path / "include").symlink_to(DOUBLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CMSIS_NN_INCLUDE", "include")
+    monkeypatch.setenv("CMSIS_NN_LIB", "double.o")
+    built = toolchain.build(folder)
+    first = built.runner_elf.stat().st_mtime_ns
+    assert toolchain.build(folder).runner_elf.stat().st_mtime_ns == first, "nothing changed"
+    (tmp_path / "double.o").rename(tmp_path / "other.o")  # as old as before
+    monkeypatch.setenv("CMSIS_NN_LIB", "other.o")
+    assert toolchain.build(folder).runner_elf.stat().st_mtime_ns > first
+    linked = toolchain.build(folder, {"EXTRA_LDFLAGS": "-Wl,--defsym=nn_extra=1"}).runner_elf
+    names = subprocess.run(["nm", linked], capture_output=True, text=True, check=True).stdout
+    assert "nn_extra" in names
+
+
 def test_every_function_is_called(tmp_path: Path) -> None:
     kernels = {layer.kernel for layer in pack.lower(mixed_graph(), kernels="cmsis-nn").layers}
     assert kernels == {

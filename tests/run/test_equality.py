@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from codegen import reference, report, runners, toolchain
+from codegen import board, project, reference, report, runners, toolchain
 from codegen.graph_builder import GraphBuilder
 from codegen.ir import Graph, MaxPool
 from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
 from tests.codegen.channel_nets import channel_graph
 
-from .conftest import Build, small_graph
+from .conftest import SHA256, Build, small_graph
 
 BOARDS = ("host", "qemu_m4", "qemu_m7")
 
@@ -55,6 +57,13 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
     for level in made.levels:
         assert level.accuracy_device == level.accuracy_reference
         assert (level.instructions is None) == (board_id == "host")
+
+
+def test_a_project_without_werror(tmp_path: Path) -> None:
+    """What a compiler of tomorrow warns of must not stop a user's build."""
+    for board_id in ("host", "stm32f7"):
+        made = project.write(small_graph(), SHA256, board.load(board_id), tmp_path / board_id)
+        assert "-Werror" not in (made / "Makefile").read_text()
 
 
 def test_the_compiler_keeps_every_layer(build: Build) -> None:
