@@ -20,6 +20,7 @@ from codegen import bench, level_cycles, paths, project, toolchain
 from codegen import board as boards
 from codegen.board import Board
 from codegen.coding import CodingOptions
+from codegen.cycles.estimate import PRICERS
 from codegen.errors import UserError
 from codegen.ir import Graph
 from codegen.level_cycles import LevelCycles
@@ -33,7 +34,7 @@ _LIBRARY = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
 
 def possible(board: Board, kernels: str) -> bool:
     """Return whether the cycles of ``board`` can be estimated on this machine."""
-    if board.core.name not in bench.EMULATOR:
+    if board.core.name not in bench.EMULATOR or board.core.name not in PRICERS:
         return False
     if kernels == "cmsis-nn" and not all(os.environ.get(name) for name in _LIBRARY):
         return False

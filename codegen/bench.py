@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from codegen import cost, runners
+from codegen import runners
 from codegen.board import Board
 from codegen.cycles import counts, elf, estimate, memory
 from codegen.cycles.estimate import Estimate
@@ -17,7 +17,14 @@ from codegen.runners import RunResult
 from codegen.sizes import Sizes
 from codegen.toolchain import Built
 
-EMULATOR = {"cortex-m4": "qemu_m4", "cortex-m7": "qemu_m7"}
+EMULATOR = {
+    "cortex-m0": "qemu_m0",
+    "cortex-m3": "qemu_m3",
+    "cortex-m4": "qemu_m4",
+    "cortex-m7": "qemu_m7",
+    "cortex-m33": "qemu_m33",
+    "cortex-m55": "qemu_m55",
+}
 """The emulated board that stands for a chip with this core."""
 
 OURS = ("run", "finished", "mark_layer")
@@ -208,7 +215,7 @@ def measure(
         clock_hz=target.board.core.clock_hz,
         executed_on=built.board.id,
         images=result.images,
-        estimator=_estimator(estimates),
+        estimator=_estimator(estimates, built.info.cycles_source),
         levels=tuple(
             _level(
                 built.info, result, estimates[position] if estimates else None, position, library
@@ -236,18 +243,21 @@ def level_cycles(
     result = runners.run(built, images, levels, memory.plugin_arguments(model, built.board))
     estimates = _estimates(built, result, board, model)
     spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
-    return spans, _estimator(estimates)
+    return spans, _estimator(estimates, built.info.cycles_source)
 
 
-def _estimator(estimates: Sequence[Estimate]) -> str:
-    return f"{estimates[0].model}: {estimates[0].note}" if estimates else cost.NAME
+def _estimator(estimates: Sequence[Estimate], otherwise: str) -> str:
+    return f"{estimates[0].model}: {estimates[0].note}" if estimates else otherwise
 
 
 def _estimates(
     built: Built, result: RunResult, target: Board, model: Memory
 ) -> tuple[Estimate, ...]:
-    """Return one estimate per level, summed over the images; none where nothing was counted."""
-    if result.counts is None:
+    """Return one estimate per level, summed over the images.
+
+    None where nothing was counted, or no pricer knows the core.
+    """
+    if result.counts is None or target.core.name not in estimate.PRICERS:
         return ()
     program = elf.image(built.runner_elf)
     functions = counts.functions(built.runner_elf)
@@ -316,8 +326,9 @@ def _level(
     instructions = None
     reckoned = sum(layer.cycles[position] for layer in info.layers)
     cycles = Span(reckoned, reckoned)
-    if estimated is not None and result.instructions is not None:
+    if result.instructions is not None:
         instructions = round(result.instructions[position])
+    if estimated is not None and instructions is not None:
         cycles = _per_image(estimated.total.cycles, result)
         layers += _decoding(info, estimated, result)
         layers += (_other(instructions, cycles, layers),)

@@ -13,7 +13,8 @@ from codegen import paths
 from codegen.errors import UserError
 
 RUNNERS = ("host", "qemu", "pyocd")
-CORES = ("host", "cortex-m4", "cortex-m7")
+DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85")
+CORES = ("host", "cortex-m0", "cortex-m0plus", "cortex-m1", "cortex-m3", "cortex-m23", *DSP_CORES)
 MEMORY_USES = ("flash", "ram", "spare")
 CACHE_KINDS = ("none", "flash", "l1")
 
@@ -39,7 +40,7 @@ class Core:
     cpu_flags: tuple[str, ...]
     fpu_flags: tuple[str, ...]
     has_dsp: bool
-    """Whether firmware/kernels/dsp replaces the portable kernels."""
+    """Whether firmware/kernels/dsp replaces the portable kernels; not every Cortex-M33 has DSP."""
     clock_hz: int
     """Highest clock; the wait states and cycle models refer to it. 0 where there is none."""
     reset_clock_hz: int
@@ -293,6 +294,9 @@ def _check(board: Board, path: Path) -> None:
             raise _error(where, f"runner {board.runner} and {key} disagree", value, expected)
     if board.is_host != (board.runner == "host"):
         raise _error(where, "runner and core disagree", board.core.name, "host with host only")
+    if board.core.has_dsp and board.core.name not in DSP_CORES:
+        expected = "has_dsp = false, or one of " + ", ".join(DSP_CORES)
+        raise _error(where, "this core has no DSP instructions", board.core.name, expected)
     if board.is_host:
         if board.memory:
             raise _error(where, "memory regions on the host", len(board.memory), "none")

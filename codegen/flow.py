@@ -9,6 +9,7 @@ from pathlib import Path
 from codegen import auto_cycles, cost, nestfile, project, report, toolchain
 from codegen import board as boards
 from codegen.bench import EMULATOR, Bench, measure
+from codegen.board import Board
 from codegen.coding import DEFAULT, CodingOptions
 from codegen.errors import UserError
 from codegen.ir import Graph, Int8Array
@@ -152,13 +153,28 @@ def bench(
     """
     graph = nestfile.load(nestfile_path)
     levels = _check(graph, images, None)
+    emulator = _emulator(boards.load(board_id))
     out = out or default_project(nestfile_path, board_id)
     built = running = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
-    if built.board.runner == "pyocd":
-        emulator = EMULATOR[built.board.core.name]
+    if emulator is not None:
         twin = out.with_name(f"{out.name}-{emulator}")
         running = build(prepare(nestfile_path, emulator, twin, kernels, options), variables)
     return measure(running, images, levels, built)
+
+
+def _emulator(board: Board) -> str | None:
+    """Return the emulated board with the core of a chip; None for what runs here itself."""
+    if board.runner != "pyocd":
+        return None
+    if board.core.name not in EMULATOR:
+        raise UserError(
+            f"board {board.id}",
+            "no emulator has this core",
+            got=board.core.name,
+            expected="one of " + ", ".join(EMULATOR),
+            action="Bench on an emulated board of another core, or run on the board",
+        )
+    return EMULATOR[board.core.name]
 
 
 def prepare(

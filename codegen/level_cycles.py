@@ -31,6 +31,7 @@ PER_VALIDATED_MISS_CYCLE = 0.13
 LAYER_CODE_BYTES = 1000
 """Of a layer: missed once, with its weights, where caches are cold. Tiny networks feel it."""
 
+_MODELLED = ("host", "cortex-m4", *cost.CORE_FACTOR)
 _SPARSITY_TOLERANCE = 1e-6
 _MEASURED = "measured by the board's cycle counter"
 
@@ -63,6 +64,8 @@ def analytic(packed: Packed, board: Board) -> LevelCycles:
         for level in packed.levels
     )
     note = "" if board.is_host else f"; times {margin:.2f}, to stay above the pipeline model"
+    if board.core.name not in _MODELLED:
+        note = f"; {board.core.name} has no model: do not let nn_fit_cycles rely on them"
     return LevelCycles(cycles, cost.NAME + note)
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, paths
+from codegen import board, flow, nestfile, paths
 from codegen.errors import UserError
+from codegen.synthetic import random_images
+
+from .conftest import need_tools, small_graph
 
 VALID = (paths.boards() / "stm32f7.toml").read_text(encoding="utf-8")
 
@@ -23,13 +26,20 @@ def test_every_shipped_board_loads(name: str) -> None:
     loaded = board.load(name)
     assert loaded.id == name
     if not loaded.is_host:
-        assert loaded.linked("flash").size_bytes >= 2**20
-        assert loaded.linked("ram").size_bytes >= 2**18
+        assert loaded.linked("flash").size_bytes >= 2**18
+        assert loaded.linked("ram").size_bytes >= 2**14
         assert "-mthumb" in loaded.core.cpu_flags
 
 
-def test_names_are_the_documented_six() -> None:
-    assert board.names() == ("host", "qemu_m4", "qemu_m7", "stm32f4", "stm32f7", "stm32l4")
+def test_names_are_the_documented_ten() -> None:
+    emulated = ("qemu_m0", "qemu_m3", "qemu_m33", "qemu_m4", "qemu_m55", "qemu_m7")
+    assert board.names() == ("host", *emulated, "stm32f4", "stm32f7", "stm32l4")
+
+
+def test_a_core_without_dsp_cannot_have_it(tmp_path: Path) -> None:
+    text = (paths.boards() / "qemu_m3.toml").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="no DSP instructions; got cortex-m3"):
+        load_text(tmp_path, text.replace("has_dsp = false", "has_dsp = true"), "qemu_m3")
 
 
 def test_real_boards_say_that_they_were_not_run() -> None:
@@ -79,3 +89,27 @@ def test_a_host_board_has_no_memory_regions(tmp_path: Path) -> None:
     region = '[[memory]]\nname = "X"\nuse = "ram"\naddress = 0\nsize_bytes = 1\nwait_states = 0\n'
     with pytest.raises(UserError, match="memory regions on the host"):
         load_text(tmp_path, host + region, "host")
+
+
+def test_a_core_without_pricer_is_counted_but_not_estimated(tmp_path: Path) -> None:
+    need_tools("qemu_m33")
+    graph = small_graph()
+    path = tmp_path / "model.nestnet"
+    nestfile.save(graph, path)
+    made = flow.bench(path, "qemu_m33", random_images(graph, 1, 1), out=tmp_path / "out")
+    assert all(level.instructions for level in made.levels)
+    assert "cortex-m33 has no model: do not let nn_fit_cycles rely on" in made.estimator
+    header = " ".join((tmp_path / "out/model.h").read_text().replace("*", " ").split())
+    assert made.estimator in header
+
+
+def test_a_chip_whose_core_no_emulator_has_is_refused_before_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = VALID.replace("cortex-m7", "cortex-m85")
+    monkeypatch.setattr("codegen.board.load", lambda name: load_text(tmp_path, text))
+    path = tmp_path / "model.nestnet"
+    nestfile.save(small_graph(), path)
+    with pytest.raises(UserError, match="no emulator has this core; got cortex-m85"):
+        flow.bench(path, "stm32f7", random_images(small_graph(), 1, 1), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
