@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from codegen import paths
+from codegen import paths, stack
 from codegen.board import Board
 from codegen.classify import Answer
 from codegen.ir import Graph, Int8Array, Value
@@ -63,6 +63,7 @@ class _Net:
     input: _Edge
     output: _Edge
     arena_bytes: int
+    stack_bytes: int
     class_names: tuple[str, ...]
     kernels: tuple[str, ...]
     uses_cmsis: bool
@@ -90,7 +91,7 @@ def project_files(
     values = {
         "packed": packed,
         "board": board,
-        "net": _net(packed, _identity(packed, board, graph_sha256)),
+        "net": _net(packed, board, _identity(packed, board, graph_sha256)),
         "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
@@ -170,7 +171,7 @@ def _identity(packed: Packed, board: Board, graph_sha256: str) -> str:
     return hashlib.sha256(repr((*parts, *coding)).encode()).hexdigest()[:8]
 
 
-def _net(packed: Packed, identity: str) -> _Net:
+def _net(packed: Packed, board: Board, identity: str) -> _Net:
     graph = packed.graph
     kernels = sorted({layer.kernel for layer in packed.layers})
     places = [buffer.place for layer in packed.layers for buffer in (*layer.inputs, layer.output)]
@@ -181,6 +182,7 @@ def _net(packed: Packed, identity: str) -> _Net:
         input=_edge(graph.value(graph.input)),
         output=_edge(graph.value(graph.output)),
         arena_bytes=max(packed.arena_bytes, _MIN_ARENA_BYTES),
+        stack_bytes=stack.bound_bytes(packed, board.core),
         class_names=graph.provenance.class_names,
         kernels=tuple(kernel for kernel in kernels if not kernel.startswith("cmsis_")),
         uses_cmsis=any(kernel.startswith("cmsis_") for kernel in kernels),
