@@ -5,6 +5,7 @@
 # make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
+# make compilers  build and run two networks by every compiler, flag and core; rewrites docs/results/compilers.md
 # make interrupt RUNS=20000   change the level by an interrupt at pseudo-random moments of that many inferences
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
@@ -30,7 +31,7 @@ PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 RUNS ?= 20000
 
-.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader interrupt speed decode results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader compilers interrupt speed decode results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -59,6 +60,9 @@ fuzz: setup
 
 fuzz-loader: setup
 	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
+
+compilers: setup
+	$(TEST_ENV) $(BIN)/python -m tests.run.compilers --page docs/results/compilers.md
 
 interrupt: setup
 	$(TEST_ENV) $(BIN)/python -m tests.run.interrupts --runs $(RUNS)
