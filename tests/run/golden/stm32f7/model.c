@@ -5,6 +5,8 @@
  *
  * 7 layers, 2 levels, 848 bytes of arena, 960 bytes of weights.
  */
+#include "nn_optimize.h" /* first: it says how kernels are compiled */
+
 #include "model.h"
 #include "weights.h"
 

@@ -29,6 +29,10 @@
 /* RAM the network needs besides its input and output; align it to NN_ARENA_ALIGN_BYTES. */
 #define NN_TINY_ARENA_BYTES 848u
 
+/* Stack nn_run takes at most, on an Arm core: measured for each kernel with gcc 12 and clang 14 at -O1, -O2, -O3
+ * and -Os, gcc also at -Og and -O0. A profile hook and interrupts come on top. */
+#define NN_TINY_STACK_BYTES 672u
+
 /* Flash the weights take, all 2 levels together; no stream is coded. */
 #define NN_TINY_WEIGHTS_BYTES 960u
 
