@@ -31,8 +31,9 @@
 /* Whether inner loops scheduled by hand are used where the core has them. They are inline assembly that only
  * gcc takes: clang, and with it Keil's armclang, has no flag outputs for Arm and fewer registers to give.
  * With 0 the same DSP instructions come from intrinsics, in the compiler's order: 1.2 to 1.3 times the
- * instructions; also for flags that take registers away, such as -fPIC or -ffixed-r9. Legal: 0 or 1. Default
- * 1 with gcc, 0 with any other compiler. */
+ * instructions (docs/results/compilers.md; clang before 17 needs -munaligned-access for that). 0 also for
+ * flags that take registers away, such as -fPIC or -ffixed-r9. Legal: 0 or 1. Default 1 with gcc, 0 with any
+ * other compiler. */
 #ifndef NN_SCHEDULED
 #if defined(__GNUC__) && !defined(__clang__)
 #define NN_SCHEDULED 1
@@ -45,7 +46,7 @@
 #endif
 
 /* Whether kernels are optimized in a build that otherwise is not (gcc -O0), so that a debug build keeps its
- * stack and its speed; other compilers only warn. With 0 a layer takes up to 16 KB of stack there.
+ * stack and its speed; other compilers only warn. With 0 a layer takes some 10 KB of stack there.
  * Legal: 0 or 1. Default 1. */
 #ifndef NN_OPTIMIZE_KERNELS
 #define NN_OPTIMIZE_KERNELS 1

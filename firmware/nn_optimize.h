@@ -18,7 +18,7 @@
 #endif
 #pragma GCC optimize("omit-frame-pointer")
 #elif NN_OPTIMIZE_KERNELS && defined(__clang__) && !defined(__OPTIMIZE__)
-#warning "nestnet kernels without optimization take up to 16 KB of stack: give this file at least -O1"
+#warning "nestnet kernels without optimization take some 10 KB of stack: give this file at least -O1"
 #endif
 
 #endif
