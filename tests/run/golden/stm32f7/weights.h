@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nn_assert.h"
+
 /* As for the model: another network of this name keeps its own weights. */
 #define nn_weights_tiny nn_weights_tiny_a9d43e9c
 
@@ -43,33 +45,33 @@ struct nn_weights_tiny {
     int8_t layer_05_linear5_bias_delta[1][3];
 } __attribute__((aligned(4)));
 
-_Static_assert(sizeof(struct nn_weights_tiny) == 960, "size of the weight image");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_00_conv0_weights) == 0, "place of layer_00_conv0_weights");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_weights_0) == 144, "place of layer_01_conv1_weights_0");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_weights_1) == 180, "place of layer_01_conv1_weights_1");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_residual_multiplier) == 220, "place of layer_01_conv1_residual_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_02_conv2_weights) == 228, "place of layer_02_conv2_weights");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_03_add3_add_multiplier) == 264, "place of layer_03_add3_add_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_03_add3_add_offset) == 280, "place of layer_03_add3_add_offset");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_weights_0) == 288, "place of layer_05_linear5_weights_0");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_weights_1) == 300, "place of layer_05_linear5_weights_1");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_00_conv0_multiplier) == 312, "place of layer_00_conv0_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_00_conv0_bias) == 328, "place of layer_00_conv0_bias");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_multiplier) == 336, "place of layer_01_conv1_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_bias) == 352, "place of layer_01_conv1_bias");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_02_conv2_multiplier) == 360, "place of layer_02_conv2_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_02_conv2_bias) == 376, "place of layer_02_conv2_bias");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_multiplier) == 384, "place of layer_05_linear5_multiplier");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_bias) == 396, "place of layer_05_linear5_bias");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_06_softmax6_table) == 402, "place of layer_06_softmax6_table");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_00_conv0_bias_delta) == 914, "place of layer_00_conv0_bias_delta");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_positions_0) == 918, "place of layer_01_conv1_positions_0");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_positions_1) == 927, "place of layer_01_conv1_positions_1");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_01_conv1_bias_delta) == 937, "place of layer_01_conv1_bias_delta");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_02_conv2_bias_delta) == 941, "place of layer_02_conv2_bias_delta");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_positions_0) == 945, "place of layer_05_linear5_positions_0");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_positions_1) == 951, "place of layer_05_linear5_positions_1");
-_Static_assert(offsetof(struct nn_weights_tiny, layer_05_linear5_bias_delta) == 957, "place of layer_05_linear5_bias_delta");
+NN_STATIC_ASSERT(sizeof(struct nn_weights_tiny) == 960, "size of the weight image");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_00_conv0_weights) == 0, "place of layer_00_conv0_weights");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_weights_0) == 144, "place of layer_01_conv1_weights_0");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_weights_1) == 180, "place of layer_01_conv1_weights_1");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_residual_multiplier) == 220, "place of layer_01_conv1_residual_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_02_conv2_weights) == 228, "place of layer_02_conv2_weights");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_03_add3_add_multiplier) == 264, "place of layer_03_add3_add_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_03_add3_add_offset) == 280, "place of layer_03_add3_add_offset");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_weights_0) == 288, "place of layer_05_linear5_weights_0");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_weights_1) == 300, "place of layer_05_linear5_weights_1");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_00_conv0_multiplier) == 312, "place of layer_00_conv0_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_00_conv0_bias) == 328, "place of layer_00_conv0_bias");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_multiplier) == 336, "place of layer_01_conv1_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_bias) == 352, "place of layer_01_conv1_bias");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_02_conv2_multiplier) == 360, "place of layer_02_conv2_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_02_conv2_bias) == 376, "place of layer_02_conv2_bias");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_multiplier) == 384, "place of layer_05_linear5_multiplier");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_bias) == 396, "place of layer_05_linear5_bias");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_06_softmax6_table) == 402, "place of layer_06_softmax6_table");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_00_conv0_bias_delta) == 914, "place of layer_00_conv0_bias_delta");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_positions_0) == 918, "place of layer_01_conv1_positions_0");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_positions_1) == 927, "place of layer_01_conv1_positions_1");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_01_conv1_bias_delta) == 937, "place of layer_01_conv1_bias_delta");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_02_conv2_bias_delta) == 941, "place of layer_02_conv2_bias_delta");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_positions_0) == 945, "place of layer_05_linear5_positions_0");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_positions_1) == 951, "place of layer_05_linear5_positions_1");
+NN_STATIC_ASSERT(offsetof(struct nn_weights_tiny, layer_05_linear5_bias_delta) == 957, "place of layer_05_linear5_bias_delta");
 
 extern const struct nn_weights_tiny nn_weights_tiny;
 
