@@ -65,20 +65,36 @@ def _join(path: str, part: object) -> str:
     return f"{path}.{part}" if path else str(part)
 
 
+def _plain(hint: Any) -> Any:
+    """Return what ``hint`` stands for where it is a ``type`` statement's alias, as NDArray is since
+    NumPy 2.5; any other hint as it is.
+
+    ``typing`` and ``typing_extensions`` each have such an alias; ``__value__`` is what they share.
+    """
+    while hasattr(alias := get_origin(hint) or hint, "__value__"):
+        given = dict(zip(alias.__type_params__, get_args(hint), strict=False))
+        hint = alias.__value__
+        free = getattr(hint, "__parameters__", ())
+        if given and free:
+            hint = hint[tuple(given[parameter] for parameter in free)]
+    return hint
+
+
 def _is_array(hint: Any) -> bool:
     return get_origin(hint) is np.ndarray
 
 
 def _array_dtype(hint: Any) -> np.dtype[Any]:
-    """Return the dtype of an ``NDArray[...]`` hint."""
-    dtype: np.dtype[Any] = np.dtype(get_args(get_args(hint)[1])[0])
+    """Return the dtype of an array's hint, ``ndarray[shape, dtype[...]]``."""
+    dtype: np.dtype[Any] = np.dtype(get_args(_plain(get_args(hint)[1]))[0])
     return dtype
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, None left out, or the hint itself."""
+    """Return the members of a union, None left out, or the hint itself; no member is an alias."""
+    hint = _plain(hint)
     if get_origin(hint) in (Union, UnionType):
-        return tuple(member for member in get_args(hint) if member is not NoneType)
+        return tuple(_plain(member) for member in get_args(hint) if member is not NoneType)
     return (hint,)
 
 
@@ -115,7 +131,7 @@ def _encode(value: Any, hint: Any, path: str, tensors: Tensors) -> Any:
 
 def _decode(value: Any, hint: Any, path: str, tensors: Tensors, used: set[str]) -> Any:
     members = _members(hint)
-    if value is None and NoneType in get_args(hint):
+    if value is None and NoneType in get_args(_plain(hint)):
         return None
     if len(members) > 1:
         return _decode_union(value, members, path, tensors, used)
