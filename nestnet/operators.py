@@ -30,7 +30,7 @@ from nestnet.stages import (
     Softmax,
     Tensor,
 )
-from nestnet.walk import Unsupported, Walk, shape_of
+from nestnet.walk import Unsupported, Walk, one_order, shape_of
 
 MAX_AVERAGE_WINDOW = 4096
 """Most elements of an average pool's window (docs/integer-contract.md)."""
@@ -359,7 +359,7 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
     if len(old) > 1 and len(new) == 1:
         h, w, c = source.shape
         flat_from = (h, w, c) if h * w > 1 and c > 1 else None
-    elif not (old[0] == new[0] and source.flat_from is None):
+    elif source.flat_from is not None or not (old[0] == new[0] or one_order(old, new)):
         h, w, c = source.flat_from or (0, 0, 0)
         if new not in ((c, h, w), (c, h * w)):
             raise Unsupported(

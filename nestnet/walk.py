@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -195,3 +196,8 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
             "Keep the batch as the first dimension",
         )
     return tuple(int(extent) for extent in rest)
+
+
+def one_order(*shapes: tuple[int, ...]) -> bool:
+    """Return whether c, h, w and h, w, c are one order: all shapes have one channel or position."""
+    return all(shape[0] == 1 or math.prod(shape[1:]) == 1 for shape in shapes)

@@ -110,6 +110,22 @@ class Positions(nn.Module):
         return self.fc(x.unsqueeze(-1).squeeze(-1))
 
 
+class OneChannel(nn.Module):
+    """Maps of one channel as vectors and back, twice: channels and positions have one order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, (1, 2))
+        self.wide = nn.Linear(20, 21)
+        self.second = conv_bn(1, 3)
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x).flatten(1).view(-1, 1, 5, 4).flatten(2).flatten(1)
+        x = self.second(self.wide(x).view(x.size(0), 1, 3, 7))
+        return self.head(x.mean((2, 3)).view(-1, 3))
+
+
 class VectorNorm(nn.Module):
     """Batch norm on a flattened map, then a linear layer with batch norm."""
 
@@ -177,6 +193,7 @@ CASES = (
     Case("pre-activation", (7, 5, 3), PreActivation),
     Case("functional", (7, 5, 3), Functional),
     Case("positions", (7, 5, 3), Positions),
+    Case("one channel", (5, 5, 2), OneChannel),
     Case("vector norm", (5, 7, 2), VectorNorm),
 )  # fmt: skip
 
