@@ -7,6 +7,8 @@
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
 # make compilers  build and run two networks by every compiler, flag and core; rewrites docs/results/compilers.md
 # make interrupt RUNS=20000   change the level by an interrupt at pseudo-random moments of that many inferences
+# make fuzz-models SECONDS=600   fuzz what becomes of random modules, from tracing to C
+# make install-matrix   install the wheel with newest and oldest packages on every Python (minutes)
 # make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
 # make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
 # make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
@@ -31,7 +33,8 @@ PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 RUNS ?= 20000
 
-.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader compilers interrupt speed decode results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader fuzz-models install-matrix \
+    compilers interrupt speed decode results clean
 
 demo: setup
 	$(BIN)/python -m nestnet.demo
@@ -66,6 +69,12 @@ compilers: setup
 
 interrupt: setup
 	$(TEST_ENV) $(BIN)/python -m tests.run.interrupts --runs $(RUNS)
+
+fuzz-models: setup
+	$(TEST_ENV) $(BIN)/python -m tests.fuzz.models --seconds $(SECONDS)
+
+install-matrix: setup
+	$(TEST_ENV) $(BIN)/python -m tests.install.matrix --write
 
 speed: setup
 	$(TEST_ENV) $(BIN)/python docs/results/speed.py

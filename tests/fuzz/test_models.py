@@ -1,0 +1,146 @@
+"""Random modules: some of each kind on every run, and that the fuzzer finds what it looks for."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nestnet import functional
+from tests.fuzz import model_check, models
+from tests.fuzz.model_check import check_bits, check_model
+from tests.fuzz.model_source import ModelCase, make_case
+from tests.run.conftest import need_tools
+
+SEEDS = range(24)
+EVERY_BOARD = (0, 13)
+"""Seeds of SEEDS that also run on the emulated cores."""
+
+PROMISED = {
+    "even kernel": r"Conv2d\(\d+, \d+, \([246]",
+    "kernel 7": r"Conv2d\(\d+, \d+, \(7, ",
+    "stride 3": r"stride=\(3, ",
+    "same": r"padding='same'",
+    "valid": r"padding='valid'",
+    "grouped": r"groups=",
+    "depthwise with a multiplier": r"Conv2d\((\d+), (?!\1\b)\d+, .*groups=\1\b",
+    "norm of the input": r"= self\.bn\d+\(x\)",
+    "norm without affine": r"affine=False",
+    "norm of a vector": r"BatchNorm1d",
+    "sum": r" \+ ",
+    "sum in place": r" \+= ",
+    "torch.add": r"torch\.add",
+    "functional convolution": r"F\.conv2d",
+    "functional linear": r"F\.linear",
+    "max pool": r"MaxPool2d|max_pool2d",
+    "ceil": r"ceil_mode=True",
+    "average pool": r"AvgPool2d\(\(|avg_pool2d",
+    "adaptive pool": r"Adaptive(Avg|Max)Pool2d\(\(",
+    "nested Sequential": r"Sequential\(nn\.Sequential",
+    "relu6": r"ReLU6|relu6",
+    "hardtanh": r"Hardtanh|hardtanh",
+    "clamp": r"clamp\(",
+    "in place": r"relu_\(|inplace=True",
+    "dropout": r"Dropout|dropout",
+    "flatten": r"nn\.Flatten|torch\.flatten|\.flatten\(1\)",
+    "view": r"\.view\(x\d*\.size\(0\), -1\)",
+    "reshape": r"\.reshape\(",
+    "squeeze": r"\.squeeze\(",
+    "unflatten": r"\.unflatten\(",
+    "mean": r"\.mean\(",
+    "softmax": r"softmax",
+    "square linear layer": r"Linear\((\d+), \1[,)]",
+}
+"""What README.md says a module may use, and how the generator spells it."""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_module_stays_the_same_network_down_to_c(seed: int, tmp_path: Path) -> None:
+    checked = check_model(make_case(seed), tmp_path)
+    boards = ("host", "qemu_m4", "qemu_m7") if seed in EVERY_BOARD else ("host",) * (seed % 3 == 0)
+    for board_id in boards:
+        need_tools(board_id)
+        check_bits(checked, board_id, tmp_path)
+    assert len(checked.graph.levels) == (1 if checked.refusal else len(checked.case.sparsity))
+
+
+def test_the_generator_makes_all_that_is_promised() -> None:
+    cases = [make_case(seed) for seed in range(400)]
+    for what, pattern in PROMISED.items():
+        assert any(re.search(pattern, case.source) for case in cases), what
+    assert {case.input_shape[0] for case in cases} >= {1, 2, 3, 33}
+    assert {case.input_shape[2] for case in cases} == {1, 2, 3, 4, 5}
+    assert {len(case.sparsity) for case in cases} == {1, 2, 3, 4, 5}
+    assert {case.group for case in cases} == {"1x1", "1x2", "1x4"}
+    assert make_case(7) == make_case(7)
+
+
+SQUARE = """class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 3, (3, 3))
+        self.flat3 = nn.Flatten()
+        self.fc5 = nn.Linear(18, 5)
+        self.drop9 = nn.Dropout(0.5)
+
+    def forward(self, x):
+        x2 = self.conv1(x)
+        x3 = F.relu(x2)
+        x4 = self.flat3(x3)
+        x6 = self.fc5(x4)
+        x7 = x6.clamp(max=9.0)
+        return x7
+"""
+
+
+def test_a_wrong_network_is_found_and_cut_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flattening in another order keeps all shapes, so that nothing but numbers tells: those that
+    nest() itself computes, before the fuzzer's own."""
+    case = ModelCase(5, SQUARE, (5, 4, 2), (0.5,), "1x2")
+    assert models.failure(case, (), Counter()) is None
+
+    def unordered(shape: tuple[int, int, int]) -> Tensor:
+        return torch.arange(shape[0] * shape[1] * shape[2])
+
+    monkeypatch.setattr("nestnet.network.flat_order", unordered)
+    found = models.failure(case, (), Counter())
+    assert found is not None and "computes something else" in found[1]
+
+    def same(shorter: ModelCase) -> bool:
+        again = models.failure(shorter, (), Counter())
+        return again is not None and again[0] == found[0]
+
+    small = models.cut_down(case, same)
+    assert "relu" not in small.source and "clamp" not in small.source
+    assert "drop9" not in small.source and "self.fc5(" in small.source
+    assert models.read_file(models.file_text(small, found[1])) == small
+    assert functional.flat_order is not unordered
+
+
+def test_another_function_is_found() -> None:
+    case = ModelCase(5, SQUARE, (5, 4, 2), (0.5,), "1x2")
+    module = model_check.build_module(case)
+    images = model_check.network_input(model_check.random_images(case, 7))
+    net = model_check.trace(module, case.input_shape).eval()
+    wanted = module.double()(images)
+    model_check.check_float(wanted, net, images)
+    with pytest.raises(model_check.Broken, match=r"differs in float by 0\.000"):
+        model_check.check_float(wanted * 1.0003, net, images)
+
+
+def test_coarse_ranges_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A network whose outputs are cut off at a third of their range is not near enough."""
+    case = ModelCase(5, SQUARE, (5, 4, 2), (0.5,), "1x2")
+    assert check_model(case, tmp_path).sqnr_db > model_check.SANE_DB
+    predict = model_check.predict
+    monkeypatch.setattr(
+        model_check,
+        "predict",
+        lambda net, *rest: predict(net, *rest) * (1.0 if net.quantize else 3.0),
+    )
+    found = models.failure(case, (), Counter())
+    assert found is not None and "dB from float" in found[1]
