@@ -27,7 +27,6 @@ from nestnet import (
     tables,
 )
 from nestnet.device_images import device_images
-from nestnet.photo import read_photo
 from nestnet.usage import exit_code
 from nestnet.version import VERSION
 
@@ -371,6 +370,8 @@ def classify(
     """Classify a photo at every level, on this computer, with the bits of the device."""
     model = runs.model_file(run)
     graph = nestfile.load(model)
+    from nestnet.photo import read_photo  # imports pillow
+
     made = read_photo(photo, graph)
     answers = answers_of(graph, made.image)
     title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))

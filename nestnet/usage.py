@@ -15,6 +15,9 @@ from codegen.errors import EXIT_CODE, UserError
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+LOADED_LATE = {"torch": "torch", "sklearn": "scikit-learn", "PIL": "pillow"}
+"""Packages by module that only some commands load, so that the others also work without them."""
+
 
 def exit_code(command: Any, line: list[str] | None) -> int:
     """Run ``command`` with the arguments ``line``, those of the process by default.
@@ -32,6 +35,11 @@ def exit_code(command: Any, line: list[str] | None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except ModuleNotFoundError as error:
+        if error.name not in LOADED_LATE:
+            raise
+        print(explain_missing(error.name), file=sys.stderr)
+        code = EXIT_CODE
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -65,6 +73,18 @@ def explain(error: Any) -> UserError:
         got=_first_sentence(message),
         expected=f"a usable {name}" if name else "the arguments that --help shows",
         action=f"See {where} --help",
+    )
+
+
+def explain_missing(module: str) -> UserError:
+    """Return the :class:`UserError` for a command that needs a module of ``LOADED_LATE``."""
+    package = LOADED_LATE[module]
+    return UserError(
+        "nestnet",
+        "this command needs a package that is not installed",
+        got=f"no {package}",
+        expected=f"{package} beside nestnet",
+        action=f"Run: pip install {package}",
     )
 
 
