@@ -17,6 +17,9 @@
 #pragma GCC optimize("O3")
 #endif
 #pragma GCC optimize("omit-frame-pointer")
+#if !__STDC_HOSTED__ /* which the pragmas make gcc forget: there is no memset to turn loops into */
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
 #elif NN_OPTIMIZE_KERNELS && defined(__clang__) && !defined(__OPTIMIZE__)
 #warning "nestnet kernels without optimization take some 10 KB of stack: give this file at least -O1"
 #endif

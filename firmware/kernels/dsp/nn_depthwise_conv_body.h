@@ -142,7 +142,8 @@ NN_INLINE void nn_depthwise_tile(const nn_window_shape *s, const nn_requant *r, 
     int32_t acc[4] = {0};
     NN_DEPTHWISE_UNROLL
     for (int32_t row = 0; row < nn_depthwise_rows(s, rows); row++) {
-        uint32_t pairs[NN_DEPTHWISE_KERNEL_MAX / 2 + 2] = {0};
+        uint32_t pairs[NN_DEPTHWISE_KERNEL_MAX / 2 + 2];
+        pairs[1] = nn_load_pair(x + row * pitch + 2); /* half is 1 or more, so there are two at least */
         NN_DEPTHWISE_UNROLL
         for (int32_t i = 0; i < words; i++) {
             pairs[i] = nn_load_pair(x + row * pitch + 2 * i);
