@@ -37,7 +37,7 @@ RUNS ?= 20000
     compilers interrupt speed decode results clean
 
 demo: setup
-	$(BIN)/python -m nestnet.demo
+	$(BIN)/python -m nestnet.cli.demo
 
 test: setup lint pytest
 

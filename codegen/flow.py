@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from codegen import auto_cycles, cost, nestfile, project, report, toolchain
-from codegen import board as boards
-from codegen.bench import EMULATOR, Bench, measure
-from codegen.board import Board
-from codegen.coding import DEFAULT, CodingOptions
+from codegen.emit import project
+from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
-from codegen.ir import Graph, Int8Array
-from codegen.level_cycles import LevelCycles
-from codegen.report import Report
-from codegen.runners.progress import Progress
-from codegen.runners.pyocd import check_probe
-from codegen.toolchain import Built
+from codegen.graph import file as nestfile
+from codegen.graph.ir import Graph, Int8Array
+from codegen.kernels import cost
+from codegen.measure import auto_cycles, compare
+from codegen.measure.bench import EMULATOR, Bench, measure
+from codegen.measure.compare import Report
+from codegen.program.coding import DEFAULT, CodingOptions
+from codegen.target import boards, toolchain
+from codegen.target.boards import Board
+from codegen.target.runners.progress import Progress
+from codegen.target.runners.pyocd import check_probe
+from codegen.target.toolchain import Built
 
 AUTO = "auto"
 ANALYTIC = "analytic"
@@ -133,7 +136,7 @@ def run(
     chosen = _check(graph, images, levels)
     built = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
     built = replace(built, probe=probe)
-    return report.compare(built, graph, images, labels, chosen, progress)
+    return compare.compare(built, graph, images, labels, chosen, progress)
 
 
 def bench(

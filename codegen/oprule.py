@@ -1,7 +1,7 @@
 """What the compiler has to know about an operator, and the registry it is looked up in.
 
-A new operator is a dataclass in ``codegen/ir.py``, one file in ``codegen/ops/`` that registers a
-rule, and a kernel with its template. Every other module asks :func:`rule_of`.
+A new operator is a dataclass in ``codegen/graph/ir.py``, one file in ``codegen/ops/`` that
+registers a rule, and a kernel with its template. Every other module asks :func:`rule_of`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from codegen.ir import Graph, Int8Array, Op, Shape, op_inputs
-from codegen.lowering import Draft, Options
+from codegen.graph.ir import Graph, Int8Array, Op, Shape, op_inputs
+from codegen.program.lowering import Draft, Options
 
 OpT = TypeVar("OpT", bound=Op)
 

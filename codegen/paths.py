@@ -41,7 +41,7 @@ def boards() -> Path:
 
 def plugin_source() -> Path:
     """Return the C source of the instruction-counting emulator plugin."""
-    return _PACKAGE / "cycles" / "count_blocks.c"
+    return _PACKAGE / "target" / "emulator" / "count_blocks.c"
 
 
 def cache() -> Path:

@@ -24,27 +24,27 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from codegen import nestfile
 from codegen.errors import UserError
-from codegen.ir import Level, Provenance
+from codegen.graph import file as nestfile
+from codegen.graph.ir import Level, Provenance
 from nestnet import config as configs
 from nestnet import runs
-from nestnet.checkpoint import load_checkpoint
 from nestnet.classes import check_names
 from nestnet.config import TrainConfig, unknown_name
-from nestnet.evaluate import accuracies, confusion
-from nestnet.export import export as export_graph
-from nestnet.images import checked_images
-from nestnet.layers import GradRouting
-from nestnet.modelfile import c_identifier, level_names
-from nestnet.network import NestedNet, calibrate, predict, trace
+from nestnet.exporting.exporter import export as export_graph
+from nestnet.exporting.model_file import c_identifier, level_names
+from nestnet.net.images import checked_images
+from nestnet.net.nested import GradRouting
+from nestnet.net.network import NestedNet, calibrate, predict, trace
+from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
-from nestnet.session import prepare, restore
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
-from nestnet.train import resume as resume_run
-from nestnet.train import train as train_run
-from nestnet.trained_inputs import notice_other_inputs
+from nestnet.training.checkpoint import load_checkpoint
+from nestnet.training.evaluation import accuracies, confusion
+from nestnet.training.loop import resume as resume_run
+from nestnet.training.loop import train as train_run
+from nestnet.training.session import prepare, restore
 from nestnet.version import VERSION
 
 _FEW_STEPS = 3
@@ -100,7 +100,7 @@ def nest(
     statistics move in training mode, also below a frozen affine: each level needs its own.
 
     Args:
-        module: any module that :func:`nestnet.network.trace` accepts, with its current weights.
+        module: any module that :func:`nestnet.net.network.trace` accepts, with its current weights.
         input_shape: height, width, channels of the images.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
@@ -149,7 +149,7 @@ def train(
             ``config`` means class folders.
 
     Raises:
-        UserError: see :func:`nestnet.train.train`; also an unknown setting.
+        UserError: see :func:`nestnet.training.loop.train`; also an unknown setting.
     """
     names = [entry.name for entry in fields(TrainConfig)]
     for key in settings:
@@ -158,7 +158,7 @@ def train(
     values: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
     chosen = configs.chosen(values) if config is None else replace(config, **values)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
-        from nestnet.flash_total import resolve  # imports the compiler's side
+        from nestnet.preview.flash_total import resolve  # imports the compiler's side
 
         chosen = resolve(chosen, module)
     return train_run(chosen, Path(out), quiet=quiet, module=module)

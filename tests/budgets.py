@@ -16,9 +16,12 @@ from pathlib import Path
 
 import torch
 
-from codegen import board, nestfile, project, runners, toolchain
-from nestnet.device_images import random_images
-from nestnet.untrained import untrained, write_untrained
+from codegen.emit import project
+from codegen.graph import file as nestfile
+from codegen.target import boards as board
+from codegen.target import runners, toolchain
+from nestnet.cli.device_images import random_images
+from nestnet.preview.untrained import untrained, write_untrained
 
 FILE = Path(__file__).with_name("budgets.toml")
 TOLERANCE = 0.03

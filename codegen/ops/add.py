@@ -7,19 +7,19 @@ from math import prod
 
 import numpy as np
 
-from codegen import cost
-from codegen.ir import Add, Graph, Int8Array, Shape
-from codegen.lowering import Draft, FieldSpec, Options
+from codegen.graph.ir import Add, Graph, Int8Array, Shape
+from codegen.kernels import cost
+from codegen.kernels.in_place import ELEMENTWISE
+from codegen.kernels.weighted import INT32_MAX, check_clamp
 from codegen.oprule import Broken, OpRule, register
-from codegen.overlap import ELEMENTWISE
-from codegen.packed import AddConstants, LevelCost
-from codegen.weighted import INT32_MAX, check_clamp
+from codegen.program.lowering import Draft, FieldSpec, Options
+from codegen.program.packed import AddConstants, LevelCost
 
 MAX_MULTIPLIER = 2**22
 
 
 class AddRule(OpRule[Add]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Add`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.Add`."""
 
     def out_shape(self, op: Add, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the first input's shape; :meth:`check` compares the second."""

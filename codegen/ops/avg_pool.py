@@ -7,19 +7,19 @@ from math import prod
 
 import numpy as np
 
-from codegen import cost
-from codegen.ir import AvgPool, Graph, Int8Array, Shape
-from codegen.lowering import Draft, Options
+from codegen.graph.ir import AvgPool, Graph, Int8Array, Shape
+from codegen.kernels import cost
+from codegen.kernels.pools import check_pool, lower_pool, pool_shape
+from codegen.kernels.window import pad, taps
 from codegen.oprule import Broken, OpRule, register
-from codegen.pools import check_pool, lower_pool, pool_shape
-from codegen.window import pad, taps
+from codegen.program.lowering import Draft, Options
 
 MAX_WINDOW = 4096
 RECIPROCAL_BITS = 22
 
 
 class AvgPoolRule(OpRule[AvgPool]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.AvgPool`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.AvgPool`."""
 
     def out_shape(self, op: AvgPool, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the pooled extent."""

@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen import cost
-from codegen.arith import exact_dtype, requantize
-from codegen.choose import Storage, choose_storage, storage_fields
-from codegen.ir import Conv2D, Graph, Int8Array, Shape, TfliteRequant
-from codegen.lowering import Draft, FieldSpec, Options
-from codegen.oprule import Broken, OpRule, register
-from codegen.overlap import (
+from codegen.graph.arithmetic import exact_dtype, requantize
+from codegen.graph.ir import Conv2D, Graph, Int8Array, Shape, TfliteRequant
+from codegen.kernels import cost
+from codegen.kernels.in_place import (
     ELEMENTWISE,
     Overlap,
     depthwise_overlap,
@@ -22,8 +19,7 @@ from codegen.overlap import (
     residual_overlap,
     window_overlap,
 )
-from codegen.packed import Kernel, LevelCost, WindowShape
-from codegen.weighted import (
+from codegen.kernels.weighted import (
     MAX_RESIDUAL_MULTIPLIER,
     channel_fields,
     check_cmsis_nn,
@@ -37,7 +33,7 @@ from codegen.weighted import (
     table_bytes,
     table_fields,
 )
-from codegen.window import (
+from codegen.kernels.window import (
     CHANNEL_BYTES,
     DEPTHWISE_PLANES,
     check_window,
@@ -50,10 +46,14 @@ from codegen.window import (
     taps,
     window_shape,
 )
+from codegen.lower.storage_choice import Storage, choose_storage, storage_fields
+from codegen.oprule import Broken, OpRule, register
+from codegen.program.lowering import Draft, FieldSpec, Options
+from codegen.program.packed import Kernel, LevelCost, WindowShape
 
 
 class Conv2DRule(OpRule[Conv2D]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Conv2D`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.Conv2D`."""
 
     def out_shape(self, op: Conv2D, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the output extent with one channel per weight row."""

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen import cost
-from codegen.arith import exact_dtype, requantize
-from codegen.choose import Storage, choose_storage, storage_fields
-from codegen.ir import Graph, Int8Array, Linear, Shape, TfliteRequant
-from codegen.lowering import Draft, FieldSpec, Options, round_up
-from codegen.oprule import Broken, OpRule, register
-from codegen.overlap import any_overlap
-from codegen.packed import LevelCost, WindowShape
-from codegen.weighted import (
+from codegen.graph.arithmetic import exact_dtype, requantize
+from codegen.graph.ir import Graph, Int8Array, Linear, Shape, TfliteRequant
+from codegen.kernels import cost
+from codegen.kernels.in_place import any_overlap
+from codegen.kernels.weighted import (
     check_cmsis_nn,
     check_weighted,
     cmsis_constants,
@@ -23,11 +19,15 @@ from codegen.weighted import (
     table_bytes,
     table_fields,
 )
-from codegen.window import cmsis_scratch_bytes
+from codegen.kernels.window import cmsis_scratch_bytes
+from codegen.lower.storage_choice import Storage, choose_storage, storage_fields
+from codegen.oprule import Broken, OpRule, register
+from codegen.program.lowering import Draft, FieldSpec, Options, round_up
+from codegen.program.packed import LevelCost, WindowShape
 
 
 class LinearRule(OpRule[Linear]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Linear`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.Linear`."""
 
     def out_shape(self, op: Linear, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return (1, 1, out_c)."""

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from codegen import cost
-from codegen.ir import Graph, Int8Array, MaxPool, Shape
-from codegen.lowering import Draft, Options
+from codegen.graph.ir import Graph, Int8Array, MaxPool, Shape
+from codegen.kernels import cost
+from codegen.kernels.pools import check_pool, lower_pool, pool_shape
+from codegen.kernels.window import pad, taps
 from codegen.oprule import Broken, OpRule, register
-from codegen.packed import Kernel
-from codegen.pools import check_pool, lower_pool, pool_shape
-from codegen.window import pad, taps
+from codegen.program.lowering import Draft, Options
+from codegen.program.packed import Kernel
 
 
 class MaxPoolRule(OpRule[MaxPool]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.MaxPool`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.MaxPool`."""
 
     def out_shape(self, op: MaxPool, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the pooled extent."""

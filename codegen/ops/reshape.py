@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from codegen.ir import Graph, Int8Array, Reshape, Shape
-from codegen.lowering import Draft, Options
+from codegen.graph.ir import Graph, Int8Array, Reshape, Shape
 from codegen.oprule import Broken, OpRule, register
+from codegen.program.lowering import Draft, Options
 
 
 class ReshapeRule(OpRule[Reshape]):
-    """Shape, reference and checks of :class:`codegen.ir.Reshape`; it lowers to nothing."""
+    """Shape, reference and checks of :class:`codegen.graph.ir.Reshape`; it lowers to nothing."""
 
     def out_shape(self, op: Reshape, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return None: any declared shape that :meth:`check` accepts will do."""

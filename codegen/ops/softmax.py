@@ -7,12 +7,12 @@ from math import prod
 
 import numpy as np
 
-from codegen import cost
-from codegen.ir import Graph, Int8Array, Shape, Softmax
-from codegen.lowering import Draft, FieldSpec, Options
+from codegen.graph.ir import Graph, Int8Array, Shape, Softmax
+from codegen.kernels import cost
+from codegen.kernels.in_place import ELEMENTWISE
 from codegen.oprule import Broken, OpRule, register
-from codegen.overlap import ELEMENTWISE
-from codegen.packed import LevelCost
+from codegen.program.lowering import Draft, FieldSpec, Options
+from codegen.program.packed import LevelCost
 
 MAX_CHANNELS = 1024
 OUT_SCALE = 1 / 256
@@ -20,7 +20,7 @@ OUT_ZERO_POINT = -128
 
 
 class SoftmaxRule(OpRule[Softmax]):
-    """Shape, reference, checks and kernel choice of :class:`codegen.ir.Softmax`."""
+    """Shape, reference, checks and kernel choice of :class:`codegen.graph.ir.Softmax`."""
 
     def out_shape(self, op: Softmax, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the input's shape."""

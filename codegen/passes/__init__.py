@@ -1,1 +1,1 @@
-"""Graph-to-graph passes: one pure function per file, listed in codegen/pipeline.py."""
+"""Graph-to-graph passes: one pure function per file, listed in codegen/lower/pipeline.py."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from codegen.ir import Conv2D, Graph, Op, Requant, Reshape, Shape, Value
+from codegen.graph.ir import Conv2D, Graph, Op, Requant, Reshape, Shape, Value
 from codegen.passes.rewrite import fresh_name, with_ops
 
 TILE = 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codegen.ir import Graph, Linear, Op, Reshape
+from codegen.graph.ir import Graph, Linear, Op, Reshape
 from codegen.passes.rewrite import rename_inputs, with_ops
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.ir import Add, Conv2D, Graph, Op, Value, op_inputs
+from codegen.graph.ir import Add, Conv2D, Graph, Op, Value, op_inputs
 
 
 def rename_inputs(op: Op, names: dict[str, str]) -> Op:

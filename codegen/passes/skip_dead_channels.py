@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.arith import kept_weight, requantize
-from codegen.ir import (
+from codegen.graph.arithmetic import kept_weight, requantize
+from codegen.graph.ir import (
     NEVER,
     Add,
     AvgPool,
@@ -23,8 +23,8 @@ from codegen.ir import (
     Uint8Array,
     op_inputs,
 )
+from codegen.kernels.weighted import effective_levels, level_weight
 from codegen.oprule import rule_of
-from codegen.weighted import effective_levels, level_weight
 
 BoolArray = NDArray[np.bool_]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.cmsis_nn import obstacle
-from codegen.ir import Conv2D, Graph, Int8Array, Linear, Op, Requant, TfliteRequant
-from codegen.weighted import INT32_MAX, accumulator_bound
+from codegen.graph.cmsis_nn import obstacle
+from codegen.graph.ir import Conv2D, Graph, Int8Array, Linear, Op, Requant, TfliteRequant
+from codegen.kernels.weighted import INT32_MAX, accumulator_bound
 
 FloatArray = NDArray[np.float64]
 
@@ -20,10 +20,10 @@ IDLE_MULTIPLIER = 2.0**-8
 def use_cmsis_nn(graph: Graph) -> Graph:
     """Return ``graph`` with every layer that CMSIS-NN can run under the TFLite rule.
 
-    :func:`codegen.cmsis_nn.obstacle` says which it cannot run; a fused residual, because unfused
-    its sum would need an int8 range that the graph does not know. The rule rounds elsewhere than
-    ours, so outputs may differ by one step. Left alone are also layers that have no TFLite form: a
-    channel whose multiplier changes sign between levels, or a bias beyond int32.
+    :func:`codegen.graph.cmsis_nn.obstacle` says which it cannot run; a fused residual, because
+    unfused its sum would need an int8 range that the graph does not know. The rule rounds
+    elsewhere than ours, so outputs may differ by one step. Left alone are also layers that have no
+    TFLite form: a channel whose multiplier changes sign between levels, or a bias beyond int32.
     """
     return replace(graph, ops=tuple(_convert(op, graph) for op in graph.ops))
 

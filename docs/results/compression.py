@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen import sizing
-from codegen.codecs import lz4
-from codegen.ir import NEVER, Int8Array, Uint8Array
+from codegen.formats import storage as sizing
+from codegen.formats.codecs import lz4
+from codegen.graph.ir import NEVER, Int8Array, Uint8Array
 
 PAGE = Path(__file__).resolve().parent / "compression.md"
 SEED = 0

@@ -17,14 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codegen import flow, toolchain
-from codegen.bench import DECODE, Bench
-from codegen.codecs import deltas, dense, lz4, nested
-from codegen.coding import CodingOptions
-from codegen.cycles import counts, elf, estimate
-from codegen.ir import Conv2D, Graph
-from nestnet.device_images import random_images
-from nestnet.untrained import untrained, write_untrained
+from codegen import flow
+from codegen.formats import dense, nested
+from codegen.formats.codecs import deltas, lz4
+from codegen.graph.ir import Conv2D, Graph
+from codegen.measure.bench import DECODE, Bench
+from codegen.measure.pipelines import elf, estimate
+from codegen.program.coding import CodingOptions
+from codegen.target import toolchain
+from codegen.target.emulator import counts
+from nestnet.cli.device_images import random_images
+from nestnet.preview.untrained import untrained, write_untrained
 from tests.firmware import decoders
 from tests.firmware.decoders import Machine, Request
 from tests.firmware.rig import FIRMWARE, M4_FLAGS

@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen import flow, nestfile, pack
-from codegen.ir import NEVER, Add, Conv2D, Graph, Int8Array, Linear, Op, Requant
-from codegen.report import Report
+from codegen import flow
+from codegen.graph import file as nestfile
+from codegen.graph.ir import NEVER, Add, Conv2D, Graph, Int8Array, Linear, Op, Requant
+from codegen.lower import pack
+from codegen.measure.compare import Report
 from nestnet import runs
-from nestnet.device_images import device_images, random_images
-from nestnet.untrained import untrained, write_untrained
+from nestnet.cli.device_images import device_images, random_images
+from nestnet.preview.untrained import untrained, write_untrained
 
 HERE = Path(__file__).resolve().parent
 BOARDS = ("qemu_m4", "qemu_m7")

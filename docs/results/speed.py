@@ -19,14 +19,15 @@ from typing import Any
 
 import torch
 
-from codegen import flow, toolchain
-from codegen.bench import Bench, LayerCost
-from codegen.cycles import elf
-from codegen.cycles.decode import decode
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Graph, MaxPool
-from nestnet.device_images import random_images
-from nestnet.untrained import untrained, write_untrained
+from codegen import flow
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph, MaxPool
+from codegen.measure.bench import Bench, LayerCost
+from codegen.measure.pipelines import elf
+from codegen.measure.pipelines.decode import decode
+from codegen.target import toolchain
+from nestnet.cli.device_images import random_images
+from nestnet.preview.untrained import untrained, write_untrained
 
 HERE = Path(__file__).resolve().parent
 CORES = {"M4": "qemu_m4", "M7": "qemu_m7"}

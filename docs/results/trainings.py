@@ -13,12 +13,13 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen import flow, nestfile
-from codegen.ir import Graph
+from codegen import flow
+from codegen.graph import file as nestfile
+from codegen.graph.ir import Graph
 from nestnet import config, runs
+from nestnet.cli.device_images import device_images
 from nestnet.config import TrainConfig
-from nestnet.device_images import device_images
-from nestnet.train import resume, train
+from nestnet.training.loop import resume, train
 
 HERE = Path(__file__).resolve().parent
 BOARD = "qemu_m4"

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codegen.ir import NEVER
-from nestnet.levels import LevelMap
+from codegen.graph.ir import NEVER
+from nestnet.sparsity.levels import LevelMap
 from nestnet.sparsity.scores import group_magnitude, group_sizes
 
 FloatArray = NDArray[np.float64]

@@ -9,11 +9,11 @@ import torch
 
 from codegen.errors import UserError
 from nestnet.config import TrainConfig
-from nestnet.levels import LevelMap
-from nestnet.network import NestedNet, PrunableLayer
+from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.sparsity.blocks import BlockShape
 from nestnet.sparsity.choice import MIN_DENSITY, Rate
 from nestnet.sparsity.east import East, without_least
+from nestnet.sparsity.levels import LevelMap
 from nestnet.sparsity.prune import install, magnitude_maps
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.storage import Storage

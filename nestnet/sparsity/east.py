@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 
-from codegen.ir import NEVER, Uint8Array
-from nestnet.levels import LevelMap, assign_levels
-from nestnet.network import PrunableLayer
+from codegen.graph.ir import NEVER, Uint8Array
+from nestnet.net.network import PrunableLayer
 from nestnet.sparsity.blocks import (
     BlockShape,
     Groups,
@@ -38,6 +37,7 @@ from nestnet.sparsity.choice import (
     choose_blocks,
     option_of,
 )
+from nestnet.sparsity.levels import LevelMap, assign_levels
 from nestnet.sparsity.scores import per_latency
 from nestnet.sparsity.storage import Storage, whole_words
 

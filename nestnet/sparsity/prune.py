@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from nestnet.levels import LevelMap, assign_levels, check_distinct, check_nested, densities_of
-from nestnet.network import PrunableLayer
+from nestnet.net.network import PrunableLayer
+from nestnet.sparsity.levels import (
+    LevelMap,
+    assign_levels,
+    check_distinct,
+    check_nested,
+    densities_of,
+)
 from nestnet.sparsity.schedule import cubic_sparsity
 from nestnet.sparsity.scores import group_magnitude, group_sizes, per_latency
 

@@ -1,7 +1,7 @@
 """Exact bytes that a network's weights and tables take in flash, at any moment of training.
 
-The codecs are those of code generation (:mod:`codegen.sizing`), so that what is counted here is
-what ``nestnet codegen --optimize size`` writes, dead channels aside: those it removes.
+The codecs are those of code generation (:mod:`codegen.formats.storage`), so that what is counted
+here is what ``nestnet codegen --optimize size`` writes, dead channels aside: those it removes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codegen import sizing
-from codegen.ir import NEVER
-from nestnet import stages as st
-from nestnet.epilogue import integer_steps
-from nestnet.levels import LevelMap
-from nestnet.network import NestedNet, Step
+from codegen.formats import storage
+from codegen.graph.ir import NEVER
+from nestnet.frontend import stages as st
+from nestnet.net.epilogue import integer_steps
+from nestnet.net.network import NestedNet, Step
+from nestnet.sparsity.levels import LevelMap
 
 IMAGE_ALIGN_BYTES = 4
 """The weight image is a whole number of words."""
@@ -43,14 +43,14 @@ class Storage:
         self._steps = {step.stage.name: step for step in network.steps if step.layer is not None}
         self.table_bytes = sum(_table_bytes(step, network) for step in network.steps)
 
-    def layer(self, name: str, level_map: LevelMap | None) -> sizing.LayerBytes:
+    def layer(self, name: str, level_map: LevelMap | None) -> storage.LayerBytes:
         """Return the smallest storage of the weights of ``name``; dense without a level map."""
         step = self._steps[name]
         assert step.layer is not None
         weight = step.layer.weight.detach().cpu()
         kept = None if level_map is None else kept_weights(weight, level_map)
         conv = step.stage if isinstance(step.stage, st.Conv) else None
-        return sizing.layer_bytes(
+        return storage.layer_bytes(
             _channels_last(integer_steps(weight, kept)).astype(np.int8),
             1 if level_map is None else level_map.group_size,
             None if level_map is None else _channels_last(level_map.levels.cpu()),
@@ -60,7 +60,7 @@ class Storage:
             groups=1 if conv is None else conv.groups,
         )
 
-    def layers(self, maps: Mapping[str, LevelMap]) -> dict[str, sizing.LayerBytes]:
+    def layers(self, maps: Mapping[str, LevelMap]) -> dict[str, storage.LayerBytes]:
         """Return the storage of every layer with weights, in execution order."""
         return {name: self.layer(name, maps.get(name)) for name in self._steps}
 
@@ -104,7 +104,7 @@ def _table_bytes(step: Step, network: NestedNet) -> int:
         out_c = network.network.tensor(stage.output).shape[2]
         residual = isinstance(stage, st.Conv) and stage.residual is not None
         unit_weights = out_c if step.layer is None else 0
-        return unit_weights + sizing.table_bytes(out_c, levels, residual)
+        return unit_weights + storage.table_bytes(out_c, levels, residual)
     if isinstance(stage, st.Add | st.Activation):
         return ADD_BYTES * levels
     if isinstance(stage, st.Softmax) and not stage.log:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Graph
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph
 
 
 def channel_graph(seed: int = 5) -> Graph:

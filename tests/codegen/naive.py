@@ -1,6 +1,6 @@
 """The integer contract once more, as plain loops over Python integers: the oracle's oracle.
 
-Nothing here is shared with codegen/arith.py or codegen/ops/; it is written from
+Nothing here is shared with codegen/graph/arithmetic.py or codegen/ops/; it is written from
 docs/integer-contract.md and the TensorFlow Lite quantization specification.
 """
 
@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from codegen.ir import (
+from codegen.graph.ir import (
     Add,
     AvgPool,
     Conv2D,

@@ -13,10 +13,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from codegen.codecs import deltas, dense, lz4, nested
-from codegen.ir import NEVER, Add, Conv2D, Linear, Op, Requant, Softmax, TfliteRequant, op_inputs
+from codegen.formats import dense, nested
+from codegen.formats.codecs import deltas, lz4
+from codegen.graph.ir import (
+    NEVER,
+    Add,
+    Conv2D,
+    Linear,
+    Op,
+    Requant,
+    Softmax,
+    TfliteRequant,
+    op_inputs,
+)
 from codegen.oprule import rule_of
-from codegen.packed import Buffer, Coded, ImageField, Packed, PackedLayer
+from codegen.program.packed import Buffer, Coded, ImageField, Packed, PackedLayer
 from tests.codegen import kernel_order
 from tests.codegen.kernel_order import Order
 

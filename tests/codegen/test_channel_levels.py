@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codegen import nestfile, reference
-from codegen.arith import requantize
-from codegen.entropy import layer_bytes, weight_bits
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import NEVER, Conv2D, Graph, Residual, TfliteRequant
-from codegen.pack import lower
+from codegen.formats.entropy import layer_bytes, weight_bits
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.arithmetic import requantize
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import NEVER, Conv2D, Graph, Residual, TfliteRequant
+from codegen.graph.synthetic import conv_layer_graph, random_images
+from codegen.graph.verify import VerifyError, verify
+from codegen.kernels.weighted import accumulator_bound, effective_levels, kept_macs, level_weight
+from codegen.lower.pack import lower
 from codegen.passes.skip_dead_channels import skip_dead_channels
-from codegen.synthetic import conv_layer_graph, random_images
-from codegen.verify import VerifyError, verify
-from codegen.weighted import accumulator_bound, effective_levels, kept_macs, level_weight
 from tests.codegen import naive
 from tests.codegen.channel_nets import channel_graph
 from tests.codegen.packed_machine import PackedMachine

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.codecs import dense, nested
 from codegen.errors import UserError
-from codegen.ir import NEVER, Int8Array, Uint8Array
+from codegen.formats import dense, nested
+from codegen.graph.ir import NEVER, Int8Array, Uint8Array
 
 Layer = tuple[Int8Array, int, Uint8Array, int]
 

@@ -8,15 +8,22 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from codegen import cost, reference, sizing
-from codegen.choose import BALANCED_SHARE
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear
-from codegen.pack import lower
-from codegen.packed import Packed, PackedLayer
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
-from codegen.weighted import as_patches
+from codegen.formats import storage
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Graph, Linear
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.kernels import cost
+from codegen.kernels.weighted import as_patches
+from codegen.lower.pack import lower
+from codegen.lower.storage_choice import BALANCED_SHARE
+from codegen.program.packed import Packed, PackedLayer
 from tests.codegen.packed_machine import PackedMachine
 
 
@@ -47,7 +54,7 @@ def test_sizing_says_what_is_stored_for_size(seed: int, codecs: str) -> None:
             continue
         weight, group_level = as_patches(op)
         is_conv = isinstance(op, Conv2D)
-        sized = sizing.layer_bytes(
+        sized = storage.layer_bytes(
             weight,
             op.group_size,
             group_level,
@@ -60,7 +67,7 @@ def test_sizing_says_what_is_stored_for_size(seed: int, codecs: str) -> None:
         if sized.storage != layer.storage:
             assert "dense" in (sized.storage + layer.storage), "forms tie, a codec never does"
         has_residual = is_conv and op.residual is not None
-        tables = sizing.table_bytes(op.weight.shape[0], levels, has_residual)
+        tables = storage.table_bytes(op.weight.shape[0], levels, has_residual)
         assert layer.flash_bytes == sized.stored_bytes + tables
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen import sizing
-from codegen.codecs import deltas, lz4, nested
 from codegen.errors import UserError
+from codegen.formats import nested, storage
+from codegen.formats.codecs import deltas, lz4
 from tests.codegen.test_codecs import Layer, layers
 
 
@@ -183,7 +183,7 @@ def test_damaged_deltas_are_refused_or_another_map_s_code(
 
 def test_unknown_codecs_are_refused() -> None:
     with pytest.raises(UserError, match="--codecs: unknown codecs; got zip, expected all or lz4"):
-        sizing.allowed_codecs("zip")
+        storage.allowed_codecs("zip")
 
 
 @given(layers())

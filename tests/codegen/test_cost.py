@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codegen import cost
-from codegen.pack import lower
-from codegen.synthetic import conv_layer_graph
+from codegen.graph.synthetic import conv_layer_graph
+from codegen.kernels import cost
+from codegen.lower.pack import lower
 
 # (group or None for dense, density) -> executed instructions on the emulated Cortex-M4.
 COUNTED = {

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import flow, nestfile, reference
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import NEVER, Add, AvgPool, Conv2D, Graph, Linear, MaxPool, Op, Requant
+from codegen import flow
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import NEVER, Add, AvgPool, Conv2D, Graph, Linear, MaxPool, Op, Requant
+from codegen.graph.synthetic import random_graph, random_images
+from codegen.graph.verify import verify
+from codegen.lower.pack import lower
 from codegen.oprule import rule_of
-from codegen.pack import lower
 from codegen.passes.skip_dead_channels import dead_elements, skip_dead_channels
-from codegen.synthetic import random_graph, random_images
-from codegen.verify import verify
 
 LEVELS = 3
 DENSITIES = (0.2, 0.5, 0.9)

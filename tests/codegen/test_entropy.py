@@ -7,8 +7,8 @@ from math import comb, log2
 import numpy as np
 import pytest
 
-from codegen import entropy, sizing
-from codegen.ir import NEVER
+from codegen.formats import entropy, storage
+from codegen.graph.ir import NEVER
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,6 @@ def test_random_layers_take_little_more_than_the_bound(group: int, excess: float
     weight = rng.integers(-127, 128, (32, 3, 3, 32)).astype(np.int8)
     weight[np.repeat(level == NEVER, group, axis=-1)] = 0
     bound = entropy.layer_bytes(weight, group, level, 2)
-    stored = sizing.layer_bytes(weight, group, level, 2)
+    stored = storage.layer_bytes(weight, group, level, 2)
     print(f"G={group}: bound {bound} bytes, stored {stored}")
     assert bound < stored.stored_bytes < (1 + excess) * bound

@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import board, nestfile, pack, render
-from codegen.codecs import deltas, lz4
+from codegen.emit import render
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import AvgPool, Conv2D, Graph, Linear, MaxPool, Requant, TfliteRequant
-from codegen.packed import Packed
-from codegen.record import encode
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph
+from codegen.formats.codecs import deltas, lz4
+from codegen.graph import file as nestfile
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import AvgPool, Conv2D, Graph, Linear, MaxPool, Requant, TfliteRequant
+from codegen.graph.serialize import encode
+from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_graph
+from codegen.lower import pack
+from codegen.program.packed import Packed
+from codegen.target import boards
 from tests.codegen import format_page as page
 from tests.codegen.channel_nets import channel_graph
 from tests.codegen.format_page import FormatError, Int8Array, Patch
@@ -26,7 +29,7 @@ from tests.codegen.format_project import Member, image_bytes, image_members, pag
 from tests.codegen.format_project import layer_weights as read_layer
 
 PAGE = Path(__file__).parents[2] / "docs/format.md"
-HOST = board.load("host")
+HOST = boards.load("host")
 Fields = dict[str, str]
 
 

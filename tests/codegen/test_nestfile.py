@@ -16,12 +16,13 @@ import pytest
 from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as format_safetensors
 
-from codegen import nestfile, reference
-from codegen.coding import Coding, CodingOptions
 from codegen.errors import UserError
-from codegen.ir import Graph
-from codegen.record import encode
-from codegen.synthetic import conv_layer_graph, random_graph, random_images
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import Graph
+from codegen.graph.serialize import encode
+from codegen.graph.synthetic import conv_layer_graph, random_graph, random_images
+from codegen.program.coding import Coding, CodingOptions
 
 SMALL = conv_layer_graph(2, 3, 2, 3, (1, 1), group=2, densities=(0.5, 1.0), residual=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.overlap import (
+from codegen.kernels.in_place import (
     ELEMENTWISE,
     Overlap,
     any_overlap,
@@ -14,7 +14,7 @@ from codegen.overlap import (
     residual_overlap,
     window_overlap,
 )
-from codegen.packed import WindowShape
+from codegen.program.packed import WindowShape
 from tests.codegen import kernel_order
 from tests.codegen.kernel_order import Order
 

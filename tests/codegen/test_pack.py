@@ -10,15 +10,20 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from codegen import reference
-from codegen.cost import row_tiles
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear
-from codegen.pack import lower
-from codegen.packed import Buffer, Packed, PackedLayer
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
-from codegen.weighted import level_weight
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Graph, Linear
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.kernels.cost import row_tiles
+from codegen.kernels.weighted import level_weight
+from codegen.lower.pack import lower
+from codegen.program.packed import Buffer, Packed, PackedLayer
 from tests.codegen.packed_machine import PackedMachine
 
 

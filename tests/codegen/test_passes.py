@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen import pipeline, reference
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear, Reshape
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Graph, Linear, Reshape
+from codegen.graph.serialize import encode
+from codegen.graph.synthetic import random_graph, random_images
+from codegen.graph.verify import VerifyError, verify
+from codegen.lower import pipeline
 from codegen.passes.flatten_pointwise import best_view, flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
 from codegen.passes.rewrite import fresh_name
-from codegen.record import encode
-from codegen.synthetic import random_graph, random_images
-from codegen.verify import VerifyError, verify
 
 
 def assert_same_results(before: Graph, after: Graph, seed: int) -> None:

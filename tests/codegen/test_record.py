@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import typing_extensions
 
-from codegen import record
+from codegen.graph import serialize
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Shape = TypeVar("Shape", bound=tuple[int, ...])
@@ -74,9 +74,9 @@ def test_an_array_is_stored_and_read_however_its_type_is_spelled(arrays: type) -
     weight = np.arange(7, dtype=np.int8)
     many = (np.arange(3, dtype=np.uint16), np.arange(5, dtype=np.uint16))
     bias = np.arange(2, dtype=np.int32)
-    encoded, tensors = record.encode(arrays(weight, many, bias, None))
+    encoded, tensors = serialize.encode(arrays(weight, many, bias, None))
     assert set(tensors) == {"weight", "many.0", "many.1", "bias"}
-    again = record.decode(arrays, encoded, dict(tensors))
+    again = serialize.decode(arrays, encoded, dict(tensors))
     assert np.array_equal(again.weight, weight) and np.array_equal(again.bias, bias)
     assert [part.tolist() for part in again.many] == [part.tolist() for part in many]
     assert again.shift is None
@@ -85,6 +85,6 @@ def test_an_array_is_stored_and_read_however_its_type_is_spelled(arrays: type) -
 @pytest.mark.parametrize("arrays", SPELLINGS)
 def test_an_array_of_another_type_is_refused(arrays: type) -> None:
     many = (np.arange(3, dtype=np.uint16),)
-    encoded, tensors = record.encode(arrays(np.arange(7, dtype=np.int16), many, None, None))
-    with pytest.raises(record.RecordError, match="weight: got int16, expected int8"):
-        record.decode(arrays, encoded, tensors)
+    encoded, tensors = serialize.encode(arrays(np.arange(7, dtype=np.int16), many, None, None))
+    with pytest.raises(serialize.RecordError, match="weight: got int16, expected int8"):
+        serialize.decode(arrays, encoded, tensors)

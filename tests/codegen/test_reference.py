@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen import reference
-from codegen.arith import exact_dtype, kept_weight
 from codegen.errors import UserError
-from codegen.ir import Conv2D, Graph, Linear, TfliteRequant
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
+from codegen.graph import reference
+from codegen.graph.arithmetic import exact_dtype, kept_weight
+from codegen.graph.ir import Conv2D, Graph, Linear, TfliteRequant
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
 from tests.codegen import naive
 
 
@@ -80,7 +85,7 @@ def test_tflite_rule(seed: int) -> None:
 @given(st.integers(-(2**31) + 1, 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(-31, 0))
 @settings(max_examples=300, deadline=None)
 def test_tflite_scale_equals_its_definition(value: int, multiplier: int, shift: int) -> None:
-    from codegen.arith import _tflite_scale
+    from codegen.graph.arithmetic import _tflite_scale
 
     arrays = (np.array([number], np.int64) for number in (value, multiplier, shift))
     assert int(_tflite_scale(*arrays)[0]) == naive.tflite(value, multiplier, shift)

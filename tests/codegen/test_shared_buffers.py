@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from codegen import reference
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Graph, MaxPool
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.synthetic import random_graph, random_images
+from codegen.kernels.in_place import Overlap
+from codegen.lower.pack import lower
 from codegen.ops import conv2d
-from codegen.overlap import Overlap
-from codegen.pack import lower
-from codegen.packed import Packed, PackedLayer
-from codegen.synthetic import random_graph, random_images
+from codegen.program.packed import Packed, PackedLayer
 from tests.codegen.packed_machine import PackedMachine
 
 SAME = (1, 1, 1, 1)

@@ -7,12 +7,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from codegen import nestfile, reference
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Linear
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
-from codegen.verify import verify
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Linear
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.graph.verify import verify
 
 
 def test_all_operators_and_shapes_occur() -> None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from codegen import reference
-from codegen.graph_builder import make_requant
-from codegen.ir import Conv2D, Graph, Level, Linear, Provenance, Requant, TfliteRequant, Value
-from codegen.verify import verify
+from codegen.graph import reference
+from codegen.graph.builder import make_requant
+from codegen.graph.ir import Conv2D, Graph, Level, Linear, Provenance, Requant, TfliteRequant, Value
+from codegen.graph.verify import verify
 
 tflite_layer = pytest.importorskip("tests.codegen.tflite_layer", reason="needs ai-edge-litert")
 

@@ -7,13 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codegen import reference
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear, Requant, TfliteRequant
-from codegen.pack import lower
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Graph, Linear, Requant, TfliteRequant
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.graph.verify import verify
+from codegen.lower.pack import lower
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
-from codegen.verify import verify
 
 
 def converted(graph: Graph) -> bool:

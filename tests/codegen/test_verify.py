@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import (
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import (
     NEVER,
     Add,
     Conv2D,
@@ -25,8 +25,8 @@ from codegen.ir import (
     Softmax,
     Value,
 )
-from codegen.synthetic import random_graph
-from codegen.verify import VerifyError, verify
+from codegen.graph.synthetic import random_graph
+from codegen.graph.verify import VerifyError, verify
 
 
 def every_op_graph() -> Graph:
@@ -241,7 +241,7 @@ def test_the_bound_of_accumulators_is_reached_and_not_passed(zero_point: int) ->
 
 
 def test_only_what_cmsis_nn_computes_has_the_tflite_rule() -> None:
-    from codegen.ir import TfliteRequant
+    from codegen.graph.ir import TfliteRequant
 
     rule = TfliteRequant(
         np.ones((2, 5), np.int32), np.zeros((2, 5), np.int8), np.zeros((2, 5), np.int32)

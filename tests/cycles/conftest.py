@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cycles.decode import Instruction, decode
+from codegen.measure.pipelines.decode import Instruction, decode
 
 Assemble = Callable[[str], tuple[Instruction, ...]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codegen.cycles.decode import FLAGS, SP, Instruction, Kind, decode
+from codegen.measure.pipelines.decode import FLAGS, SP, Instruction, Kind, decode
 
 Assemble = Callable[[str], tuple[Instruction, ...]]
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from codegen import board
-from codegen.cycles import memory
-from codegen.cycles.counts import Function
-from codegen.cycles.estimate import Block, estimate, loop_cost
-from codegen.cycles.events import Events
-from codegen.cycles.memory import Geometry
 from codegen.errors import UserError
+from codegen.measure.pipelines.estimate import Block, estimate, loop_cost
+from codegen.target import boards, memory_system
+from codegen.target.emulator.counts import Function
+from codegen.target.emulator.events import Events
+from codegen.target.memory_system import Geometry
 
 Bytes = Callable[[str], bytes]
 
@@ -80,13 +79,13 @@ def test_events_cost_what_the_validated_models_say(assemble_bytes: Bytes) -> Non
     code = assemble_bytes("adds r0, r1; bx lr")
     events = Events(instruction_misses=7, load_misses=5, store_misses=3, flash_loads=100)
     block = Block(0x100, code, 2, 0, events)
-    art = memory.of_board(board.load("stm32l4"))
+    art = memory_system.of_board(boards.load("stm32l4"))
     assert estimate([block], "cortex-m4", art).cycles == 2 * 4 + 5 * (7 + 5)
     small_f7 = replace(
-        board.load("stm32f7"),
-        cache=replace(board.load("stm32f7").cache, instruction_bytes=4096, data_bytes=4096),
+        boards.load("stm32f7"),
+        cache=replace(boards.load("stm32f7").cache, instruction_bytes=4096, data_bytes=4096),
     )
-    caches = memory.of_board(small_f7)
+    caches = memory_system.of_board(small_f7)
     assert caches.validated is not None
     assert caches.instruction_cache == Geometry(sets=64, ways=2, line_bytes=32)
     assert caches.data_cache == Geometry(sets=32, ways=4, line_bytes=32)
@@ -97,11 +96,11 @@ def test_events_cost_what_the_validated_models_say(assemble_bytes: Bytes) -> Non
 
 def test_every_shipped_board_has_the_right_kind_of_estimate(assemble_bytes: Bytes) -> None:
     block = Block(0x100, assemble_bytes("adds r0, r1; bx lr"), 2, 0)
-    for name in board.names():
-        target = board.load(name)
+    for name in boards.names():
+        target = boards.load(name)
         if target.is_host:
             continue
-        result = estimate([block], target.core.name, memory.of_board(target))
+        result = estimate([block], target.core.name, memory_system.of_board(target))
         is_range = result.cycles is None
         assert is_range == ("range" in result.note), name
         expect_number = target.runner == "qemu" or name in ("stm32l4", "stm32f746")

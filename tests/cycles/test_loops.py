@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cycles import loops
 from codegen.errors import EXIT_CODE, UserError
+from codegen.measure.pipelines import loops
 
 SOURCE = """
 .syntax unified

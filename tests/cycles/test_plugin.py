@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board
-from codegen.cycles import counts, elf, memory, plugin
-from codegen.cycles.counts import Counts
-from codegen.cycles.estimate import Estimate, estimate, executed
-from codegen.cycles.memory import Geometry, Memory
+from codegen.measure.pipelines import elf
+from codegen.measure.pipelines.estimate import Estimate, estimate, executed
+from codegen.target import boards, memory_system
+from codegen.target.emulator import counts, plugin
+from codegen.target.emulator.counts import Counts
+from codegen.target.memory_system import Geometry, Memory
 
 # A vector table, the markers, the code under test between them, and exit by semihosting.
 PROGRAM = """
@@ -65,9 +66,9 @@ def run(tmp_path: Path) -> Run:
         subprocess.run(
             ["arm-none-eabi-gcc", "-nostdlib", "-Ttext=0", "-o", program, source], check=True
         )
-        emulator = board.load("qemu_m4")
+        emulator = boards.load("qemu_m4")
         assert emulator.qemu_machine is not None
-        simulated = memory.plugin_arguments(model, emulator)
+        simulated = memory_system.plugin_arguments(model, emulator)
         arguments = counts.plugin_arguments(program, 1, out, simulated)
         option = ",".join(f"{key}={value}" for key, value in arguments.items())
         command = ["qemu-system-arm", "-machine", emulator.qemu_machine, "-nographic"]
@@ -93,7 +94,7 @@ LOOP = """
 
 
 def test_fall_throughs_of_a_counted_loop(run: Run) -> None:
-    recorded, program = run(LOOP, memory.ZERO_WAIT_STATES)
+    recorded, program = run(LOOP, memory_system.ZERO_WAIT_STATES)
     by_end: dict[int, tuple[int, int]] = {}
     for block in recorded.blocks:
         end = block.address + block.size_bytes
@@ -106,11 +107,11 @@ def test_fall_throughs_of_a_counted_loop(run: Run) -> None:
 
 
 def test_estimates_of_a_counted_loop(run: Run) -> None:
-    recorded, program = run(LOOP, memory.ZERO_WAIT_STATES)
-    on_m4 = price(recorded, program, "cortex-m4", memory.ZERO_WAIT_STATES)
+    recorded, program = run(LOOP, memory_system.ZERO_WAIT_STATES)
+    on_m4 = price(recorded, program, "cortex-m4", memory_system.ZERO_WAIT_STATES)
     # MOVS 1; passes: ADDS 1, SUBS 1, BNE 3 (last one 1); BX 3.
     assert on_m4.by_function["measured"].cycles.low == 1 + 99 * 5 + 3 + 3
-    on_m7 = price(recorded, program, "cortex-m7", memory.ZERO_WAIT_STATES)
+    on_m7 = price(recorded, program, "cortex-m7", memory_system.ZERO_WAIT_STATES)
     # First pass: MOVS with ADDS, SUBS with BNE: 2. The 99 others: ADDS with SUBS, then BNE: 2 each.
     # BX cannot join BNE, there is one branch unit: 1. The exit is mispredicted: 8.
     assert on_m7.by_function["measured"].cycles.low == 2 + 99 * 2 + 1 + 8
@@ -152,7 +153,7 @@ def test_cache_events(run: Run) -> None:
         assert sum(e.cached_ram_accesses for e in events) == 8
         # Code: the BL before (half of its sector), 38 bytes of `measured`, the BL after.
         fetched = sum(e.instruction_misses for e in events)
-        plain = price(recorded, program, "cortex-m4", memory.ZERO_WAIT_STATES)
+        plain = price(recorded, program, "cortex-m4", memory_system.ZERO_WAIT_STATES)
         slow = price(recorded, program, "cortex-m4", model)
         assert plain.cycles is not None and slow.cycles is not None
         assert slow.cycles - plain.cycles == 7 * (misses + fetched) + 3 * 8

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from codegen.cycles.decode import Instruction
-from codegen.cycles.pricer_m4 import CortexM4
-from codegen.cycles.trace import steady_cycles, steps
+from codegen.measure.pipelines.decode import Instruction
+from codegen.measure.pipelines.pricer_m4 import CortexM4
+from codegen.measure.pipelines.trace import steady_cycles, steps
 
 Assemble = Callable[[str], tuple[Instruction, ...]]
 

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 import nestnet
-from codegen import nestfile
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
 from nestnet import runs
-from nestnet.bench_source import trained
 from nestnet.classes import check_classes, check_names
-from nestnet.device_images import device_images
-from nestnet.train import resume
+from nestnet.cli.bench_source import trained
+from nestnet.cli.device_images import device_images
+from nestnet.training.loop import resume
 from tests.data.conftest import random_tree, write_directory
 
 SPLITS = ("train", "test")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import nestnet
 from codegen.errors import UserError
 from nestnet import datasets, runs
+from nestnet.cli.device_images import device_images
 from nestnet.config import TrainConfig
 from nestnet.datasets._split import content_hash, draw
-from nestnet.device_images import device_images
 from tests.data.conftest import WRITERS, Tree, random_tree, write_directory, write_tar, write_zip
 
 

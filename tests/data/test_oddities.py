@@ -12,10 +12,10 @@ import torch
 import nestnet
 from codegen.errors import UserError
 from nestnet import datasets
-from nestnet.batches import Batches
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, oddities
-from nestnet.session import few_steps
+from nestnet.training.batches import Batches
+from nestnet.training.session import few_steps
 from tests.data.conftest import encode, random_tree, write_directory
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.overlap import (
+from codegen.kernels.in_place import (
     ELEMENTWISE,
     Overlap,
     any_overlap,
@@ -17,7 +17,7 @@ from codegen.overlap import (
     residual_overlap,
     window_overlap,
 )
-from codegen.packed import WindowShape
+from codegen.program.packed import WindowShape
 from tests.firmware.oracle import (
     NEVER,
     Array,

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from codegen.cycles import counts, plugin
+from codegen.target.emulator import counts, plugin
 from tests.firmware.rig import (
     FIRMWARE,
     HERE,

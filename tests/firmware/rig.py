@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.cycles import counts, plugin
+from codegen.target.emulator import counts, plugin
 from tests.firmware.cases import Case, write
 
 HERE = Path(__file__).parent

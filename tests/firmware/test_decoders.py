@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lz4 import block
 
-from codegen import cost
-from codegen.codecs import deltas, lz4, nested
-from codegen.cycles import elf, estimate
 from codegen.errors import UserError
+from codegen.formats import nested
+from codegen.formats.codecs import deltas, lz4
+from codegen.kernels import cost
+from codegen.measure.pipelines import elf, estimate
 from tests.codegen.test_coded_streams import coded_with
 from tests.firmware.decoders import (
     MACHINES,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.cycles import loops
+from codegen.measure.pipelines import loops
 from tests.firmware import bench
 from tests.firmware.cases import compare, depthwise, nested, weighted
 from tests.firmware.oracle import Shape

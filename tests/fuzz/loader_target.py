@@ -15,14 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from codegen import board, nestfile, pack, reference, render
-from codegen.coding import CodingOptions
+from codegen.emit import render
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import AvgPool, Graph, MaxPool, op_inputs
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import AvgPool, Graph, MaxPool, op_inputs
+from codegen.graph.serialize import RecordError, decode
+from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_images
+from codegen.lower import pack
 from codegen.oprule import rule_of
-from codegen.record import RecordError, decode
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_images
+from codegen.program.coding import CodingOptions
+from codegen.target import boards
 
 MARKER = b'content_sha256\\":\\"'
 DIGITS = 64
@@ -30,7 +34,7 @@ MAX_WORK = 2_000_000
 """Elements and multiply-accumulates up to which what loads is also run and packed."""
 
 MAX_BYTES = 8192
-HOST = board.load("host")
+HOST = boards.load("host")
 CHOICES = [("balanced", "all"), ("size", "all"), ("size", "lz4"), ("speed", "raw")]
 
 

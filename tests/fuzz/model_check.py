@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 import nestnet
-from codegen import board, nestfile, project, reference, report, toolchain
+from codegen.emit import project
 from codegen.errors import UserError
-from codegen.ir import Graph
-from codegen.ir import Softmax as SoftmaxOp
-from nestnet.network import NestedNet, predict, to_float_input, trace
-from nestnet.stages import Softmax
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import Graph
+from codegen.graph.ir import Softmax as SoftmaxOp
+from codegen.measure import compare
+from codegen.target import boards, toolchain
+from nestnet.frontend.stages import Softmax
+from nestnet.net.network import NestedNet, predict, to_float_input, trace
 from tests.fuzz.model_source import ModelCase
 
 IMAGES = 200
@@ -241,8 +245,8 @@ def check_bits(checked: Checked, board_id: str, folder: Path, count: int = 3) ->
     """
     graph = checked.graph
     place = folder / f"{graph.name}-{board_id}"
-    project.write(graph, SHA256, board.load(board_id), place)
-    made = report.compare(
+    project.write(graph, SHA256, boards.load(board_id), place)
+    made = compare.compare(
         toolchain.build(place), graph, checked.images[:count], None, range(len(graph.levels))
     )
     if not made.bit_exact:

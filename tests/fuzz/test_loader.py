@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from codegen import nestfile, record
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
+from codegen.graph import serialize
 from tests.fuzz.loader import CORPUS, MAX_CORPUS_BYTES, Found, fuzz_by_outcome, read_corpus, try_one
 from tests.fuzz.loader_target import (
     MAX_BYTES,
@@ -81,5 +82,5 @@ def test_a_missing_check_is_found(
     level["sparsity" if isinstance(value, int) else "name"] = value
     found = Found()
     assert try_one(put_together(parts), found) is Outcome.REFUSED
-    monkeypatch.setattr(record, check, absent)
+    monkeypatch.setattr(serialize, check, absent)
     assert try_one(put_together(parts), found) is None and found.failures

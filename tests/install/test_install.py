@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nestnet.usage import LOADED_LATE
+from nestnet.cli.usage import LOADED_LATE
 from tests.install import matrix
 from tests.install.checks import deploy
 from tests.install.environments import (
@@ -62,7 +62,9 @@ def test_a_network_is_deployed_with_any_versions(
 
 def test_the_command_loads_no_package_that_only_some_commands_need() -> None:
     """Else those that only deploy would need torch."""
-    script = "import sys, nestnet.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    script = (
+        "import sys, nestnet.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
     loaded = call(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {script}",
                   cwd=ROOT.parent).split()  # fmt: skip
     assert "codegen" in loaded and "typer" in loaded

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
-from codegen import ir, reference
 from codegen.errors import UserError
-from codegen.verify import verify
-from nestnet import stages as st
-from nestnet.export import export
-from nestnet.functional import reshape
+from codegen.graph import ir, reference
+from codegen.graph.verify import verify
+from nestnet.exporting.exporter import export
+from nestnet.frontend import stages as st
 from nestnet.models import build
-from nestnet.network import NestedNet, calibrate, predict, to_float_input, trace
+from nestnet.net.functional import reshape
+from nestnet.net.network import NestedNet, calibrate, predict, to_float_input, trace
 from nestnet.pixels import DEFAULT, Pixels
 from tests.net.nets import CASES, conv_bn, head, trained_like
 

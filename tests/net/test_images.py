@@ -11,7 +11,7 @@ from torch import nn
 
 import nestnet
 from codegen.errors import UserError
-from nestnet.network import NestedNet, predict
+from nestnet.net.network import NestedNet, predict
 from tests.net.nets import conv_bn, head
 
 SHAPE = (7, 5, 3)

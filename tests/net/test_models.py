@@ -10,9 +10,9 @@ from torch import nn
 
 from codegen.errors import UserError
 from nestnet import models
-from nestnet.fuse import macs
-from nestnet.network import trace
-from nestnet.trace import trace_network
+from nestnet.frontend.capture import trace_network
+from nestnet.frontend.fuse import macs
+from nestnet.net.network import trace
 
 SHAPES = {
     "digits_cnn": (8, 8, 1),

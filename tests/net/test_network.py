@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
-from codegen.ir import NEVER
-from nestnet.layers import NestedConv, NestedLinear
+from codegen.graph.ir import NEVER
 from nestnet.models import build
-from nestnet.network import NestedNet, calibrate, predict, to_float_input, trace
+from nestnet.net.nested import NestedConv, NestedLinear
+from nestnet.net.network import NestedNet, calibrate, predict, to_float_input, trace
 from tests.net.nets import conv_bn, head, images
 
 SHAPE = (7, 5, 3)

@@ -11,7 +11,7 @@ from torch import nn
 
 import nestnet
 from codegen.errors import UserError
-from nestnet.network import NestedNet
+from nestnet.net.network import NestedNet
 from nestnet.notices import Notice
 from tests.net.nets import conv_bn
 

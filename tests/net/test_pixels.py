@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 import nestnet
-from codegen import ir
 from codegen.errors import UserError
-from codegen.verify import verify
-from nestnet.batches import Batches, crop_and_flip
+from codegen.graph import ir
+from codegen.graph.verify import verify
 from nestnet.datasets import Split
-from nestnet.export import export
-from nestnet.network import predict, to_float_input, trace
-from nestnet.norms import measure_statistics
+from nestnet.exporting.exporter import export
+from nestnet.net.network import predict, to_float_input, trace
 from nestnet.notices import Notice
 from nestnet.pixels import DEFAULT, Pixels, pixels_of
+from nestnet.training.batches import Batches, crop_and_flip
+from nestnet.training.recalibration import measure_statistics
 from tests.net.nets import conv_bn, head
 from tests.net.test_export import DENSITIES, PROVENANCE, levels, prepared, stage_differences
 

@@ -13,14 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
-from nestnet import models, network
-from nestnet import stages as st
-from nestnet.functional import flat_order
-from nestnet.layers import LevelNorm, NestedConv, NestedLinear
-from nestnet.network import trace
+from nestnet import models
+from nestnet.frontend import stages as st
+from nestnet.frontend.capture import trace_network
+from nestnet.frontend.walk import Walk
+from nestnet.net import network
+from nestnet.net.functional import flat_order
+from nestnet.net.nested import LevelNorm, NestedConv, NestedLinear
+from nestnet.net.network import trace
 from nestnet.notices import Notice
-from nestnet.trace import trace_network
-from nestnet.walk import Walk
 from tests.net.nets import CASES, Case, head, images, trained_like
 from tests.net.test_models import SHAPES
 
@@ -315,7 +316,7 @@ def test_linear_layers_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_every_case_can_be_told_from_its_permutation() -> None:
     """The images of the comparison tell channels, rows and columns apart."""
-    from nestnet.trace import random_images
+    from nestnet.frontend.capture import random_images
 
     x = random_images((5, 7, 3))
     flat = x.flatten(1)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from codegen.ir import NEVER
-from nestnet.network import NestedNet, calibrate, predict, trace
-from nestnet.quant import Observer, calibration
+from codegen.graph.ir import NEVER
+from nestnet.net.network import NestedNet, calibrate, predict, trace
+from nestnet.net.quantizer import Observer, calibration
 from tests.net.nets import conv_bn, head
 
 SHAPE = (7, 5, 3)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from codegen.errors import UserError
-from codegen.ir import Requant
-from nestnet.requant import MAX_SIDE_MULTIPLIER, make_add, make_requant
+from codegen.graph.ir import Requant
+from nestnet.net.requant import MAX_SIDE_MULTIPLIER, make_add, make_requant
 
 
 def apply(requant: Requant, level: int, acc: np.ndarray) -> np.ndarray:

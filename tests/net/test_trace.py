@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
-from nestnet import stages as st
-from nestnet.fuse import macs
-from nestnet.network import trace
-from nestnet.trace import trace_network
+from nestnet.frontend import stages as st
+from nestnet.frontend.capture import trace_network
+from nestnet.frontend.fuse import macs
+from nestnet.net.network import trace
 from tests.net.nets import CASES, Case, head, images, trained_like
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from codegen import nestfile, reference
 from codegen.errors import UserError
-from codegen.ir import NEVER, Conv2D, Graph, Linear
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import NEVER, Conv2D, Graph, Linear
+from codegen.graph.verify import verify
 from codegen.oprule import rule_of
-from codegen.verify import verify
-from nestnet.untrained import untrained
+from nestnet.preview.untrained import untrained
 
 torch.set_num_threads(1)
 

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 import nestnet
-from codegen import nestfile, reference
-from codegen.classify import as_json, classify
 from codegen.errors import UserError
-from codegen.report import accuracy, confusion
-from codegen.synthetic import linear_layer_graph, random_images
-from nestnet.photo import read_photo
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.classify import as_json, classify
+from codegen.graph.synthetic import linear_layer_graph, random_images
+from codegen.measure.compare import accuracy, confusion
+from nestnet.cli.photo import read_photo
 from tests.repo.conftest import Here
 
 RUN = "runs/net-digits-1"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nestnet.untrained import untrained, write_untrained
+from nestnet.preview.untrained import untrained, write_untrained
 from tests.repo.conftest import Done, Here, nestnet
 
 COMMANDS = [
@@ -85,7 +85,7 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --resume nowhere", r"no such run"),
     ("train --resume nowhere --lr 0.1", r"got --lr, expected no other flag"),
     ("train --init-from nowhere", r"nowhere"),
-    ("codegen", r"unknown board; got '', expected one of host, qemu_m4"),
+    ("codegen", r"unknown board; got '', expected one of host, qemu_m0"),
     ("codegen --board stm32f8", r"got 'stm32f8', expected one of .*stm32f7"),
     ("codegen --board host --run nowhere", r"--run: no such run"),
     ("codegen --board host --run nowhere.nestnet", r"nowhere\.nestnet"),
@@ -171,7 +171,7 @@ def test_damaged_files(
 
 
 def test_newer_network_file(copy: Path, here: Here) -> None:
-    from codegen import nestfile
+    from codegen.graph import file as nestfile
 
     path = copy / "runs/net-digits-1/model.nestnet"
     content = path.read_bytes()

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from codegen import pack
-from codegen.verify import verify
+from codegen.graph.verify import verify
+from codegen.lower import pack
 from tests.repo.conftest import ROOT
 
 RESULTS = ROOT / "docs/results"

@@ -50,7 +50,7 @@ def test_wheel_holds_all_shipped_files_and_nothing_else(wheel: Path) -> None:
     for package in ("nestnet", "codegen"):
         for path in (ROOT / package).rglob("*.py"):
             assert str(path.relative_to(ROOT)) in names
-    assert "codegen/cycles/count_blocks.c" in names
+    assert "codegen/target/emulator/count_blocks.c" in names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"nestnet", "codegen"}
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -20,12 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen import board, project, reference, runners, toolchain
-from codegen.coding import CodingOptions
-from codegen.ir import Graph
-from codegen.runners import protocol
-from codegen.synthetic import random_images
-from codegen.toolchain import Built
+from codegen.emit import project
+from codegen.graph import reference
+from codegen.graph.ir import Graph
+from codegen.graph.synthetic import random_images
+from codegen.program.coding import CodingOptions
+from codegen.target import boards as board
+from codegen.target import runners, toolchain
+from codegen.target.runners import protocol
+from codegen.target.toolchain import Built
 from tests.run.interrupts import mixed_graph
 from tests.run.test_coded import coded_graph
 

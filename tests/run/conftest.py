@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, project, toolchain
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import AvgPool, Graph
-from codegen.toolchain import Built
+from codegen.emit import project
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import AvgPool, Graph
+from codegen.target import boards, toolchain
+from codegen.target.toolchain import Built
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SHA256 = "0123456789abcdef" * 4
@@ -22,7 +23,7 @@ Build = Callable[[Graph, str], Built]
 def need_tools(board_id: str) -> None:
     """Skip the calling test where the board's tools are missing."""
     tools = {"host": ("cc",), "qemu": ("arm-none-eabi-gcc", "qemu-system-arm")}
-    for tool in tools.get(board.load(board_id).runner, ("arm-none-eabi-gcc",)):
+    for tool in tools.get(boards.load(board_id).runner, ("arm-none-eabi-gcc",)):
         if shutil.which(tool) is None:
             pytest.skip(f"needs {tool}")
 
@@ -34,7 +35,7 @@ def build(tmp_path: Path) -> Build:
     def build_for(graph: Graph, board_id: str) -> Built:
         need_tools(board_id)
         folder = tmp_path / f"{graph.name}-{board_id}"
-        project.write(graph, SHA256, board.load(board_id), folder)
+        project.write(graph, SHA256, boards.load(board_id), folder)
         return toolchain.build(folder, {"WARNING_FLAGS": " ".join(WARNINGS)})
 
     return build_for

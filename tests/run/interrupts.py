@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen import board, project, reference, toolchain
-from codegen.coding import CodingOptions
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import AvgPool, Graph
-from codegen.synthetic import random_images
+from codegen.emit import project
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import AvgPool, Graph
+from codegen.graph.synthetic import random_images
+from codegen.program.coding import CodingOptions
+from codegen.target import boards, toolchain
 from tests.firmware.rig import run_checked
 
 BOARD = "qemu_m4"
@@ -75,14 +77,14 @@ def run(
     """Build and run :func:`mixed_graph` below ``folder``; ``edit`` may change model.c."""
     graph = mixed_graph()
     made = project.write(
-        graph, "0" * 64, board.load(BOARD), folder / coding, options=CODINGS[coding]
+        graph, "0" * 64, boards.load(BOARD), folder / coding, options=CODINGS[coding]
     )
     (made / "model.c").write_text(edit((made / "model.c").read_text()))
     built = toolchain.build(made)
     elf = _link(made, built.info, runs, seed)
     images = random_images(graph, _IMAGES, seed=seed)
     (folder / "images.bin").write_bytes(images.tobytes())
-    machine = str(board.load(BOARD).qemu_machine)
+    machine = str(boards.load(BOARD).qemu_machine)
     command = ["qemu-system-arm", "-machine", machine, "-nographic", "-monitor", "none"]
     command += ["-serial", "none", "-icount", f"shift={_NANOSECONDS},sleep=off"]
     command += ["-semihosting-config", "enable=on,target=native", "-kernel", str(elf)]
@@ -95,7 +97,7 @@ def run(
 
 def _link(made: Path, info: project.ProjectInfo, runs: int, seed: int) -> Path:
     """Link interrupt.c instead of the test runner; return the program."""
-    core = board.load(BOARD).core
+    core = boards.load(BOARD).core
     defines = {
         "MODEL": f"nn_model_{info.network}",
         "ARENA_BYTES": info.arena_bytes,

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from codegen import auto_cycles, board, flow, level_cycles, nestfile, pack, project, toolchain
-from codegen import bench as benches
-from codegen.project import ProjectInfo
-from codegen.synthetic import random_images
+from codegen import flow
+from codegen.emit import level_cycles, project
+from codegen.emit.project import ProjectInfo
+from codegen.graph import file as nestfile
+from codegen.graph.synthetic import random_images
+from codegen.lower import pack
+from codegen.measure import auto_cycles
+from codegen.measure import bench as benches
+from codegen.target import boards, toolchain
 
 from .conftest import SHA256, need_tools, small_graph
 
@@ -79,10 +84,10 @@ def test_without_tools_the_analytic_model_is_said(
 def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: str) -> None:
     need_tools(emulator)
     graph = small_graph()
-    built = toolchain.build(project.write(graph, SHA256, board.load(emulator), tmp_path / "out"))
+    built = toolchain.build(project.write(graph, SHA256, boards.load(emulator), tmp_path / "out"))
     images = random_images(graph, 1, seed=0)
     for name in CHIPS[emulator]:
-        chip = board.load(name)
+        chip = boards.load(name)
         spans, _ = benches.level_cycles(built, images, range(2), chip)
         reckoned = level_cycles.analytic(pack.lower(graph), chip).cycles
         assert all(span.high <= above for span, above in zip(spans, reckoned, strict=True)), name

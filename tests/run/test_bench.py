@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from codegen import flow, nestfile, project
-from codegen.bench import OTHER, Bench, per_cycle, plain, share
-from codegen.cycles.memory import Span
+from codegen import flow
+from codegen.emit import project
 from codegen.errors import UserError
-from codegen.synthetic import random_images
+from codegen.graph import file as nestfile
+from codegen.graph.synthetic import random_images
+from codegen.measure.bench import OTHER, Bench, per_cycle, plain, share
+from codegen.target.memory_system import Span
 
 from .conftest import need_tools, small_graph
 

@@ -6,24 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, paths
+from codegen import flow, paths
 from codegen.errors import UserError
-from codegen.synthetic import random_images
+from codegen.graph import file as nestfile
+from codegen.graph.synthetic import random_images
+from codegen.target import boards
 
 from .conftest import need_tools, small_graph
 
 VALID = (paths.boards() / "stm32f7.toml").read_text(encoding="utf-8")
 
 
-def load_text(tmp_path: Path, text: str, name: str = "stm32f7") -> board.Board:
+def load_text(tmp_path: Path, text: str, name: str = "stm32f7") -> boards.Board:
     path = tmp_path / f"{name}.toml"
     path.write_text(text, encoding="utf-8")
-    return board.load_file(path)
+    return boards.load_file(path)
 
 
-@pytest.mark.parametrize("name", board.names())
+@pytest.mark.parametrize("name", boards.names())
 def test_every_shipped_board_loads(name: str) -> None:
-    loaded = board.load(name)
+    loaded = boards.load(name)
     assert loaded.id == name
     if not loaded.is_host:
         assert loaded.linked("flash").size_bytes >= 2**18
@@ -33,7 +35,7 @@ def test_every_shipped_board_loads(name: str) -> None:
 
 def test_names_are_the_documented_ten() -> None:
     emulated = ("qemu_m0", "qemu_m3", "qemu_m33", "qemu_m4", "qemu_m55", "qemu_m7")
-    assert board.names() == ("host", *emulated, "stm32f4", "stm32f7", "stm32l4")
+    assert boards.names() == ("host", *emulated, "stm32f4", "stm32f7", "stm32l4")
 
 
 def test_a_core_without_dsp_cannot_have_it(tmp_path: Path) -> None:
@@ -44,18 +46,18 @@ def test_a_core_without_dsp_cannot_have_it(tmp_path: Path) -> None:
 
 def test_real_boards_say_that_they_were_not_run() -> None:
     for name in ("stm32f4", "stm32f7", "stm32l4"):
-        assert "not yet run on hardware" in board.load(name).status
+        assert "not yet run on hardware" in boards.load(name).status
 
 
 def test_contiguous_ram_is_one_region() -> None:
-    ram = board.load("stm32f7").linked("ram")
+    ram = boards.load("stm32f7").linked("ram")
     assert (ram.address, ram.size_bytes) == (0x2000_0000, 512 * 1024)
 
 
 def test_unknown_board_lists_the_valid_ones() -> None:
     with pytest.raises(UserError) as caught:
-        board.load("stm32f9")
-    assert all(name in str(caught.value) for name in board.names())
+        boards.load("stm32f9")
+    assert all(name in str(caught.value) for name in boards.names())
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_chip_whose_core_no_emulator_has_is_refused_before_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = VALID.replace("cortex-m7", "cortex-m85")
-    monkeypatch.setattr("codegen.board.load", lambda name: load_text(tmp_path, text))
+    monkeypatch.setattr("codegen.target.boards.load", lambda name: load_text(tmp_path, text))
     path = tmp_path / "model.nestnet"
     nestfile.save(small_graph(), path)
     with pytest.raises(UserError, match="no emulator has this core; got cortex-m85"):

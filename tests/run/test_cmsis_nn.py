@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, pack, project, report, toolchain
-from codegen.bench import OTHER
+from codegen import flow
+from codegen.emit import project
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Graph, MaxPool
-from codegen.synthetic import random_graph, random_images
+from codegen.graph import file as nestfile
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.synthetic import random_graph, random_images
+from codegen.lower import pack
+from codegen.measure import compare
+from codegen.measure.bench import OTHER
+from codegen.target import boards, toolchain
 
 from .conftest import SHA256, need_tools
 
@@ -35,7 +40,7 @@ def mixed_graph() -> Graph:
 
 def variables(folder: Path, board_id: str) -> dict[str, str]:
     """Compile the double for a board; return the Make variables that point to it."""
-    target = board.load(board_id).core
+    target = boards.load(board_id).core
     compiler = "cc" if board_id == "host" else "arm-none-eabi-gcc"
     command = [compiler, *target.cpu_flags, *target.fpu_flags, "-std=c11", "-O2", "-Wall"]
     command += ["-Wextra", "-Werror", "-c", str(DOUBLE / "arm_nn_double.c"), "-o", "double.o"]
@@ -47,10 +52,10 @@ def variables(folder: Path, board_id: str) -> dict[str, str]:
 @pytest.mark.parametrize("graph", [mixed_graph(), random_graph(31, blocks=6)], ids=["mixed", "31"])
 def test_cmsis_flavour_equals_the_reference(tmp_path: Path, board_id: str, graph: Graph) -> None:
     need_tools(board_id)
-    folder = project.write(graph, SHA256, board.load(board_id), tmp_path / "out", "cmsis-nn")
+    folder = project.write(graph, SHA256, boards.load(board_id), tmp_path / "out", "cmsis-nn")
     built = toolchain.build(folder, variables(tmp_path, board_id))
     images = random_images(graph, 4, seed=2)
-    made = report.compare(built, graph, images, None, range(len(graph.levels)))
+    made = compare.compare(built, graph, images, None, range(len(graph.levels)))
     assert made.kernels == "cmsis-nn"
     assert made.bit_exact, "\n".join(map(str, made.differences))
 
@@ -86,7 +91,7 @@ def test_paths_may_be_relative_and_a_change_links_again(
 ) -> None:
     need_tools("host")
     folder = project.write(
-        mixed_graph(), SHA256, board.load("host"), tmp_path / "out", kernels="cmsis-nn"
+        mixed_graph(), SHA256, boards.load("host"), tmp_path / "out", kernels="cmsis-nn"
     )
     variables(tmp_path, "host")
     (tmp_path / "include").symlink_to(DOUBLE)
@@ -120,7 +125,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB"):
         monkeypatch.delenv(name, raising=False)
     folder = project.write(
-        mixed_graph(), SHA256, board.load("host"), tmp_path / "out", kernels="cmsis-nn"
+        mixed_graph(), SHA256, boards.load("host"), tmp_path / "out", kernels="cmsis-nn"
     )
     with pytest.raises(UserError, match="Set CMSIS_NN_INCLUDE and CMSIS_NN_LIB"):
         toolchain.build(folder)

@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import bench, board, choose, pack, project, reference, report, runners, toolchain
-from codegen.choose import Storage
-from codegen.coding import CodingOptions
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Conv2D, Graph, Linear, MaxPool
-from codegen.lowering import Options
-from codegen.packed import Packed
-from codegen.synthetic import random_images
-from codegen.toolchain import Built
+from codegen.emit import project
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Conv2D, Graph, Linear, MaxPool
+from codegen.graph.synthetic import random_images
+from codegen.lower import pack, storage_choice
+from codegen.lower.storage_choice import Storage
+from codegen.measure import bench, compare
+from codegen.program.coding import CodingOptions
+from codegen.program.lowering import Options
+from codegen.program.packed import Packed
+from codegen.target import boards, runners, toolchain
+from codegen.target.toolchain import Built
 from tests.firmware.rig import SANITIZERS
 
 from .conftest import SHA256, need_tools
@@ -56,7 +60,7 @@ def coded_graph() -> Graph:
 @pytest.fixture(autouse=True)
 def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the layers of :func:`coded_graph` be stored as :data:`WANTED` says."""
-    every = choose._storages
+    every = storage_choice._storages
 
     def wanted(op: Conv2D | Linear, levels: int, options: Options) -> Iterator[Storage]:
         storages = list(every(op, levels, options))
@@ -68,13 +72,13 @@ def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         yield from matching or storages
 
-    monkeypatch.setattr(choose, "_storages", wanted)
+    monkeypatch.setattr(storage_choice, "_storages", wanted)
 
 
 def write(folder: Path, graph: Graph, board_id: str, mode: str) -> Path:
     need_tools(board_id)
     options = CodingOptions("size", "all", mode)
-    return project.write(graph, SHA256, board.load(board_id), folder, options=options)
+    return project.write(graph, SHA256, boards.load(board_id), folder, options=options)
 
 
 def made(folder: Path, board_id: str, mode: str) -> Built:
@@ -112,7 +116,7 @@ def test_every_machine_equals_the_reference(tmp_path: Path, board_id: str, mode:
     graph = coded_graph()
     built = made(tmp_path, board_id, mode)
     images = random_images(graph, 3, seed=5)
-    compared = report.compare(built, graph, images, [0, 1, 2], range(3))
+    compared = compare.compare(built, graph, images, [0, 1, 2], range(3))
     assert compared.bit_exact, "\n".join(map(str, compared.differences))
     order = (1, 0, 2, 0, 1, 2)  # up, down, and back
     result = runners.run(built, images, order)

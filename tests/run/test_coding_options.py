@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, pack, project
-from codegen.coding import Coding, CodingOptions
+from codegen import flow
+from codegen.emit import project
 from codegen.errors import UserError
-from codegen.ir import Graph
-from codegen.synthetic import conv_layer_graph
+from codegen.graph import file as nestfile
+from codegen.graph.ir import Graph
+from codegen.graph.synthetic import conv_layer_graph
+from codegen.lower import pack
+from codegen.program.coding import Coding, CodingOptions
+from codegen.target import boards
 
 DENSITIES = (0.1, 0.3, 0.5)
 SIZE = CodingOptions("size")
@@ -55,7 +59,7 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
 
 
 def test_other_options_make_another_project(model: Path, tmp_path: Path) -> None:
-    out, host = tmp_path / "out", board.load("host")
+    out, host = tmp_path / "out", boards.load("host")
     sha256 = nestfile.file_sha256(model)
     flow.prepare(model, "host", out, options=SIZE)
     assert project.is_current(out, sha256, host, "nestnet", Coding("size", "all", "inference"))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, paths
-from codegen.cycles import counts, plugin
+from codegen import paths
 from codegen.errors import UserError
-from codegen.runners import qemu
+from codegen.target import boards
+from codegen.target.emulator import counts, plugin
+from codegen.target.runners import qemu
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("qemu-system-arm") and shutil.which("arm-none-eabi-gcc")),
@@ -64,7 +65,7 @@ int main(void)
 
 def compile_program(folder: Path, board_id: str, source: str) -> Path:
     """Build a program with our start-up code and port; return its ELF file."""
-    target = board.load(board_id)
+    target = boards.load(board_id)
     (folder / "main.c").write_text(source)
     (folder / "link.ld").write_text(LINKER_SCRIPT)
     firmware = paths.firmware()
@@ -82,7 +83,7 @@ def compile_program(folder: Path, board_id: str, source: str) -> Path:
 @pytest.mark.parametrize("board_id", ["qemu_m4", "qemu_m7"])
 def test_counts_are_exact(tmp_path: Path, board_id: str) -> None:
     elf = compile_program(tmp_path, board_id, PROGRAM)
-    machine = board.load(board_id).qemu_machine
+    machine = boards.load(board_id).qemu_machine
     assert machine is not None
     out = tmp_path / "counts.txt"
     exit_code = qemu.run_elf(elf, machine, tmp_path, 3, out)

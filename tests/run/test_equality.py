@@ -7,10 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import board, project, reference, report, runners, toolchain
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import Graph, MaxPool
-from codegen.synthetic import conv_layer_graph, linear_layer_graph, random_graph, random_images
+from codegen.emit import project
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.measure import compare
+from codegen.target import boards, runners, toolchain
 from tests.codegen.channel_nets import channel_graph
 
 from .conftest import SHA256, Build, small_graph
@@ -51,7 +59,7 @@ def graphs() -> list[Graph]:
 def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id: str) -> None:
     images = random_images(graph, 3, seed=5)
     levels = range(len(graph.levels))
-    made = report.compare(build(graph, board_id), graph, images, [0, 1, 2], levels)
+    made = compare.compare(build(graph, board_id), graph, images, [0, 1, 2], levels)
     assert made.bit_exact, "\n".join(map(str, made.differences))
     assert made.differences == ()
     for level in made.levels:
@@ -62,14 +70,14 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
 def test_a_project_without_werror(tmp_path: Path) -> None:
     """What a compiler of tomorrow warns of must not stop a user's build."""
     for board_id in ("host", "stm32f7"):
-        made = project.write(small_graph(), SHA256, board.load(board_id), tmp_path / board_id)
+        made = project.write(small_graph(), SHA256, boards.load(board_id), tmp_path / board_id)
         assert "-Werror" not in (made / "Makefile").read_text()
 
 
 def test_the_compiler_keeps_every_layer(build: Build) -> None:
     """gcc 12 -O3 once took this layer's function for one that writes nothing: no call, old bits."""
     graph = conv_layer_graph(7, 3, 31, 31, padding=(0, 1, 0, 0), groups=31, group=1, densities=None)
-    made = report.compare(build(graph, "host"), graph, random_images(graph, 2, 1), None, [0])
+    made = compare.compare(build(graph, "host"), graph, random_images(graph, 2, 1), None, [0])
     assert made.bit_exact, "\n".join(map(str, made.differences))
 
 
@@ -101,7 +109,7 @@ def test_the_first_wrong_layer_is_named(build: Build) -> None:
     lines[row + 1] = lines[row + 1].replace(",", "+(3<<16),", 1)
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     damaged = toolchain.build(built.project, {"EXTRA_CFLAGS": "-DNN_CHECK_WEIGHTS=0"})
-    made = report.compare(damaged, graph, random_images(graph, 2, seed=1), None, (0, 1))
+    made = compare.compare(damaged, graph, random_images(graph, 2, seed=1), None, (0, 1))
     assert [level.bit_exact for level in made.levels] == [False, True]
     (difference,) = made.differences
     assert (difference.level, difference.layer) == (0, "add3")

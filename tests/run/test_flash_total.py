@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import nestnet
-from codegen import flow, nestfile
+from codegen import flow
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
 from nestnet.config import TrainConfig
-from nestnet.flash_total import resolve
-from nestnet.session import prepare
+from nestnet.preview.flash_total import resolve
+from nestnet.training.session import prepare
 from tests.run.conftest import need_tools
 
 CONFIG = TrainConfig(flash_total_bytes=24000, board="stm32f4")

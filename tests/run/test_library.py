@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import board, flow, nestfile, reference, toolchain
+from codegen import flow
 from codegen.errors import UserError
-from codegen.ir import Graph
-from codegen.synthetic import random_images
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import Graph
+from codegen.graph.synthetic import random_images
+from codegen.target import boards, toolchain
 
 from .conftest import Build, need_tools, small_graph
 
@@ -22,7 +25,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
     """Freestanding, without start-up code, C library or main."""
     built = build(small_graph(), board_id)
     cross = "" if board_id == "host" else "arm-none-eabi-"
-    target = board.load(board_id).core
+    target = boards.load(board_id).core
     sources = ["model.c", "weights.c", "firmware/nestnet.c", "firmware/nn_crc32.c"]
     includes = ["-I.", "-Ifirmware", "-Ifirmware/kernels/portable"]
     if target.has_dsp:

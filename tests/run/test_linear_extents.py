@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codegen import report
-from codegen.graph_builder import GraphBuilder
-from codegen.synthetic import random_images
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.synthetic import random_images
+from codegen.measure import compare
 
 from .conftest import Build
 
@@ -21,5 +21,5 @@ def test_dense_linear_of_any_output_count(build: Build, board_id: str, out_c: in
     net.linear(net.linear("input", out_c, relu=True), 12)
     graph = net.graph()
     images = random_images(graph, 5, seed=1)
-    made = report.compare(build(graph, board_id), graph, images, [0] * 5, range(1))
+    made = compare.compare(build(graph, board_id), graph, images, [0] * 5, range(1))
     assert made.bit_exact, "\n".join(map(str, made.differences))

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, project, toolchain
+from codegen import flow
+from codegen.emit import project
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
+from codegen.target import boards, toolchain
 
 from .conftest import SHA256, small_graph
 
@@ -23,7 +26,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, name: str = "tiny") -> Path:
-    return project.write(small_graph(name), SHA256, board.load("stm32f7"), folder)
+    return project.write(small_graph(name), SHA256, boards.load("stm32f7"), folder)
 
 
 @pytest.mark.parametrize("content", ["file", "folder", "link"])

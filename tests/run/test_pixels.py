@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import nestnet
-from codegen import nestfile, report
-from codegen.synthetic import random_images
+from codegen.graph import file as nestfile
+from codegen.graph.synthetic import random_images
+from codegen.measure import compare
 
 from .conftest import Build
 
@@ -38,5 +39,5 @@ def test_own_normalization_is_bit_exact(
     nestnet.quantize(net, pixels)
     path = nestnet.export(net, tmp_path_factory.mktemp("net") / f"{name}.nestnet")
     graph = nestfile.load(path)
-    made = report.compare(build(graph, board_id), graph, random_images(graph, 3, 1), None, (0, 1))
+    made = compare.compare(build(graph, board_id), graph, random_images(graph, 3, 1), None, (0, 1))
     assert made.bit_exact, "\n".join(map(str, made.differences))

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from codegen import board, flow, nestfile, paths, project, render, report, toolchain
+from codegen import flow, paths
+from codegen.emit import project, render
 from codegen.errors import UserError
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import AvgPool, MaxPool
-from codegen.synthetic import linear_layer_graph, random_images
+from codegen.graph import file as nestfile
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import AvgPool, MaxPool
+from codegen.graph.synthetic import linear_layer_graph, random_images
+from codegen.measure import compare
+from codegen.target import boards, toolchain
 
 from .conftest import SHA256, Build, need_tools, small_graph
 
@@ -32,7 +36,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, board_id: str = "stm32f7", name: str = "tiny") -> Path:
-    return project.write(small_graph(name), SHA256, board.load(board_id), folder)
+    return project.write(small_graph(name), SHA256, boards.load(board_id), folder)
 
 
 @pytest.mark.parametrize("board_id", ["stm32f7", "host"])
@@ -68,7 +72,7 @@ def test_lines_are_short(tmp_path: Path) -> None:
     """Of a layer with the longest reason for its kernel and a name of 18 characters."""
     graph = linear_layer_graph(311, 10, densities=(0.03,))
     graph = replace(graph, ops=tuple(replace(op, name="n" * 18) for op in graph.ops))
-    made = project.write(graph, SHA256, board.load("stm32f7"), tmp_path / "made")
+    made = project.write(graph, SHA256, boards.load("stm32f7"), tmp_path / "made")
     assert "weight set" in (made / "model.c").read_text()
     for name in ("model.c", "weights.c", "main.c", "runner.c"):
         longest = max((made / name).read_text().splitlines(), key=len)
@@ -118,7 +122,7 @@ def test_a_network_without_weights(build: Build, board_id: str) -> None:
     net = GraphBuilder((4, 6, 5), 2, 3, "pools")
     net.pool(net.pool("input", MaxPool, (2, 2), (2, 2)), AvgPool, (2, 3), (1, 1))
     graph = net.graph()
-    made = report.compare(build(graph, board_id), graph, random_images(graph, 2, 1), None, [0, 1])
+    made = compare.compare(build(graph, board_id), graph, random_images(graph, 2, 1), None, [0, 1])
     assert made.bit_exact and made.weights_bytes == 4
 
 
@@ -127,7 +131,7 @@ def test_link_time_optimization_keeps_the_markers(tmp_path: Path) -> None:
     graph = small_graph()
     flags = {"EXTRA_CFLAGS": "-flto", "AR": "arm-none-eabi-gcc-ar"}
     built = toolchain.build(write(tmp_path / "out", "qemu_m4"), flags)
-    made = report.compare(built, graph, random_images(graph, 2, 1), None, [0, 1])
+    made = compare.compare(built, graph, random_images(graph, 2, 1), None, [0, 1])
     assert made.bit_exact and (made.levels[0].instructions or 0) > 1000
 
 
@@ -135,14 +139,14 @@ def test_a_program_without_markers_is_a_user_error(build: Build) -> None:
     built = build(small_graph(), "qemu_m4")
     subprocess.run(["arm-none-eabi-strip", built.runner_elf], check=True)
     with pytest.raises(UserError, match=r"got no nn_mark_begin.* -flto or -s"):
-        report.compare(built, small_graph(), random_images(small_graph(), 1, 1), None, [0])
+        compare.compare(built, small_graph(), random_images(small_graph(), 1, 1), None, [0])
 
 
 def test_comments_hold_no_control_characters(tmp_path: Path) -> None:
     graph = small_graph("control")
     ops = tuple(replace(op, name=f"{op.name}\0one\u202e*/two\x1b") for op in graph.ops)
     graph = replace(graph, ops=ops)
-    out = project.write(graph, SHA256, board.load("host"), tmp_path / "out")
+    out = project.write(graph, SHA256, boards.load("host"), tmp_path / "out")
     for path in (item for item in out.iterdir() if item.suffix in (".c", ".h")):
         text = path.read_text(encoding="utf-8")
         assert all(char == "\n" or char.isprintable() for char in text), path.name
@@ -190,7 +194,7 @@ def test_too_large_says_by_how_much(build: Build, region: str, advice: str) -> N
 
 
 def test_dropping_the_densest_level_saves_what_is_announced() -> None:
-    from codegen import pack
+    from codegen.lower import pack
 
     graph = small_graph()
     packed = pack.lower(graph)
@@ -211,7 +215,7 @@ def test_dropping_the_densest_level_saves_what_is_announced() -> None:
             layer.fields.add_multiplier,
         ):
             tables += table.size_bytes // table.dims[0] if table is not None else 0
-    info = project._info(packed, board.load("host"), SHA256)
+    info = project._info(packed, boards.load("host"), SHA256)
     assert info.levels[-1].own_bytes == whole - sum(field.size_bytes for field in kept) + tables
 
 

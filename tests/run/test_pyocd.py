@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codegen import board
 from codegen.errors import UserError
-from codegen.runners import pyocd
+from codegen.target import boards
+from codegen.target.runners import pyocd
 
 
 class Core:
@@ -155,7 +155,7 @@ class FakePyocd:
 
 def execute(board_id: str, probe: str | None = None) -> None:
     built: Any = SimpleNamespace(
-        board=board.load(board_id), probe=probe, runner_elf=Path("runner.elf")
+        board=boards.load(board_id), probe=probe, runner_elf=Path("runner.elf")
     )
     pyocd.execute(built, Path(), 1, {})
 
@@ -188,5 +188,5 @@ def test_a_missing_pack_says_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_board_without_a_probe_refuses_one() -> None:
     with pytest.raises(UserError, match="--probe: board qemu_m4 has no debug probe"):
-        pyocd.check_probe(board.load("qemu_m4"), "0668")
-    assert pyocd.check_probe(board.load("host"), None) is None
+        pyocd.check_probe(boards.load("qemu_m4"), "0668")
+    assert pyocd.check_probe(boards.load("host"), None) is None

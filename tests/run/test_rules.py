@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen import board, project, report, toolchain
-from codegen.graph_builder import GraphBuilder
-from codegen.ir import NEVER, Conv2D, Graph, Linear, Requant, Residual, TfliteRequant
-from codegen.synthetic import random_images
-from codegen.verify import VerifyError, verify
+from codegen.emit import project
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import NEVER, Conv2D, Graph, Linear, Requant, Residual, TfliteRequant
+from codegen.graph.synthetic import random_images
+from codegen.graph.verify import VerifyError, verify
+from codegen.measure import compare
+from codegen.target import boards, toolchain
 
 from .conftest import SHA256, need_tools
 from .test_cmsis_nn import variables
@@ -144,7 +146,7 @@ def test_the_rest_is_bit_exact(tmp_path: Path, kernels: str) -> None:
     ]
     assert len(chosen) > 30
     graph = verify(network(chosen))
-    folder = project.write(graph, SHA256, board.load("host"), tmp_path / "out", kernels)
+    folder = project.write(graph, SHA256, boards.load("host"), tmp_path / "out", kernels)
     built = toolchain.build(folder, variables(tmp_path, "host"))
-    made = report.compare(built, graph, random_images(graph, 3, seed=5), None, range(LEVELS))
+    made = compare.compare(built, graph, random_images(graph, 3, seed=5), None, range(LEVELS))
     assert made.bit_exact, [f"{item} {item.layer}" for item in made.differences]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from nestnet.batches import Batches, crop_and_flip
 from nestnet.datasets import Split
 from nestnet.pixels import DEFAULT
+from nestnet.training.batches import Batches, crop_and_flip
 
 CPU = torch.device("cpu")
 

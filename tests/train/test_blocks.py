@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from codegen.codecs import nested
-from codegen.ir import NEVER
+from codegen.formats import nested
+from codegen.graph.ir import NEVER
 from nestnet.sparsity.blocks import from_stream_order, groups_of, level_map, rank, stream_order
 
 SHAPES = [(5, 7, 3, 2), (11, 13), (3, 4, 1, 1), (2, 17, 5, 3)]

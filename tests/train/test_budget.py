@@ -14,17 +14,20 @@ import pytest
 import torch
 
 import nestnet
-from codegen import nestfile, pack
-from codegen.coding import CodingOptions
 from codegen.errors import UserError
-from codegen.ir import NEVER, Conv2D, Linear
-from nestnet import arguments, checkpoint, runs
+from codegen.graph import file as nestfile
+from codegen.graph.ir import NEVER, Conv2D, Linear
+from codegen.lower import pack
+from codegen.program.coding import CodingOptions
 from nestnet import config as configs
+from nestnet import runs
+from nestnet.cli import options
 from nestnet.config import TrainConfig, default_sparsity
-from nestnet.session import Session, prepare
 from nestnet.sparsity.budget import HEADROOM
 from nestnet.sparsity.east import RELATIVE_TIME
-from nestnet.train import resume, train
+from nestnet.training import checkpoint
+from nestnet.training.loop import resume, train
+from nestnet.training.session import Session, prepare
 
 LOOP = sys.modules["nestnet.train"]
 SHORT = TrainConfig(epochs=5, split=(0.4, 0.4, 0.0, 0.2), batch=256, flash_bytes=8192)
@@ -334,13 +337,13 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
     [("48KiB", 49152), ("48kB", 48000), ("49152", 49152), ("1.5 KiB", 1536), ("1MiB", 2**20)],
 )
 def test_sizes_are_read(text: str, size: int) -> None:
-    assert arguments.size(text, "--flash") == size
+    assert options.size(text, "--flash") == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-4KiB", "48 potatoes", "0.3", "KiB", "4e4", "1/2KiB"])
 def test_no_sizes_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--flash: not a size"):
-        arguments.size(text, "--flash")
+        options.size(text, "--flash")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +357,7 @@ def test_no_sizes_are_refused(text: str) -> None:
         (lambda: TrainConfig(flash_total_bytes=1 << 17), "--flash-total and --board together"),
         (lambda: replace(SHORT, board="stm32f4"), "--flash-total and --board together"),
         (lambda: TrainConfig(flash_bytes=-1), "a number of bytes"),
-        (lambda: arguments.flash("4KiB", "5KiB", None), "one: weights and tables alone"),
+        (lambda: options.flash("4KiB", "5KiB", None), "one: weights and tables alone"),
         (
             lambda: train(TrainConfig(flash_total_bytes=1 << 17, board="stm32f4"), quiet=True),
             "has not been measured",

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from codegen.errors import UserError
-from nestnet import checkpoint as module
-from nestnet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
+from nestnet.training import checkpoint as module
+from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
 
 
 def _state() -> Checkpoint:

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from codegen import nestfile
 from codegen.errors import UserError
-from nestnet import distributed, runs
+from codegen.graph import file as nestfile
+from nestnet import runs
+from nestnet.training import distributed
 
 SCRIPT = """
 import hashlib, sys
 from pathlib import Path
 import torch
-import nestnet.train
+import nestnet.training.loop
 from nestnet.config import TrainConfig
 torch.set_num_threads(1)
 loop = sys.modules["nestnet.train"]

@@ -12,8 +12,8 @@ from torch import nn
 import nestnet
 from codegen.errors import UserError
 from nestnet import runs
-from nestnet.checkpoint import load_checkpoint
 from nestnet.config import TrainConfig
+from nestnet.training.checkpoint import load_checkpoint
 
 SHORT = TrainConfig(epochs=4, split=(0.25, 0.25, 0.25, 0.25), sparsity=(0.8, 0.5))
 

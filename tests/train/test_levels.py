@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.errors import UserError
-from codegen.ir import NEVER
-from nestnet.levels import (
+from codegen.graph.ir import NEVER
+from nestnet.sparsity.levels import (
     LAYER_FLOOR,
     assign_levels,
     check_distinct,

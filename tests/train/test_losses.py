@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestnet.losses import levels_of_step, sparser_loss
 from nestnet.sparsity.schedule import cubic_sparsity, one_cycle
+from nestnet.training.losses import levels_of_step, sparser_loss
 
 DENSE_EPOCHS_ALLOWED = 2.6
 EVALUATION_COST = 10 / 50 / 3

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import nestnet
-from codegen import nestfile
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.config import TrainConfig

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 import nestnet
-from codegen import nestfile, reference
 from codegen.errors import UserError
-from nestnet import datasets, session
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from nestnet import datasets
 from nestnet.config import TrainConfig
-from nestnet.network import calibrate, predict, trace
-from nestnet.rehearsal import rehearse
+from nestnet.net.network import calibrate, predict, trace
+from nestnet.training import session
+from nestnet.training.rehearsal import rehearse
 
 SETTINGS = {"dataset": "digits", "sparsity": (0.8, 0.5), "epochs": 4, "quiet": True}
 
@@ -111,7 +113,7 @@ def test_class_names_that_are_no_text_are_refused(
 
 def test_broken_rules_name_the_users_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever rule of the graph a network breaks, it is found and located."""
-    monkeypatch.setattr("codegen.window.MAX_TAPS", 8)
+    monkeypatch.setattr("codegen.kernels.window.MAX_TAPS", 8)
     with pytest.raises(UserError, match=r"layer 'body\.0': the integer.*nothing has been trained"):
         nestnet.train(module=Softmax(10), out=tmp_path, **SETTINGS)  # type: ignore[arg-type]
 

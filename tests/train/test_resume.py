@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import torch
 
-import nestnet.train
+import nestnet.training.loop
 from codegen.errors import UserError
 from nestnet import runs
-from nestnet.checkpoint import load_checkpoint
 from nestnet.config import TrainConfig, to_toml
-from nestnet.runfiles import alone
-from nestnet.train import resume, train
+from nestnet.training.checkpoint import load_checkpoint
+from nestnet.training.loop import resume, train
+from nestnet.training.runfiles import alone
 
 LOOP = sys.modules["nestnet.train"]
 CONFIG = TrainConfig(name="run", epochs=7, split=(0.3, 0.3, 0.2, 0.2), batch=256, seed=11)
@@ -97,9 +97,9 @@ def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
 import os, signal, sys
 import torch
 from pathlib import Path
-import nestnet.checkpoint
+import nestnet.training.checkpoint
 from nestnet.config import from_toml
-from nestnet.train import train
+from nestnet.training.loop import train
 torch.set_num_threads(1)
 replace, calls = os.replace, 0
 def killing(source, target):
@@ -110,7 +110,7 @@ def killing(source, target):
             file.truncate(1000)
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
-nestnet.checkpoint.os.replace = killing
+nestnet.training.checkpoint.os.replace = killing
 train(from_toml(sys.argv[1], "test"), Path(sys.argv[2]), quiet=True)
 """
     root = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 from codegen.errors import UserError
 from nestnet import config, runs
 from nestnet.config import TrainConfig
-from nestnet.modelfile import c_identifier
+from nestnet.exporting.model_file import c_identifier
 
 
 def test_names_count_up_and_hold_no_path(tmp_path: Path) -> None:

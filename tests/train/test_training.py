@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 import nestnet
-from codegen import nestfile
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
 from nestnet import config as configs
 from nestnet import datasets, runs
-from nestnet.checkpoint import Checkpoint, save_checkpoint
 from nestnet.config import TrainConfig
-from nestnet.levels import check_nested
-from nestnet.losses import training_loss
-from nestnet.network import NestedNet
-from nestnet.precision import suitable_threads
-from nestnet.session import default_model, prepare
+from nestnet.net.network import NestedNet
+from nestnet.sparsity.levels import check_nested
+from nestnet.training.checkpoint import Checkpoint, save_checkpoint
+from nestnet.training.device import suitable_threads
+from nestnet.training.losses import training_loss
+from nestnet.training.session import default_model, prepare
 
 SHORT = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2))
 

@@ -1,1 +1,0 @@
-"""How weights lie in flash: one file per format with encode, decode and exact size."""

@@ -1,1 +1,0 @@
-"""Count what the emulated core executes: the QEMU plugin, its builder and its reader."""

@@ -1,0 +1,250 @@
+"""Turn a packed network into the text of a C project; the only module that fills templates in.
+
+All C, Make and linker text is in ``templates/``; this module hands over values and formats numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from codegen import paths
+from codegen.emit import stack
+from codegen.graph.classify import Answer
+from codegen.graph.ir import Graph, Int8Array, Value
+from codegen.program.packed import ImageField, Packed, PackedLayer
+from codegen.target.boards import Board
+
+GENERATOR_VERSION = "0.1.0"
+"""Version of nestnet that generated files name; a test compares it with pyproject.toml."""
+
+RUNTIME_VERSION = 3
+"""NN_RUNTIME_VERSION of the firmware the templates are written for."""
+
+STACK_BYTES = 4096
+"""Stack the linker script reserves, unless overridden there."""
+
+_STATELESS = ("max_pool", "avg_pool", "softmax")
+_MIN_ARENA_BYTES = 8
+
+
+@dataclass(frozen=True)
+class RuntimeFiles:
+    """C sources that the Makefile compiles, relative to the project."""
+
+    runtime: tuple[str, ...]
+    port: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """The network's input or output."""
+
+    shape: tuple[int, int, int]
+    bytes: int
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class _Net:
+    """Names and facts that several templates need."""
+
+    name: str
+    macro: str
+    id: str
+    """8 hexadecimal digits that tell two networks with one name apart."""
+    input: _Edge
+    output: _Edge
+    arena_bytes: int
+    stack_bytes: int
+    class_names: tuple[str, ...]
+    kernels: tuple[str, ...]
+    uses_cmsis: bool
+    uses_arena: bool
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """Where the files come from."""
+
+    generator_version: str
+    runtime_version: int
+    graph_sha256: str
+    cycles_source: str
+
+
+def project_files(
+    packed: Packed, board: Board, graph_sha256: str, files: RuntimeFiles, cycles_source: str
+) -> dict[PurePosixPath, str]:
+    """Return the text of every generated file by its path in the project.
+
+    The result depends on the arguments only: no time, no path, no environment.
+    """
+    environment = _environment()
+    values = {
+        "packed": packed,
+        "board": board,
+        "net": _net(packed, board, _identity(packed, board, graph_sha256)),
+        "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
+        "files": files,
+        "stack_bytes": STACK_BYTES,
+    }
+    templates = ["model.h", "model.c", "weights.h", "weights.c", "main.c", "runner.c"]
+    templates += ["Makefile", "README.md"]
+    if not board.is_host:
+        templates.append("linker.ld")
+        values["flash"] = board.linked("flash")
+        values["ram"] = board.linked("ram")
+    return {
+        PurePosixPath(name): environment.get_template(f"{name}.j2").render(values)
+        for name in templates
+    }
+
+
+def image_header(
+    graph: Graph,
+    graph_sha256: str,
+    photo: str,
+    identifier: str,
+    image: Int8Array,
+    answers: Sequence[Answer],
+) -> str:
+    """Return a C header with an image (h, w, c) and what the reference answers to it.
+
+    Args:
+        graph: the network.
+        graph_sha256: of its file.
+        photo: the photo's name.
+        identifier: of the array, in lower case.
+        image: the network's input.
+        answers: one per level.
+    """
+    return (
+        _environment()
+        .get_template("image.h.j2")
+        .render(
+            photo=photo,
+            network=graph.name,
+            shape=image.shape,
+            version=GENERATOR_VERSION,
+            graph_sha256=graph_sha256,
+            identifier=identifier,
+            image=image.reshape(-1),
+            levels=answers,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    """Return the filters' environment; kept, for compiling the templates takes most of the time."""
+    environment = Environment(
+        loader=FileSystemLoader(paths.templates()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["comment"] = _comment
+    environment.filters["c_string"] = _c_string
+    environment.filters["c_float"] = _c_float
+    environment.filters["shape"] = _shape
+    environment.filters["table"] = _table
+    environment.filters["number_lines"] = _number_lines
+    environment.tests["number_row"] = _is_number_row
+    environment.tests["level_dependent"] = _is_level_dependent
+    return environment
+
+
+def _identity(packed: Packed, board: Board, graph_sha256: str) -> str:
+    """Return 8 hexadecimal digits of all that the network's own C text depends on."""
+    parts = (graph_sha256, GENERATOR_VERSION, board.id, packed.kernels)
+    coding = (packed.optimize, packed.codecs, packed.decode)
+    return hashlib.sha256(repr((*parts, *coding)).encode()).hexdigest()[:8]
+
+
+def _net(packed: Packed, board: Board, identity: str) -> _Net:
+    graph = packed.graph
+    kernels = sorted({layer.kernel for layer in packed.layers})
+    places = [buffer.place for layer in packed.layers for buffer in (*layer.inputs, layer.output)]
+    return _Net(
+        name=graph.name,
+        macro=graph.name.upper(),
+        id=identity,
+        input=_edge(graph.value(graph.input)),
+        output=_edge(graph.value(graph.output)),
+        arena_bytes=max(packed.arena_bytes, _MIN_ARENA_BYTES),
+        stack_bytes=stack.bound_bytes(packed, board.core),
+        class_names=graph.provenance.class_names,
+        kernels=tuple(kernel for kernel in kernels if not kernel.startswith("cmsis_")),
+        uses_cmsis=any(kernel.startswith("cmsis_") for kernel in kernels),
+        uses_arena="arena" in places,
+    )
+
+
+def _edge(value: Value) -> _Edge:
+    height, width, channels = value.shape
+    return _Edge(value.shape, height * width * channels, value.scale[0], value.zero_point)
+
+
+def _is_level_dependent(layer: PackedLayer) -> bool:
+    """Whether the layer's function needs the network's state: its level or its arena."""
+    return layer.kernel.removeprefix("cmsis_") not in _STATELESS or layer.scratch is not None
+
+
+def _is_number_row(array: NDArray[np.generic]) -> bool:
+    return array.ndim == 1
+
+
+def _table(field: ImageField) -> NDArray[np.generic]:
+    """Return a member's content as C declares it: weights are one flat array, kernels walk them."""
+    return field.array.reshape(-1) if field.role == "weights" else field.array
+
+
+def _comment(text: str) -> str:
+    """Make a name harmless inside a C comment, on one line."""
+    shown = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    # "??/" is a trigraph: a backslash to some compilers, a warning to others.
+    return shown.replace("*/", "* /").replace("/*", "/ *").replace("??", "? ?")
+
+
+def _c_string(text: str) -> str:
+    """Return a C string literal; bytes outside printable ASCII become octal escapes."""
+    body = ""
+    for byte in text.encode("utf-8"):
+        char = chr(byte)
+        body += "\\" + char if char in '"\\?' else char if 32 <= byte < 127 else f"\\{byte:03o}"
+    return f'"{body}"'
+
+
+def _c_float(value: float) -> str:
+    """Return a float literal that reads back as the same IEEE single."""
+    text = f"{float(np.float32(value)):.9g}"
+    return text + ("f" if "." in text or "e" in text else ".0f")
+
+
+def _shape(extents: Iterable[int]) -> str:
+    return "x".join(str(extent) for extent in extents)
+
+
+def _number_lines(array: NDArray[np.generic], width: int) -> Iterator[str]:
+    """Yield the numbers of a row, comma-separated, in lines of at most ``width`` columns."""
+    line = ""
+    for number in array.tolist():
+        text = f"{number},"
+        if line and len(line) + 1 + len(text) > width:
+            yield line
+            line = text
+        else:
+            line = f"{line} {text}" if line else text
+    if line:
+        yield line

@@ -1,0 +1,54 @@
+"""How much stack an inference needs: a measured bound for each kernel, in any optimized build."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.program.packed import Packed
+from codegen.target.boards import Core
+
+FRAME_BYTES: Mapping[str, tuple[int, int]] = {
+    "add": (64, 96),
+    "avg_pool": (128, 384),
+    "cmsis_conv": (320, 320),
+    "cmsis_depthwise_conv": (320, 320),
+    "cmsis_linear": (320, 320),
+    "cmsis_max_pool": (320, 320),
+    "dense_conv": (512, 1280),
+    "dense_linear": (192, 448),
+    "depthwise_conv": (448, 448),
+    "grouped_conv": (320, 448),
+    "max_pool": (128, 320),
+    "nested_conv": (512, 640),
+    "nested_linear": (320, 384),
+    "softmax": (64, 96),
+}
+"""Stack of a layer's function with DSP and with portable kernels.
+
+About a quarter above the most that gcc 12 and clang 14 took for the networks of
+docs/results/compilers.md and the shipped models at -O1, -O2, -O3 and -Os, gcc also at -Og and -O0
+(see firmware/nn_optimize.h). tests/run/compilers.py compares it with every build.
+"""
+
+PATH_BYTES = 160
+"""Of nn_run, the model's run function and the saved registers between them."""
+
+DECODE_BYTES = 320
+"""From a layer's decode function down."""
+
+STREAM_BYTES = 8
+"""A level's two pointers, which a layer with coded streams keeps on the stack."""
+
+
+def bound_bytes(packed: Packed, core: Core) -> int:
+    """Return the stack nn_run takes at most, a profile hook's and a foreign library's excluded."""
+    column = 0 if core.has_dsp else 1
+    deepest = max(
+        (
+            FRAME_BYTES[layer.kernel][column]
+            + (STREAM_BYTES * len(packed.levels) if layer.decoded else 0)
+            for layer in packed.layers
+        ),
+        default=0,
+    )
+    return PATH_BYTES + max(deepest, DECODE_BYTES if packed.has_coded_streams else 0)

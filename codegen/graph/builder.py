@@ -1,0 +1,400 @@
+"""Build an integer graph operator by operator, with random weights.
+
+Every requantization is calibrated on random images, so outputs spread over the int8 range instead
+of saturating. The same calls give the same graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.errors import UserError
+from codegen.graph.ir import (
+    NEVER,
+    Add,
+    AvgPool,
+    Conv2D,
+    Graph,
+    Int8Array,
+    Level,
+    Linear,
+    MaxPool,
+    Op,
+    Provenance,
+    Requant,
+    Reshape,
+    Residual,
+    Shape,
+    Softmax,
+    Uint8Array,
+    Value,
+    op_inputs,
+)
+from codegen.kernels.weighted import (
+    INT32_MAX,
+    MAX_RESIDUAL_MULTIPLIER,
+    accumulator_bound,
+    level_weight,
+)
+from codegen.oprule import rule_of
+from codegen.ops.conv2d import accumulate
+
+INPUT_SCALE = 1 / 64
+CALIBRATION_IMAGES = 4
+SPREAD_STEPS = 40.0
+"""Standard deviation a calibrated output has, in int8 steps."""
+PASS_THROUGH = (MaxPool, AvgPool, Reshape)
+"""Operators whose output has the scale and zero point of the input."""
+
+Padding = tuple[int, int, int, int]
+FloatArray = NDArray[np.float64]
+
+
+def make_group_levels(
+    rng: np.random.Generator, shape: tuple[int, ...], densities: Sequence[float]
+) -> Uint8Array:
+    """Return a random map of ``shape`` in which level k keeps the share ``densities[k]``."""
+    count = int(np.prod(shape))
+    order = rng.permutation(count)
+    level = np.full(count, NEVER, np.uint8)
+    for index in reversed(range(len(densities))):
+        level[order[: round(densities[index] * count)]] = index
+    return level.reshape(shape)
+
+
+def make_requant(
+    multiplier: FloatArray, bias: FloatArray, accumulator_bound: Sequence[int] | NDArray[np.int64]
+) -> Requant:
+    """Round real constants to the nestnet rule's tables.
+
+    Args:
+        multiplier: (levels, out_c), output steps per accumulator step.
+        bias: (levels, out_c), output steps, the output zero point included.
+        accumulator_bound: (out_c,), largest ``|acc|`` of any level.
+
+    Raises:
+        UserError: no shifts keep the accumulators in int32.
+    """
+    largest_acc = int(np.max(accumulator_bound, initial=1))
+    for fraction_bits in range(8, -1, -1):
+        real = multiplier * 2.0**fraction_bits
+        pre_shift = 0
+        while np.abs(real).max() >= 0.499 * 2**pre_shift:
+            pre_shift += 1
+        rounded = np.rint(bias * 2.0**fraction_bits + 0.5 * (fraction_bits > 0) * 2**fraction_bits)
+        if np.abs(rounded[-1]).max() > 32767 or pre_shift > 8:
+            continue
+        if largest_acc << pre_shift > INT32_MAX:
+            continue
+        delta = rounded - rounded[-1]
+        delta_shift = 0
+        while np.abs(np.rint(delta / 2**delta_shift)).max() > 127:
+            delta_shift += 1
+        if delta_shift > 8:
+            continue
+        wide = real * 2.0 ** (32 - pre_shift)
+        shift = 0
+        while np.abs(np.rint(wide / 2**shift)).max() > 32767:
+            shift += 1
+        return Requant(
+            multiplier=np.rint(wide / 2**shift).astype(np.int16),
+            multiplier_shift=shift,
+            bias=rounded[-1].astype(np.int16),
+            bias_delta=np.rint(delta / 2**delta_shift).astype(np.int8),
+            bias_delta_shift=delta_shift,
+            fraction_bits=fraction_bits,
+            pre_shift=pre_shift,
+        )
+    raise UserError(
+        "requantization",
+        "multiplier out of range",
+        got=float(np.abs(multiplier).max()),
+        expected="a product with the accumulators that fits int32",
+        action="Use a larger output scale",
+    )
+
+
+class GraphBuilder:
+    """Append operators one by one; each is calibrated on the values before it."""
+
+    def __init__(self, shape: Shape, levels: int, seed: int, name: str = "synthetic") -> None:
+        """Start with an input of ``shape`` and no operator."""
+        self.rng = np.random.default_rng(seed)
+        self.levels = levels
+        self.name = name
+        value = Value("input", shape, (INPUT_SCALE,) * levels, 0)
+        self.values = [value]
+        self.ops: list[Op] = []
+        images = self.rng.integers(-128, 128, (CALIBRATION_IMAGES, *shape), dtype=np.int8)
+        self._samples = [{"input": images} for _ in range(levels)]
+
+    @property
+    def last(self) -> str:
+        """Return the name of the newest value."""
+        return self.values[-1].name
+
+    def shape(self, name: str) -> Shape:
+        """Return the shape of a value."""
+        return self._value(name).shape
+
+    def conv(
+        self,
+        source: str,
+        out_c: int,
+        kernel: tuple[int, int],
+        *,
+        stride: tuple[int, int] = (1, 1),
+        padding: Padding = (0, 0, 0, 0),
+        groups: int = 1,
+        group: int = 1,
+        densities: Sequence[float] | None = None,
+        residual: str | None = None,
+        relu: bool = True,
+    ) -> str:
+        """Append a convolution; return its output's name."""
+        in_c = self.shape(source)[2] // groups
+        weight = self._weights((out_c, *kernel, in_c))
+        weight, group, level = self._prune(weight, group, densities, whole=groups != 1)
+        fused = None if residual is None else Residual(residual, np.zeros(self.levels, np.int32))
+        op = Conv2D(
+            name=f"conv{len(self.ops)}",
+            input=source,
+            output=f"value{len(self.ops)}",
+            weight=weight,
+            group_size=group,
+            group_level=level,
+            stride=stride,
+            padding=padding,
+            groups=groups,
+            requant=_placeholder(self.levels, out_c),
+            act_min=-128,
+            act_max=127 if self.rng.random() < 0.7 else int(self.rng.integers(40, 127)),
+            residual=fused,
+        )
+        return self._append_weighted(op, relu)
+
+    def linear(
+        self,
+        source: str,
+        out_c: int,
+        *,
+        group: int = 1,
+        densities: Sequence[float] | None = None,
+        relu: bool = False,
+    ) -> str:
+        """Append a fully connected layer; return its output's name."""
+        weight = self._weights((out_c, int(np.prod(self.shape(source)))))
+        weight, group, level = self._prune(weight, group, densities)
+        op = Linear(
+            name=f"linear{len(self.ops)}",
+            input=source,
+            output=f"value{len(self.ops)}",
+            weight=weight,
+            group_size=group,
+            group_level=level,
+            requant=_placeholder(self.levels, out_c),
+            act_min=-128,
+            act_max=127,
+        )
+        return self._append_weighted(op, relu)
+
+    def add(self, first: str, second: str, *, relu: bool = False) -> str:
+        """Append an addition of two values of one shape."""
+        zero_point = -128 if relu else 0
+        share = self.rng.uniform(0.3, 0.8, (self.levels, 2)) * 2**16
+        multiplier = np.rint(share).astype(np.int32)
+        inputs = [self._value(first).zero_point, self._value(second).zero_point]
+        offset = zero_point * 2**16 + 2**15 - multiplier.astype(np.int64) @ np.array(inputs)
+        op = Add(
+            name=f"add{len(self.ops)}",
+            inputs=(first, second),
+            output=f"value{len(self.ops)}",
+            multiplier=multiplier,
+            offset=offset.astype(np.int32),
+            shift=16,
+            act_min=-128,
+            act_max=127,
+        )
+        return self._append(op, self._scales(), zero_point)
+
+    def pool(
+        self,
+        source: str,
+        kind: type[MaxPool] | type[AvgPool],
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        padding: Padding = (0, 0, 0, 0),
+    ) -> str:
+        """Append a pooling layer."""
+        before = self._value(source)
+        index = len(self.ops)
+        op = kind(f"pool{index}", source, f"value{index}", kernel, stride, padding)
+        return self._append(op, before.scale, before.zero_point)
+
+    def reshape(self, source: str, shape: Shape) -> str:
+        """Append a reshape."""
+        before = self._value(source)
+        index = len(self.ops)
+        op = Reshape(f"reshape{index}", source, f"value{index}")
+        return self._append(op, before.scale, before.zero_point, shape)
+
+    def softmax(self, source: str) -> str:
+        """Append a softmax; its table takes the input scale of the densest level."""
+        self._equal_scales(source)
+        scale = self._value(source).scale[-1]
+        table = np.rint(2**15 * np.exp(-scale * np.arange(256))).astype(np.uint16)
+        index = len(self.ops)
+        op = Softmax(f"softmax{index}", source, f"value{index}", table)
+        return self._append(op, (1 / 256,) * self.levels, -128)
+
+    def graph(self) -> Graph:
+        """Return the graph; the newest value is its output.
+
+        Raises:
+            UserError: nothing was appended.
+        """
+        if not self.ops:
+            raise UserError(
+                "graph builder",
+                "empty graph",
+                got="no operator",
+                expected="at least one",
+                action="Append an operator first",
+            )
+        self._equal_scales(self.last)
+        last = self._value(self.last)
+        whole = self._with(self.ops[-1], last.scale, last.zero_point, last.shape)
+        return replace(whole, values=tuple(self.values), ops=tuple(self.ops))
+
+    def _value(self, name: str) -> Value:
+        return next(value for value in self.values if value.name == name)
+
+    def _scales(self) -> tuple[float, ...]:
+        return tuple(float(scale) for scale in self.rng.uniform(0.01, 0.1, self.levels))
+
+    def _equal_scales(self, name: str) -> None:
+        """Give ``name``, and all it passes its scale through, one scale for all levels."""
+        aliases = {name}
+        for op in reversed(self.ops):
+            if op.output in aliases and isinstance(op, PASS_THROUGH):
+                aliases.add(op.input)
+        scale = (self._value(name).scale[-1],) * self.levels
+        passed = {op.output: op.input for op in self.ops if isinstance(op, PASS_THROUGH)}
+        scales: dict[str, tuple[float, ...]] = {}
+        for value in self.values:
+            inherited = scales[passed[value.name]] if value.name in passed else value.scale
+            scales[value.name] = scale if value.name in aliases else inherited
+        self.values = [replace(value, scale=scales[value.name]) for value in self.values]
+
+    def _density(self, level: int) -> float:
+        maps = [
+            op.group_level
+            for op in self.ops
+            if isinstance(op, Conv2D | Linear) and op.group_level is not None
+        ]
+        if not maps:
+            return 1.0
+        return float(np.mean(np.concatenate([item.ravel() for item in maps]) <= level))
+
+    def _weights(self, shape: tuple[int, ...]) -> Int8Array:
+        return self.rng.normal(0, 45, shape).clip(-127, 127).astype(np.int8)
+
+    def _prune(
+        self, weight: Int8Array, group: int, densities: Sequence[float] | None, whole: bool = False
+    ) -> tuple[Int8Array, int, Uint8Array | None]:
+        """Prune groups, or with ``whole`` each output channel's whole filter."""
+        if densities is None:
+            return weight, 1, None
+        shape: tuple[int, ...] = (*weight.shape[:-1], -(-weight.shape[-1] // group))
+        if whole:
+            shape = (len(weight), 1, 1, 1)
+        level = make_group_levels(self.rng, shape, densities)
+        keep = np.repeat(level != NEVER, group, axis=-1)[..., : weight.shape[-1]]
+        return np.where(keep, weight, np.int8(0)), group, level
+
+    def _append_weighted(self, op: Conv2D | Linear, relu: bool) -> str:
+        """Calibrate the requantization so that outputs spread, then append."""
+        spread, mean = self._accumulator_statistics(op)
+        out_c = op.weight.shape[0]
+        sign = np.where(self.rng.random(out_c) < 0.1, -1.0, 1.0)
+        jitter = self.rng.uniform(0.7, 1.3, (self.levels, out_c))
+        multiplier = sign * jitter * SPREAD_STEPS / spread
+        zero_point = -128 if relu else 0
+        centre = self.rng.uniform(-20, 40, out_c) + self.rng.uniform(-4, 4, (self.levels, 1))
+        bias = centre + zero_point - multiplier * mean
+        bias = bias.clip(bias[-1] - 100, bias[-1] + 100).clip(-250, 250)
+        bound = accumulator_bound(op, self.levels - 1, self._value(op.input).span)
+        requant = make_requant(multiplier, bias, bound)
+        op = replace(op, requant=requant)
+        if isinstance(op, Conv2D) and op.residual is not None:
+            share = self.rng.uniform(0.2, 0.8, self.levels) * 2.0 ** (16 + requant.fraction_bits)
+            table = np.minimum(np.rint(share), MAX_RESIDUAL_MULTIPLIER - 1).astype(np.int32)
+            op = replace(op, residual=replace(op.residual, multiplier=table))
+        return self._append(op, self._scales(), zero_point)
+
+    def _accumulator_statistics(self, op: Conv2D | Linear) -> tuple[FloatArray, FloatArray]:
+        """Return standard deviation and mean (levels, out_c) of the accumulators."""
+        partial = self._with(op, (1.0,) * self.levels, 0, None)
+        spread, mean = [], []
+        for level, samples in enumerate(self._samples):
+            acc = _accumulators(op, partial, samples[op.input], level)
+            flat = acc.reshape(-1, acc.shape[-1])
+            spread.append(flat.std(axis=0))
+            mean.append(flat.mean(axis=0))
+        floor = max(float(np.max(spread)), 100.0) / 20
+        return np.maximum(np.array(spread, np.float64), floor), np.array(mean, np.float64)
+
+    def _with(
+        self, op: Op, scale: tuple[float, ...], zero_point: int, shape: Shape | None
+    ) -> Graph:
+        """Return the graph so far plus ``op``; ``shape`` is for ops that do not fix theirs."""
+        shapes = tuple(self.shape(name) for name in op_inputs(op))
+        shape = rule_of(op).out_shape(op, shapes) or shape
+        assert shape is not None
+        output = Value(op.output, shape, scale, zero_point)
+        levels = tuple(
+            Level(f"L{index}", round(1 - self._density(index), 4), None, None)
+            for index in range(self.levels)
+        )
+        return Graph(
+            self.name,
+            "input",
+            op.output,
+            (*self.values, output),
+            (*self.ops, op),
+            levels,
+            Provenance("synthetic", "0" * 64, self.name, "random", ()),
+        )
+
+    def _append(
+        self, op: Op, scale: tuple[float, ...], zero_point: int, shape: Shape | None = None
+    ) -> str:
+        graph = self._with(op, scale, zero_point, shape)
+        for level, samples in enumerate(self._samples):
+            inputs = tuple(samples[name] for name in op_inputs(op))
+            samples[op.output] = rule_of(op).run(op, graph, inputs, level)
+        self.values.append(graph.values[-1])
+        self.ops.append(op)
+        return op.output
+
+
+def _accumulators(
+    op: Conv2D | Linear, graph: Graph, images: Int8Array, level: int
+) -> NDArray[np.float64]:
+    """Return accumulators (n, ..., out_c) of a weighted op."""
+    if isinstance(op, Conv2D):
+        return accumulate(op, graph, images, level).astype(np.float64)
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    acc: NDArray[np.float64] = (flat - graph.value(op.input).zero_point) @ level_weight(
+        op, level
+    ).T.astype(np.float64)
+    return acc
+
+
+def _placeholder(levels: int, out_c: int) -> Requant:
+    """Return tables of the right shape, replaced once the layer is calibrated."""
+    return make_requant(np.full((levels, out_c), 1e-3), np.zeros((levels, out_c)), [1])

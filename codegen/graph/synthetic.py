@@ -1,0 +1,258 @@
+"""Build valid integer graphs without training: test subjects and untrained examples.
+
+The same arguments give the same graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from codegen.graph.builder import GraphBuilder, Padding
+from codegen.graph.ir import AvgPool, Graph, Int8Array, MaxPool, Shape
+from codegen.ops.softmax import MAX_CHANNELS
+
+
+def random_images(graph: Graph, count: int, seed: int) -> Int8Array:
+    """Return ``count`` uniformly random int8 inputs (n, h, w, c) of ``graph``."""
+    rng = np.random.default_rng(seed)
+    shape = (count, *graph.value(graph.input).shape)
+    return rng.integers(-128, 128, shape, dtype=np.int8)
+
+
+def conv_layer_graph(
+    height: int,
+    width: int,
+    in_c: int,
+    out_c: int,
+    kernel: tuple[int, int] = (3, 3),
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: Padding | None = None,
+    groups: int = 1,
+    group: int = 4,
+    densities: Sequence[float] | None = (0.1, 0.25, 0.5, 1.0),
+    levels: int | None = None,
+    residual: bool = False,
+    relu: bool = True,
+    seed: int = 0,
+) -> Graph:
+    """Return a graph of one convolution.
+
+    Args:
+        height, width, in_c: input shape.
+        out_c: output channels.
+        kernel: height and width.
+        stride: vertical and horizontal.
+        padding: top, left, bottom, right; None for ``kernel // 2`` before and what is left of
+            ``kernel - 1`` after.
+        groups: convolution groups.
+        group: G of the nested groups.
+        densities: kept share per level, rising; None for a dense layer.
+        levels: number of levels of a dense layer; 1 if None.
+        residual: add the input in the epilogue; shapes must agree.
+        relu: output zero point -128 instead of 0.
+        seed: of weights and calibration.
+    """
+    count = len(densities) if densities is not None else levels or 1
+    builder = GraphBuilder((height, width, in_c), count, seed, "conv_layer")
+    if padding is None:
+        before = (kernel[0] // 2, kernel[1] // 2)
+        padding = (*before, kernel[0] - 1 - before[0], kernel[1] - 1 - before[1])
+    builder.conv(
+        "input",
+        out_c,
+        kernel,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        group=group,
+        densities=densities,
+        residual="input" if residual else None,
+        relu=relu,
+    )
+    return builder.graph()
+
+
+def linear_layer_graph(
+    in_c: int,
+    out_c: int,
+    *,
+    group: int = 4,
+    densities: Sequence[float] | None = (0.1, 0.25, 0.5, 1.0),
+    levels: int | None = None,
+    seed: int = 0,
+) -> Graph:
+    """Return a graph of one fully connected layer; arguments as :func:`conv_layer_graph`."""
+    count = len(densities) if densities is not None else levels or 1
+    builder = GraphBuilder((1, 1, in_c), count, seed, "linear_layer")
+    builder.linear("input", out_c, group=group, densities=densities)
+    return builder.graph()
+
+
+def random_graph(
+    seed: int,
+    *,
+    levels: int | None = None,
+    group: int | None = None,
+    blocks: int = 4,
+    largest: int = 13,
+) -> Graph:
+    """Return a random graph that mixes every operator, odd shapes included.
+
+    Args:
+        seed: decides everything that the other arguments leave open.
+        levels: 1..4; drawn if None.
+        group: G of all nested layers, 1, 2 or 4; drawn per layer if None.
+        blocks: operators before the classifier.
+        largest: largest input height, width and channel count.
+    """
+    return _RandomGraph(seed, levels, group, largest).build(blocks)
+
+
+class _RandomGraph:
+    """The random choices of :func:`random_graph`."""
+
+    def __init__(self, seed: int, levels: int | None, group: int | None, largest: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.levels = levels or self._pick(1, 4)
+        self.group = group
+        self.largest = largest
+        shape = (self._pick(1, largest), self._pick(1, largest), self._pick(1, min(largest, 7)))
+        self.builder = GraphBuilder(shape, self.levels, seed, f"random_{seed}")
+
+    def build(self, blocks: int) -> Graph:
+        """Append ``blocks`` random operators and a classifier."""
+        kinds = (self._conv, self._conv, self._depthwise, self._grouped, self._sum, self._pool)
+        self._conv()
+        for _ in range(blocks):
+            kinds[self._pick(0, len(kinds) - 1)]()
+        self._classifier()
+        return self.builder.graph()
+
+    def _pick(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def _chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def _prune(self) -> tuple[int, list[float] | None]:
+        """Return a group size and rising densities, sometimes equal, sometimes None (dense)."""
+        if self._chance(0.25):
+            return 1, None
+        group = self.group or int(self.rng.choice([1, 2, 4]))
+        densities = sorted(float(share) for share in self.rng.uniform(0.02, 0.9, self.levels))
+        if self._chance(0.15):
+            densities = [densities[0]] * self.levels
+        return group, densities
+
+    def _window(self, sizes: tuple[int, ...]) -> tuple[tuple[int, int], Padding]:
+        """Return a kernel and a padding that fit the newest value."""
+        height, width, _ = self.builder.shape(self.builder.last)
+        kernel = (int(self.rng.choice(sizes)), int(self.rng.choice(sizes)))
+        top, bottom = (self._pick(0, kernel[0] - 1) for _ in range(2))
+        left, right = (self._pick(0, kernel[1] - 1) for _ in range(2))
+        if height + top + bottom < kernel[0] or width + left + right < kernel[1]:
+            return (1, 1), (0, 0, 0, 0)
+        return kernel, (top, left, bottom, right)
+
+    def _stride(self) -> tuple[int, int]:
+        return (self._pick(1, 2), self._pick(1, 2)) if self._chance(0.4) else (1, 1)
+
+    def _conv(self) -> None:
+        source = self.builder.last
+        group, densities = self._prune()
+        relu = self._chance(0.7)
+        if self._chance(0.3):
+            self._residual_conv(source, group, densities, relu)
+            return
+        kernel, padding = self._window((1, 2, 3, 5))
+        self.builder.conv(
+            source,
+            self._pick(1, 2 * self.largest),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            group=group,
+            densities=densities,
+            relu=relu,
+        )
+
+    def _residual_conv(
+        self, source: str, group: int, densities: list[float] | None, relu: bool
+    ) -> None:
+        """Append a shape-preserving convolution that adds its own input, or an older value."""
+        size = int(self.rng.choice([1, 3]))
+        padding = (size // 2,) * 4
+        middle = source
+        if self._chance(0.5):
+            middle = self.builder.conv(source, self._pick(1, self.largest), (1, 1))
+        self.builder.conv(
+            middle,
+            self.builder.shape(source)[2],
+            (size, size),
+            padding=padding,
+            group=group,
+            densities=densities,
+            residual=source,
+            relu=relu,
+        )
+
+    def _depthwise(self) -> None:
+        channels = self.builder.shape(self.builder.last)[2]
+        kernel, padding = self._window((1, 3, 5))
+        self.builder.conv(
+            self.builder.last,
+            channels * (2 if self._chance(0.2) else 1),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            groups=channels,
+        )
+
+    def _grouped(self) -> None:
+        channels = self.builder.shape(self.builder.last)[2]
+        divisors = [count for count in range(1, channels + 1) if channels % count == 0]
+        groups = int(self.rng.choice(divisors))
+        kernel, padding = self._window((1, 3))
+        self.builder.conv(
+            self.builder.last,
+            groups * self._pick(1, 3),
+            kernel,
+            stride=self._stride(),
+            padding=padding,
+            groups=groups,
+            relu=self._chance(0.5),
+        )
+
+    def _sum(self) -> None:
+        source = self.builder.last
+        other = self.builder.conv(source, self.builder.shape(source)[2], (1, 1))
+        self.builder.add(source, other, relu=self._chance(0.5))
+
+    def _pool(self) -> None:
+        kernel, padding = self._window((1, 2, 3))
+        kind: type[MaxPool] | type[AvgPool] = MaxPool if self._chance(0.5) else AvgPool
+        self.builder.pool(self.builder.last, kind, kernel, self._stride(), padding)
+
+    def _classifier(self) -> None:
+        height, width, channels = self.builder.shape(self.builder.last)
+        if self._chance(0.3):
+            self.builder.pool(self.builder.last, AvgPool, (height, width), (1, 1))
+        elif self._chance(0.5):
+            flat: Shape = (1, 1, height * width * channels)
+            self.builder.reshape(self.builder.last, flat)
+        if self._chance(0.8):
+            if self._chance(0.3):
+                group, densities = self._prune()
+                self.builder.linear(
+                    self.builder.last,
+                    self._pick(1, 23),
+                    group=group,
+                    densities=densities,
+                    relu=True,
+                )
+            self.builder.linear(self.builder.last, self._pick(2, 17))
+        if self.builder.shape(self.builder.last)[2] <= MAX_CHANNELS and self._chance(0.4):
+            self.builder.softmax(self.builder.last)

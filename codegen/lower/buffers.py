@@ -1,0 +1,128 @@
+"""Where each value and each work area of a layer lies while the network runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from codegen.errors import UserError
+from codegen.graph.ir import Graph, Op, Reshape, op_inputs
+from codegen.kernels.in_place import Overlap
+from codegen.lower.plan_decoded import plan_with_areas, room_bytes
+from codegen.lower.plan_memory import Plan, Request
+from codegen.program.lowering import Draft
+from codegen.program.packed import Buffer, Decode, Place
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """An op that computes and what it is lowered to."""
+
+    op: Op
+    draft: Draft
+
+
+class Buffers:
+    """Where each value and scratch area lives; values linked by reshapes share a buffer."""
+
+    def __init__(self, graph: Graph, layers: tuple[Lowered, ...], decode: Decode) -> None:
+        self.graph = graph
+        self.root: dict[str, str] = {value.name: value.name for value in graph.values}
+        for op in graph.ops:
+            if isinstance(op, Reshape):
+                self.root[op.output] = self.root[op.input]
+        self.input_root, self.output_root = self.root[graph.input], self.root[graph.output]
+        if self.input_root == self.output_root:
+            raise UserError(
+                f"network {graph.name}",
+                "it computes nothing",
+                got="only reshapes",
+                expected="an operator between input and output",
+                action="Add a layer",
+            )
+        self.requests = self._requests(layers)
+        areas = _decoded_areas(layers, decode)
+        self.plan: Plan = plan_with_areas(self.requests, areas, len(layers))
+
+    def value(self, name: str) -> Buffer:
+        """Return the buffer of a value."""
+        root = self.root[name]
+        size = prod(self.graph.value(name).shape)
+        place: Place = "arena"
+        if root == self.input_root:
+            place = "input"
+        elif root == self.output_root:
+            place = "output"
+        offset = self.plan.offset_bytes[root] if place == "arena" else 0
+        return Buffer(name, place, offset, size)
+
+    def scratch(self, layer: str, size_bytes: int) -> Buffer | None:
+        """Return a layer's scratch area, None if it takes none."""
+        if not size_bytes:
+            return None
+        return self._area(_scratch_name(layer), size_bytes)
+
+    def decoded(self, layer: str, size_bytes: int) -> Buffer | None:
+        """Return where a layer's coded streams are decoded, None if it has none."""
+        return self._area(_decoded_name(layer), size_bytes) if size_bytes else None
+
+    def room_bytes(self, index: int) -> int:
+        """Return the arena bytes free while layer ``index`` runs, in one piece."""
+        return room_bytes(self.requests, self.plan, index)
+
+    def _area(self, name: str, size_bytes: int) -> Buffer:
+        return Buffer(name, "arena", self.plan.offset_bytes[name], size_bytes)
+
+    def _requests(self, layers: tuple[Lowered, ...]) -> list[Request]:
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        requests = []
+        for index, item in enumerate(layers):
+            first[self.root[item.op.output]] = index
+            for name in (item.op.output, *op_inputs(item.op)):
+                last[self.root[name]] = index
+            if item.draft.scratch_bytes:
+                name = _scratch_name(item.op.name)
+                requests.append(Request(name, item.draft.scratch_bytes, index, index))
+        for root in first:
+            if root not in (self.input_root, self.output_root):
+                size = prod(self.graph.value(root).shape)
+                over = self._over(layers[first[root]], first[root], last)
+                requests.append(Request(root, size, first[root], last[root], over))
+        return requests
+
+    def _over(self, item: Lowered, index: int, last: dict[str, int]) -> dict[str, Overlap]:
+        """Return the buffers that layer ``index`` reads last and may write its output over."""
+        over: dict[str, Overlap] = {}
+        forbidden: set[str] = set()
+        overlaps = item.draft.overlaps
+        for position, name in enumerate(op_inputs(item.op)):
+            root = self.root[name]
+            rule = overlaps[position] if position < len(overlaps) else None
+            if rule is None or root == self.input_root or last[root] != index:
+                forbidden.add(root)
+            else:
+                over[root] = rule.both(over.get(root, rule))
+        return {root: rule for root, rule in over.items() if root not in forbidden}
+
+
+def _scratch_name(layer: str) -> str:
+    return f"{layer}.scratch"
+
+
+def _decoded_name(layer: str) -> str:
+    return f"{layer}.decoded"
+
+
+def _decoded_areas(layers: tuple[Lowered, ...], decode: Decode) -> list[Request]:
+    """Return a request per layer with coded streams: while it runs, or always."""
+    return [
+        Request(
+            _decoded_name(item.op.name),
+            item.draft.decoded_bytes,
+            index if decode == "inference" else 0,
+            index if decode == "inference" else len(layers) - 1,
+        )
+        for index, item in enumerate(layers)
+        if item.draft.decoded_bytes
+    ]

@@ -1,0 +1,116 @@
+"""Estimate the levels' cycles on the emulated core, where that is possible, and keep the result.
+
+``nestnet codegen`` puts them into the generated code (docs/adr/0003-cycles-in-generated-code.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from codegen import paths
+from codegen.emit import level_cycles, project
+from codegen.emit.level_cycles import LevelCycles
+from codegen.errors import UserError
+from codegen.graph.ir import Graph
+from codegen.graph.synthetic import random_images
+from codegen.measure import bench
+from codegen.measure.pipelines.estimate import PRICERS
+from codegen.program.coding import CodingOptions
+from codegen.target import boards, toolchain
+from codegen.target.boards import Board
+
+TOOLS = ("make", "arm-none-eabi-gcc", "qemu-system-arm", "cc")
+"""What building and counting take; cc builds the emulator's plugin."""
+
+_LIBRARY = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
+
+
+def possible(board: Board, kernels: str) -> bool:
+    """Return whether the cycles of ``board`` can be estimated on this machine."""
+    if board.core.name not in bench.EMULATOR or board.core.name not in PRICERS:
+        return False
+    if kernels == "cmsis-nn" and not all(os.environ.get(name) for name in _LIBRARY):
+        return False
+    return all(shutil.which(tool) for tool in TOOLS)
+
+
+def estimate(
+    graph: Graph, graph_sha256: str, board: Board, kernels: str, options: CodingOptions
+) -> LevelCycles | None:
+    """Return what bench estimates for each level, the upper end of a range; None if it cannot.
+
+    Speed does not depend on the input, so one random image is run. The result is kept in nestnet's
+    cache folder and found there by whatever it depends on.
+    """
+    if not possible(board, kernels):
+        return None
+    kept = paths.cache() / "cycles" / f"{_key(graph_sha256, board, kernels, options)}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        data = json.loads(kept.read_text(encoding="utf-8"))
+        return LevelCycles(tuple(int(value) for value in data["cycles"]), str(data["source"]))
+    try:
+        found = _measure(graph, graph_sha256, board, kernels, options)
+    except UserError:
+        return None  # what stops this build will be said when the project itself is built
+    with contextlib.suppress(OSError):
+        _keep(kept, json.dumps(asdict(found)))
+    return found
+
+
+def _measure(
+    graph: Graph, graph_sha256: str, board: Board, kernels: str, options: CodingOptions
+) -> LevelCycles:
+    emulator = boards.load(bench.EMULATOR[board.core.name])
+    images = random_images(graph, 1, seed=0)
+    with tempfile.TemporaryDirectory(prefix="nestnet-cycles-") as name:
+        folder = Path(name) / "project"
+        project.write(graph, graph_sha256, emulator, folder, kernels, options=options)
+        built = toolchain.build(folder)
+        spans, estimator = bench.level_cycles(built, images, range(len(graph.levels)), board)
+    is_range = any(span.low != span.high for span in spans)
+    cycles = tuple(min(span.high, level_cycles.MAX_CYCLES) for span in spans)
+    return LevelCycles(cycles, estimator + level_cycles.UPPER_END * is_range)
+
+
+def _keep(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.replace(name, path)
+
+
+def _key(graph_sha256: str, board: Board, kernels: str, options: CodingOptions) -> str:
+    """Return a digest of all that the estimate depends on."""
+    digest = hashlib.sha256(graph_sha256.encode())
+    digest.update(repr((board, kernels, options)).encode())
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        command = [tool, "--version"]
+        digest.update(subprocess.run(command, capture_output=True, check=False).stdout)
+    if kernels == "cmsis-nn":
+        for name in _LIBRARY:
+            path = Path(os.environ[name])
+            digest.update(path.read_bytes() if path.is_file() else str(path).encode())
+    for path in _sources():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources() -> Iterator[Path]:
+    """Yield the files that decide what is generated and how it is priced, in a fixed order."""
+    for folder, patterns in (
+        (paths.firmware(), ("*.c", "*.h")),
+        (paths.templates(), ("*.j2",)),
+        (Path(__file__).parent, ("*.py", "*.c")),
+    ):
+        for pattern in patterns:
+            yield from sorted(folder.rglob(pattern))

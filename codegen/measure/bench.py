@@ -1,0 +1,437 @@
+"""Measure what every layer costs at every level: instructions, and cycles estimated from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from codegen.emit.project import LayerFacts, ProjectInfo, StorageFacts
+from codegen.graph.ir import Int8Array
+from codegen.measure.pipelines import elf, estimate
+from codegen.measure.pipelines.estimate import Estimate
+from codegen.target import memory_system, runners
+from codegen.target.boards import Board
+from codegen.target.emulator import counts
+from codegen.target.memory_system import Memory, Span
+from codegen.target.runners import RunResult
+from codegen.target.sizes import Sizes
+from codegen.target.toolchain import Built
+
+EMULATOR = {
+    "cortex-m0": "qemu_m0",
+    "cortex-m3": "qemu_m3",
+    "cortex-m4": "qemu_m4",
+    "cortex-m7": "qemu_m7",
+    "cortex-m33": "qemu_m33",
+    "cortex-m55": "qemu_m55",
+}
+"""The emulated board that stands for a chip with this core."""
+
+OURS = ("run", "finished", "mark_layer")
+"""Functions of no layer beside those named ``nn_``; the rest that runs in one is a library's."""
+
+DECODE = "decode"
+"""Row of the decoders, which layers with coded streams share."""
+
+DECODERS = ("nn_decode_", "nn_lz4_", "nn_deltas_", "nn_check_positions")
+"""How the decoders' functions begin; each layer has one more, ``<c_name>_decode``."""
+
+OTHER = "other"
+"""Row of the code outside the layers' own functions: nn_run and what the compiler shares."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs at one level, per inference."""
+
+    name: str
+    kernel: str
+    reason: str
+    """Why this kernel."""
+    storage: StorageFacts | None
+    """How weights and positions of all levels lie in flash; None without any."""
+    instructions: int | None
+    """Executed; None where nothing counts them."""
+    cycles: Span | None
+    """Estimated, not measured; None where the layer has no function of its own."""
+    macs: int
+    dense_macs: int
+    """Multiply-accumulates of the same layer without any pruning."""
+    weights_bytes: int
+    """Flash this level reads."""
+    peak_ram_bytes: int
+    """Fewest arena bytes the layer can run in (docs/adr/0008-shared-buffers.md)."""
+
+
+@dataclass(frozen=True)
+class LevelCost:
+    """What one level costs, per inference; its layers add up to it."""
+
+    level: int
+    name: str
+    sparsity: float
+    instructions: int | None
+    cycles: Span
+    weights_bytes: int
+    layers: tuple[LayerCost, ...]
+    """The network's layers in order; where instructions are counted, then :data:`DECODE` if
+    anything was decoded, and :data:`OTHER`."""
+
+    @property
+    def macs(self) -> int:
+        """Return the multiply-accumulates of all layers."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def dense_macs(self) -> int:
+        """Return the multiply-accumulates of all layers without pruning."""
+        return sum(layer.dense_macs for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a network costs on a board."""
+
+    network: str
+    board: str
+    title: str
+    clock_hz: int
+    """0 where there is no clock to speak of: the host."""
+    executed_on: str
+    """The board the code ran on: for a chip, the emulated board with the same core."""
+    images: int
+    estimator: str
+    """Name of the cycle model and its validated error; print it beside every estimate."""
+    levels: tuple[LevelCost, ...]
+    stack_bytes: int | None
+    """Deepest stack below the caller of nn_run, painted; None where not known."""
+    sizes: Sizes
+    elf: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data for a JSON file; docs/bench.md has the schema."""
+        return {
+            "board": self.board,
+            "clock_hz": self.clock_hz,
+            "estimator": self.estimator,
+            "levels": [self._level(level) for level in self.levels],
+            "code_bytes": self.sizes.code_bytes,
+            "weights_bytes": self.sizes.weights_bytes,
+            "arena_bytes": self.sizes.arena_bytes,
+            "stack_bytes": self.stack_bytes,
+            "elf": self.elf,
+        }
+
+    def _level(self, level: LevelCost) -> dict[str, Any]:
+        return {
+            "level": level.level,
+            "sparsity": level.sparsity,
+            "instructions": level.instructions,
+            "cycles": plain(level.cycles),
+            "ms": self.ms_of(level.cycles),
+            "layers": [self._layer(layer, level) for layer in level.layers],
+        }
+
+    def _layer(self, layer: LayerCost, level: LevelCost) -> dict[str, Any]:
+        return {
+            "name": layer.name,
+            "kernel": layer.kernel,
+            "reason": layer.reason,
+            "instructions": layer.instructions,
+            "cycles": plain(layer.cycles),
+            "ms": self.ms_of(layer.cycles),
+            "share": share(layer.cycles, level.cycles),
+            "macs": layer.macs,
+            "macs_skipped": layer.dense_macs - layer.macs,
+            "macs_per_cycle": per_cycle(layer.macs, layer.cycles),
+            "dense_macs_per_cycle": per_cycle(layer.dense_macs, layer.cycles),
+            "weights_bytes": layer.weights_bytes,
+            "peak_ram_bytes": layer.peak_ram_bytes,
+            "storage": None if layer.storage is None else storage_record(layer.storage),
+        }
+
+    def ms_of(self, cycles: Span | None) -> float | list[float] | None:
+        """Return milliseconds, a pair for a range; None without a clock or cycles."""
+        if cycles is None or not self.clock_hz:
+            return None
+        low, high = (round(1000.0 * end / self.clock_hz, 4) for end in (cycles.low, cycles.high))
+        return low if cycles.low == cycles.high else [low, high]
+
+
+def storage_record(facts: StorageFacts) -> dict[str, Any]:
+    """Return plain data for a JSON file, the bytes per kept weight included."""
+    per_weight = facts.bytes_per_kept_weight
+    rounded = None if per_weight is None else round(per_weight, 4)
+    return {**asdict(facts), "bytes_per_kept_weight": rounded}
+
+
+def plain(span: Span | None) -> int | list[int] | None:
+    """Return one number, or [fewest, most] for the range of a model that was not validated."""
+    if span is None:
+        return None
+    return span.low if span.low == span.high else [span.low, span.high]
+
+
+def share(part: Span | None, whole: Span) -> float | None:
+    """Return ``part`` as a share of ``whole``; ranges count with their middle."""
+    total = whole.low + whole.high
+    return None if part is None or not total else round((part.low + part.high) / total, 5)
+
+
+def per_cycle(macs: int, cycles: Span | None) -> float | list[float] | None:
+    """Return multiply-accumulates per cycle, [fewest, most] for a range."""
+    if cycles is None or not cycles.low:
+        return None
+    high, low = (round(macs / end, 4) for end in (cycles.low, cycles.high))
+    return high if cycles.low == cycles.high else [low, high]
+
+
+def measure(
+    built: Built, images: Int8Array, levels: Sequence[int], target: Built | None = None
+) -> Bench:
+    """Run ``images`` (n, h, w, c) and add up what was executed.
+
+    Args:
+        built: the project to run.
+        images: int8 images.
+        levels: all levels, in order.
+        target: the same network built for the board whose sizes and memory the result is for, with
+            the same core as ``built``'s; default: ``built``.
+
+    Raises:
+        UserError: the machine is missing or the program failed.
+    """
+    target = target or built
+    model = memory_system.of_board(target.board)
+    emulated = built.board.runner == "qemu"
+    events = memory_system.plugin_arguments(model, built.board) if emulated else {}
+    result = runners.run(built, images, levels, events)
+    estimates = _estimates(built, result, target.board, model)
+    library = _Library.of(built, images, levels) if emulated else None
+    return Bench(
+        network=built.info.network,
+        board=target.board.id,
+        title=target.board.title,
+        clock_hz=target.board.core.clock_hz,
+        executed_on=built.board.id,
+        images=result.images,
+        estimator=_estimator(estimates, built.info.cycles_source),
+        levels=tuple(
+            _level(
+                built.info, result, estimates[position] if estimates else None, position, library
+            )
+            for position in range(len(levels))
+        ),
+        stack_bytes=result.stack_bytes,
+        sizes=target.sizes,
+        elf=str(target.firmware_elf),
+    )
+
+
+def level_cycles(
+    built: Built, images: Int8Array, levels: Sequence[int], board: Board
+) -> tuple[tuple[Span, ...], str]:
+    """Run ``images`` on an emulated project; return each level's cycles and the model's name.
+
+    Args:
+        built: of an emulated board.
+        images: int8 images (n, h, w, c).
+        levels: all levels, in order.
+        board: whose memory the cycles are for, with the same core.
+    """
+    model = memory_system.of_board(board)
+    result = runners.run(built, images, levels, memory_system.plugin_arguments(model, built.board))
+    estimates = _estimates(built, result, board, model)
+    spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
+    return spans, _estimator(estimates, built.info.cycles_source)
+
+
+def _estimator(estimates: Sequence[Estimate], otherwise: str) -> str:
+    return f"{estimates[0].model}: {estimates[0].note}" if estimates else otherwise
+
+
+def _estimates(
+    built: Built, result: RunResult, target: Board, model: Memory
+) -> tuple[Estimate, ...]:
+    """Return one estimate per level, summed over the images.
+
+    None where nothing was counted, or no pricer knows the core.
+    """
+    if result.counts is None or target.core.name not in estimate.PRICERS:
+        return ()
+    program = elf.image(built.runner_elf)
+    functions = counts.functions(built.runner_elf)
+    return tuple(
+        estimate.estimate(
+            estimate.executed(result.counts, program, slot), target.core.name, model, functions
+        )
+        for slot in range(len(result.levels))
+    )
+
+
+@dataclass(frozen=True)
+class _Library:
+    """Where the functions of CMSIS-NN were called from."""
+
+    executed: Mapping[str, tuple[int, ...]]
+    """Instructions by function and slot (:func:`codegen.target.runners.count_layers`)."""
+    slots: int
+    """Of one level."""
+
+    @classmethod
+    def of(cls, built: Built, images: Int8Array, levels: Sequence[int]) -> _Library | None:
+        """Run once more, layer by layer, if any layer calls a library."""
+        if not any(_calls_library(layer) for layer in built.info.layers):
+            return None
+        layers = {layer.c_name for layer in built.info.layers}
+        found = {
+            name: executed
+            for name, executed in runners.count_layers(built, images, levels).items()
+            if name.partition("_decode")[0] not in layers and not name.startswith("nn_")
+            if name not in OURS
+        }
+        return cls(found, len(built.info.layers) + 1)
+
+    def instructions(self, facts: LayerFacts, position: int) -> int:
+        """Return what the library executed in a layer, summed over the images."""
+        slot = position * self.slots + facts.index
+        return sum(executed[slot] for executed in self.executed.values())
+
+    def cycles(self, facts: LayerFacts, position: int, estimated: Estimate) -> Span:
+        """Return the library's cycles in a layer: each function's, by its instructions there."""
+        first, slot = position * self.slots, position * self.slots + facts.index
+        low = high = 0.0
+        for name, executed in self.executed.items():
+            whole = sum(executed[first : first + self.slots])
+            if whole and name in estimated.by_function:
+                share = executed[slot] / whole
+                low += share * estimated.by_function[name].cycles.low
+                high += share * estimated.by_function[name].cycles.high
+        return Span(round(low), round(high))
+
+
+def _calls_library(facts: LayerFacts) -> bool:
+    return facts.kernel.startswith("cmsis_")
+
+
+def _level(
+    info: ProjectInfo,
+    result: RunResult,
+    estimated: Estimate | None,
+    position: int,
+    library: _Library | None,
+) -> LevelCost:
+    facts = info.levels[position]
+    layers = tuple(_layer(layer, result, estimated, position, library) for layer in info.layers)
+    instructions = None
+    reckoned = sum(layer.cycles[position] for layer in info.layers)
+    cycles = Span(reckoned, reckoned)
+    if result.instructions is not None:
+        instructions = round(result.instructions[position])
+    if estimated is not None and instructions is not None:
+        cycles = _per_image(estimated.total.cycles, result)
+        layers += _decoding(info, estimated, result)
+        layers += (_other(instructions, cycles, layers),)
+    return LevelCost(
+        level=result.levels[position],
+        name=facts.name,
+        sparsity=facts.sparsity,
+        instructions=instructions,
+        cycles=cycles,
+        weights_bytes=facts.weight_bytes,
+        layers=layers,
+    )
+
+
+def _layer(
+    facts: LayerFacts,
+    result: RunResult,
+    estimated: Estimate | None,
+    position: int,
+    library: _Library | None,
+) -> LayerCost:
+    cycles: Span | None = Span(facts.cycles[position], facts.cycles[position])
+    instructions = _of(result.layer_instructions, facts.c_name, position)
+    if estimated is not None:
+        found = estimated.by_function.get(facts.c_name)
+        spent = None if found is None else found.cycles
+        if library is not None and _calls_library(facts):
+            called = library.cycles(facts, position, estimated)
+            own = spent or Span(0, 0)
+            spent = Span(own.low + called.low, own.high + called.high)
+            more = round(library.instructions(facts, position) / result.images)
+            instructions = (instructions or 0) + more
+        cycles = None if spent is None else _per_image(spent, result)
+    return LayerCost(
+        name=facts.name,
+        kernel=facts.kernel,
+        reason=facts.reason,
+        storage=facts.storage,
+        instructions=instructions,
+        cycles=cycles,
+        macs=facts.macs[position],
+        dense_macs=facts.dense_macs,
+        weights_bytes=facts.weight_bytes[position],
+        peak_ram_bytes=facts.peak_ram_bytes,
+    )
+
+
+def _decoding(info: ProjectInfo, estimated: Estimate, result: RunResult) -> tuple[LayerCost, ...]:
+    """Return the row of the decoders, none if nothing was decoded."""
+    of_layers = {f"{layer.c_name}_decode" for layer in info.layers}
+    found = [
+        spent
+        for name, spent in estimated.by_function.items()
+        if name.startswith(DECODERS) or name in of_layers
+    ]
+    if not found:
+        return ()
+    whole = Span(sum(one.cycles.low for one in found), sum(one.cycles.high for one in found))
+    instructions = sum(one.instructions for one in found)
+    return (
+        _row(
+            DECODE,
+            "decoders of coded streams",
+            round(instructions / result.images),
+            _per_image(whole, result),
+        ),
+    )
+
+
+def _row(name: str, reason: str, instructions: int, cycles: Span) -> LayerCost:
+    """Return a row of code that is no layer's."""
+    return LayerCost(
+        name=name,
+        kernel="",
+        reason=reason,
+        storage=None,
+        instructions=instructions,
+        cycles=cycles,
+        macs=0,
+        dense_macs=0,
+        weights_bytes=0,
+        peak_ram_bytes=0,
+    )
+
+
+def _other(instructions: int, cycles: Span, layers: Sequence[LayerCost]) -> LayerCost:
+    """Return the row that makes the layers add up to the level."""
+    spans = [layer.cycles for layer in layers if layer.cycles is not None]
+    return _row(
+        OTHER,
+        "code outside the layers' own functions",
+        instructions - sum(layer.instructions or 0 for layer in layers),
+        Span(
+            cycles.low - sum(span.low for span in spans),
+            cycles.high - sum(span.high for span in spans),
+        ),
+    )
+
+
+def _per_image(span: Span, result: RunResult) -> Span:
+    return Span(round(span.low / result.images), round(span.high / result.images))
+
+
+def _of(table: Mapping[str, Sequence[float]], name: str, position: int) -> int | None:
+    return round(table[name][position]) if name in table else None

@@ -1,0 +1,82 @@
+"""Decide what `nestnet bench` measures: a trained run or a network with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codegen.errors import UserError
+from codegen.graph.ir import Int8Array
+from nestnet.cli.device_images import device_images, random_images
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network file and images for it."""
+
+    model: Path
+    images: Int8Array
+    """Shape (n, h, w, c)."""
+
+
+def trained(model: Path, images: int) -> Source:
+    """Return a trained network with images of its test set, random ones away from its run."""
+    return Source(model, device_images(model, images).images)
+
+
+def refuse_untrained_options(options: Mapping[str, Any]) -> None:
+    """Raise UserError if ``options`` has a value: only an untrained network takes one."""
+    given = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]
+    if given:
+        raise UserError(
+            given[0],
+            "only an untrained network has a choice of it",
+            got=", ".join(given),
+            expected="these options together with --untrained",
+            action="Add --untrained, or leave them out to measure a run",
+        )
+
+
+def untrained(options: Mapping[str, Any], images: int) -> Source:
+    """Build a network with random weights below build/ and return it with random images.
+
+    Args:
+        options: model and what else :func:`nestnet.preview.untrained.untrained` takes; None is the
+            default.
+        images: how many.
+
+    Raises:
+        UserError: no model, or anything about the options.
+    """
+    from nestnet.preview import untrained as networks  # imports torch
+
+    given = {key: value for key, value in options.items() if value is not None}
+    if "model" not in given:
+        raise UserError(
+            "--untrained",
+            "which model",
+            got="no --model",
+            expected="a shipped model or path/to/file.py:factory",
+            action="Add --model resnet8; nestnet models lists them",
+        )
+    graph = networks.untrained(given.pop("model"), **given)
+    chosen = random_images(graph, images, given.get("seed", 0))
+    return Source(networks.write_untrained(graph), chosen)
+
+
+def refuse_run(run: str | None) -> None:
+    """Refuse ``--run`` beside ``--untrained``.
+
+    Raises:
+        UserError: there is one.
+    """
+    if run is not None:
+        raise UserError(
+            "--run",
+            "a run is trained",
+            got=f"--run {run} --untrained",
+            expected="one of both",
+            action="Leave one out",
+        )

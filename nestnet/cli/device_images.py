@@ -1,0 +1,93 @@
+"""Take images for a device: test images of a run's data set, or random ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codegen.errors import UserError
+from codegen.graph import file as nestfile
+from codegen.graph.ir import Graph, Int8Array
+from nestnet import config, datasets, runs
+from nestnet.classes import check_classes, check_names
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceImages:
+    """Quantized images and, of test images, their labels."""
+
+    data: str
+    """The data set's title."""
+    images: Int8Array
+    """Shape (n, h, w, c): pixel - 128."""
+    labels: tuple[int, ...] | None
+    """None for random images."""
+    available: int
+    """Size of the whole test set; of random images their number."""
+
+    @property
+    def title(self) -> str:
+        """Return what was run, as the title of a table says it."""
+        if self.labels is None:
+            return f"{len(self.images)} random images: bit-exactness only, no accuracy"
+        return f"{self.data}, {len(self.images)} of {self.available} test images"
+
+
+def device_images(model: Path, count: int) -> DeviceImages:
+    """Return ``count`` images of the test set of the run that ``model`` lies in, evenly spread.
+
+    Spread, because many data sets are sorted by class. More than there are gives all of them. A
+    network that lies in no run folder, as one with random weights, gets random images.
+
+    Raises:
+        UserError: ``count`` below 1, the run's data set cannot be loaded any more, or its classes
+            are not those of the network.
+    """
+    run = model.parent
+    if not (run / runs.CONFIG).is_file():
+        images = random_images(nestfile.load(model), count)
+        return DeviceImages("random images", images, None, len(images))
+    _check_count(count)
+    chosen = config.load(run / runs.CONFIG)
+    dataset = datasets.of(chosen)
+    _check_classes(model, dataset.class_names)
+    available = len(dataset.test.labels)
+    index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
+    images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
+    labels = tuple(int(label) for label in dataset.test.labels[index])
+    return DeviceImages(dataset.title, images, labels, available)
+
+
+def _check_classes(model: Path, found: tuple[str, ...]) -> None:
+    """Refuse data of other classes than the network's; of a file without names, of another count.
+
+    Raises:
+        UserError: the classes differ.
+    """
+    graph = nestfile.load(model)
+    names = graph.provenance.class_names
+    if names:
+        action = "Name the class folders as they were, or train a new run"
+        check_classes(str(model), names, found, action)
+    else:
+        check_names(str(model), found, graph.value(graph.output).shape[2])
+
+
+def random_images(graph: Graph, count: int, seed: int = 0) -> Int8Array:
+    """Return ``count`` random int8 images (n, h, w, c) for ``graph``.
+
+    Raises:
+        UserError: ``count`` below 1.
+    """
+    _check_count(count)
+    shape = (count, *graph.value(graph.input).shape)
+    return np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise UserError(
+            "--images", "no image to run", got=count, expected="at least 1", action="Give more"
+        )

@@ -1,0 +1,62 @@
+"""Make a photo into the image that a network takes, as its training images were made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codegen.errors import UserError
+from codegen.graph.ir import Graph, Int8Array
+from nestnet.datasets._images import BACKGROUND, check_depth, decode, resize_all
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo as a network's input."""
+
+    image: Int8Array
+    """Shape (h, w, c): pixel - 128."""
+    notes: tuple[str, ...]
+    """What was done to the photo."""
+
+
+def read_photo(path: Path, graph: Graph) -> Photo:
+    """Read a photo and make it as large and as colourful as the input of ``graph``.
+
+    Raises:
+        UserError: no such file, no image, or a network that takes other things than images.
+    """
+    height, width, channels = graph.value(graph.input).shape
+    if channels not in (1, 3):
+        raise UserError(
+            f"network {graph.name}",
+            "does not take photos",
+            got=f"an input of {height}x{width}x{channels}",
+            expected="1 channel (grey) or 3 (colour)",
+            action="Choose a network that was trained on images",
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            str(path),
+            "cannot read the photo",
+            got=error.strerror or error,
+            expected="an image file",
+            action="Check the path",
+        ) from error
+    picture = decode(str(path), content, None)
+    check_depth({str(path): picture})
+    pixels = picture.pixels
+    notes = [f"transparent pixels laid over mid-grey ({BACKGROUND})"] * picture.transparent
+    if pixels.shape[2] > channels:
+        notes.append("colour made grey")
+        weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
+        pixels = np.rint(pixels @ weights)[..., None].astype(np.uint8)
+    if pixels.shape[:2] != (height, width):
+        notes.append(f"scaled from {pixels.shape[0]}x{pixels.shape[1]} to {height}x{width}")
+        pixels = resize_all(pixels[None], (height, width))[0]
+    pixels = np.broadcast_to(pixels, (height, width, channels))
+    return Photo((pixels.astype(np.int16) - 128).astype(np.int8), tuple(notes))

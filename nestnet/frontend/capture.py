@@ -1,0 +1,260 @@
+"""Turn a user's module into a typed op list by reading its torch.export graph.
+
+Nothing here looks at module classes: functional calls, hand-written blocks and nn modules give the
+same graph. The graph must compute what the module computes in evaluation mode, which is what a
+device runs; :mod:`nestnet.net.proof` compares the nested network with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from codegen.errors import UserError
+from nestnet.frontend.fuse import fuse
+from nestnet.frontend.problems import CannotExpress, place
+from nestnet.frontend.reader import Reading, dropouts, read
+from nestnet.frontend.replay import replay
+from nestnet.frontend.stages import Conv, Linear, Network, Shape, Softmax, Stage
+from nestnet.frontend.torch_export import export, fixed_batch, float_clone, one_line, quiet
+from nestnet.notices import notice
+
+IMAGES = 3
+"""Random images that graph and module are compared on; another number than the graph was captured
+with."""
+TOLERANCE = 1e-4
+"""Of the largest output, in float32. Graph and module call the same operators with the same
+values, so they usually agree to the last bit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A traced module: fused stages and the graph they were read from."""
+
+    network: Network
+    reading: Reading
+    as_evaluation: bool
+    """Whether the graph was captured in training mode, and has to be replayed as in evaluation."""
+    images: Tensor
+    """What graph and module were compared on: (n, c, h, w)."""
+
+
+def trace_network(module: nn.Module, input_shape: Shape) -> Network:
+    """Return the fused stages of ``module``; see :func:`capture`."""
+    return capture(module, input_shape).network
+
+
+def capture(module: nn.Module, input_shape: Shape) -> Trace:
+    """Return the fused stages of ``module`` for inputs of ``input_shape`` (h, w, c).
+
+    The module is captured in training mode with a free batch size; it is not changed. Where that
+    graph cannot be expressed, or computes something else in evaluation mode than the module does,
+    the graph of evaluation mode is taken, and a notice says what is left out: stochastic depth,
+    auxiliary outputs and whatever else happens in training only.
+
+    Raises:
+        UserError: torch.export cannot capture the module; it uses operators, options of operators
+            or ways of sharing weights that the integer graph cannot express; a weight is not a
+            number; or the module's evaluation mode cannot be reproduced.
+    """
+    images = random_images(input_shape)
+    name = type(module).__name__
+    reading: Reading | None = None
+    seen: set[str] = set()
+    try:
+        exported = export(module, input_shape, training=True)
+        seen = dropouts(exported)
+        reading = read(exported, module, evaluation=False)
+        left_out = "its outputs differ"
+    except CannotExpress as problem:
+        left_out = problem.summary
+    except UserError as problem:
+        left_out = f"{problem.what}: {problem.got}"
+    if reading is not None:
+        traced = Trace(fuse(reading.network), reading, True, images)
+        _check_values(traced.network, module)
+        if _agrees(module, traced):
+            return _checked(traced, module)
+    try:
+        exported = export(module, input_shape, training=False)
+    except UserError as problem:
+        raise fixed_batch(module, input_shape) or problem from None
+    reading = read(exported, module, evaluation=True, training_dropouts=seen)
+    traced = _checked(Trace(fuse(reading.network), reading, False, images), module)
+    _check_values(traced.network, module)
+    if not _agrees(module, traced):
+        raise UserError(
+            f"model {name}",
+            "its captured graph does not compute what it computes",
+            got="different outputs for the same images in evaluation mode",
+            expected="a module whose outputs depend on its input and its weights alone",
+            action="Remove random numbers and state that changes from call to call",
+        )
+    notice(
+        f"model {name}: nested as it computes in evaluation mode; what it does in training mode "
+        f"only is left out, while training too ({left_out})"
+    )
+    return traced
+
+
+def random_images(input_shape: Shape) -> Tensor:
+    """Return images (n, c, h, w) with values in -2..2, always the same ones."""
+    height, width, channels = input_shape
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand((IMAGES, channels, height, width), generator=generator) * 4 - 2
+
+
+def _agrees(module: nn.Module, traced: Trace) -> bool:
+    """Return whether the graph computes what ``module`` computes in evaluation mode.
+
+    Raises:
+        UserError: the module fails there.
+    """
+    program, images = traced.reading.program, traced.images
+    try:
+        clone = float_clone(module).eval()
+        with quiet(), torch.no_grad():
+            outputs = tree_leaves(clone(images.clone()))
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(
+            f"model {type(module).__name__}",
+            "fails in evaluation mode",
+            got=f"{type(error).__name__}: {one_line(error)}",
+            expected="a forward that works in both modes",
+            action="Correct it",
+        ) from error
+    found = replay(program, images, {program.output}, as_evaluation=traced.as_evaluation)
+    got = found[program.output]
+    if len(outputs) != 1 or getattr(outputs[0], "shape", None) != got.shape:
+        return False
+    wanted: Tensor = outputs[0].float()
+    limit = TOLERANCE * float(wanted.abs().nan_to_num().max())
+    return bool(torch.isclose(got, wanted, rtol=0.0, atol=limit, equal_nan=True).all())
+
+
+def _checked(traced: Trace, module: nn.Module) -> Trace:
+    """Return ``traced`` if its stages can be trained and deployed."""
+    _check_padding(traced)
+    _check_softmax(traced)
+    _check_sharing(traced.network, module)
+    _check_end(traced.network)
+    return traced
+
+
+def _check_padding(traced: Trace) -> None:
+    """Refuse convolutions with outputs that see no input; the kernels are not made for them."""
+    for stage in traced.network.stages:
+        if not isinstance(stage, Conv):
+            continue
+        padding = (max(stage.padding[0::2]), max(stage.padding[1::2]))
+        if padding[0] >= stage.kernel[0] or padding[1] >= stage.kernel[1]:
+            raise UserError(
+                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
+                "padding that is not smaller than the kernel: outputs that see no input",
+                got=f"padding {padding} with a kernel of {stage.kernel}",
+                expected=f"padding of at most {(stage.kernel[0] - 1, stage.kernel[1] - 1)}",
+                action="Lower the padding; a 1 x 1 kernel needs none",
+            )
+
+
+def _check_softmax(traced: Trace) -> None:
+    """Refuse a softmax that says nothing."""
+    for stage in traced.network.stages:
+        if isinstance(stage, Softmax) and traced.network.tensor(stage.output).shape[2] == 1:
+            raise UserError(
+                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
+                "softmax over a single output, which is constant",
+                got="1 output",
+                expected="at least 2",
+                action="Remove the softmax, or give the last layer one output for each class",
+            )
+
+
+def _check_sharing(network: Network, module: nn.Module) -> None:
+    """Refuse a parameter that two stages use: each stage prunes and scales its own."""
+    state = _state(module)
+    owner: dict[int, str] = {}
+    for stage in network.stages:
+        for name in _tensors_of(stage):
+            identity = id(state[name])
+            if identity in owner:
+                raise UserError(
+                    f"parameter '{name}'",
+                    "weights are shared by two operations",
+                    got=f"uses in '{owner[identity]}' and '{stage.name}'",
+                    expected="one use of every weight, bias and batch norm",
+                    action="Give each use its own layer",
+                )
+            owner[identity] = stage.name
+
+
+def _check_values(network: Network, module: nn.Module) -> None:
+    """Refuse weights, biases and batch-norm statistics that no network can compute with."""
+    state = _state(module)
+    for stage in network.stages:
+        norm = stage.norm if isinstance(stage, Conv | Linear) else None
+        for name in _tensors_of(stage):
+            variance = norm is not None and name == norm.running_var
+            good = state[name].isfinite()
+            if variance:
+                good &= state[name] >= 0
+            if not bool(good.all()):
+                raise UserError(
+                    f"tensor '{name}' of layer '{stage.name}'",
+                    "holds values that no network can compute with",
+                    got=f"{int((~good).sum())} of {good.numel()} not a number, infinite"
+                    + (" or negative" if variance else ""),
+                    expected="finite numbers" + (", none negative" if variance else ""),
+                    action="Go back to a state of the model from before its training diverged",
+                )
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers under all their names."""
+    state: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    state.update(module.named_buffers(remove_duplicate=False))
+    return state
+
+
+def _tensors_of(stage: Stage) -> list[str]:
+    """Return the names of all that a fused stage takes from the module."""
+    if not isinstance(stage, Conv | Linear):
+        return []
+    names = [stage.weight, stage.bias]
+    if stage.norm is not None:
+        norm = stage.norm
+        names += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+    return [name for name in names if name is not None]
+
+
+def _check_end(network: Network) -> None:
+    """Check that a softmax is last and that the output is one unpermuted vector."""
+    for index, stage in enumerate(network.stages):
+        if isinstance(stage, Softmax) and index != len(network.stages) - 1:
+            raise UserError(
+                f"stage '{stage.name}'",
+                "softmax is followed by another operation",
+                got="a softmax inside the network",
+                expected="a softmax at the very end, or none",
+                action="Remove it or move it to the end",
+            )
+    output = network.tensor(network.output)
+    if output.flat_from is not None:
+        raise UserError(
+            "model output",
+            "the output is a flattened map",
+            got=f"{output.flat_from} in h, w, c",
+            expected="logits of a linear layer or of a map of 1x1 positions",
+            action="Pool to 1x1 before flattening, or end with a linear layer",
+        )
+    if output.shape[:2] != (1, 1):
+        raise UserError(
+            "model output",
+            "the output is a map, not a vector of logits",
+            got=f"{output.torch_shape} for each image",
+            expected="one number for each class",
+            action="Pool to 1x1, or end with a linear layer",
+        )

@@ -1,0 +1,56 @@
+"""Put the normalization of pixels in front of a traced network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor as Values
+
+from nestnet.frontend.stages import Conv, Network, NormParams, Tensor
+from nestnet.pixels import WHITE, Pixels
+
+_NAME = "normalize"
+
+
+def normalized(network: Network, pixels: Pixels) -> tuple[Network, dict[str, Values]]:
+    """Return ``network`` behind a stage that makes its input x of pixel / 255.
+
+    The stage is a batch norm that stands alone, with mean and std as its fixed statistics; their
+    values are returned by the names the stage gives them.
+    """
+    taken = {tensor.name for tensor in network.tensors} | {stage.name for stage in network.stages}
+    name = _NAME
+    while name in taken:
+        name += "_"
+    x = network.tensor(network.input)
+    channels = x.shape[2]
+    params = NormParams(
+        name, None, None, f"{name}.running_mean", f"{name}.running_var", 0.0, 0.0, fixed=True
+    )
+    stage = Conv(
+        name=name,
+        input=f"{name}.pixels",
+        output=x.name,
+        weight=None,
+        bias=None,
+        kernel=(1, 1),
+        stride=(1, 1),
+        padding=(0, 0, 0, 0),
+        groups=channels,
+        norm=params,
+    )
+    source = Tensor(stage.input, x.torch_shape)
+    constants = {
+        params.running_mean or "": torch.tensor(pixels.center).expand(channels) / WHITE,
+        params.running_var or "": (torch.tensor(pixels.spread).expand(channels) / WHITE).square(),
+    }
+    return (
+        replace(
+            network,
+            input=source.name,
+            tensors=(source, *network.tensors),
+            stages=(stage, *network.stages),
+        ),
+        constants,
+    )

@@ -1,0 +1,152 @@
+"""Say what a graph has that the integer graph cannot express, where, and what to use instead."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import fx, nn
+
+from codegen.errors import UserError
+from nestnet.frontend.replay import operator_name
+from nestnet.frontend.walk import SUPPORTED, Unsupported
+
+_FOREIGN = tuple(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__))
+"""Folders whose source lines tell a user nothing: PyTorch's and this package's."""
+_PLACES = 4
+"""Most places listed of one problem."""
+
+_ACTIVATION = "nn.ReLU, nn.ReLU6 or nn.Hardtanh"
+_NORMALIZATION = "nn.BatchNorm2d"
+_INSTEAD = {
+    **dict.fromkeys(
+        ("silu", "hardswish", "gelu", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu",
+         "sigmoid", "hardsigmoid", "tanh", "mish", "softplus", "softsign", "log_sigmoid",
+         "threshold", "hardshrink", "softshrink", "tanhshrink", "glu"),
+        _ACTIVATION,
+    ),
+    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
+                     "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
+    **dict.fromkeys(("mul", "div", "true_divide"), "no gate (squeeze-and-excitation, attention); a "
+                    "constant factor belongs into the weights, that of the input into std of "
+                    "nest or train"),
+    **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
+                    "weights, a constant of the input into mean of nest or train"),
+    **dict.fromkeys(("cat", "concat", "stack"), "the sum of branches of one shape, as in a "
+                    "residual block"),
+    **dict.fromkeys(("split", "chunk", "slice", "select", "narrow", "index", "unbind",
+                     "split_with_sizes"), "one convolution for each part, or a grouped one"),
+    **dict.fromkeys(("permute", "transpose", "movedim", "channel_shuffle", "roll", "flip",
+                     "pixel_shuffle", "pixel_unshuffle"), "the order batch, c, h, w throughout"),
+    **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"),
+                    "the padding argument of the convolution (zeros)"),
+    **dict.fromkeys(("conv1d", "conv3d"), "nn.Conv2d, in one dimension with a 1 x k kernel"),
+    **dict.fromkeys(("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "adaptive_max_pool1d",
+                     "max_pool1d_with_indices"), "the 2-D pool with a 1 x k window"),
+    **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "interpolate",
+                     "conv_transpose2d"), "maps that only get smaller"),
+    **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
+                    "convolutions and linear layers with weights of their own"),
+    **dict.fromkeys(("amax", "max", "topk"), "nn.AdaptiveMaxPool2d(1)"),
+    **dict.fromkeys(("sum", "norm"), "mean over h and w"),
+}  # fmt: skip
+"""Operator without overload -> what to use instead."""
+
+
+class CannotExpress(UserError):
+    """A model has operators that the integer graph has no equivalent for."""
+
+    summary: str = ""
+    """The operators alone: '2 x silu, 1 x mul'."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One node that cannot be expressed."""
+
+    node: fx.Node
+    error: Unsupported
+
+    @property
+    def operator(self) -> str:
+        """Return the operator as PyTorch names it: 'silu.default'."""
+        return str(self.node.target).removeprefix("aten.")
+
+    @property
+    def action(self) -> str:
+        """Return what to do about it."""
+        instead = _INSTEAD.get(operator_name(self.node).rstrip("_"))
+        if self.error.action:
+            return self.error.action
+        return f"Use {instead}" if instead else "Rewrite it with supported operators"
+
+
+def module_path(node: fx.Node) -> str:
+    """Return the path of the innermost module ``node`` lies in; empty for the model itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return next((str(entry[0]) for entry in reversed(list(stack.values())) if entry[0]), "")
+
+
+def source_lines(node: fx.Node) -> list[str]:
+    """Return 'file.py:12' for the user's frames of ``node``, innermost last."""
+    frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
+    return [f"{file}:{line}" for file, line in frames if not file.startswith(_FOREIGN)]
+
+
+def source_line(node: fx.Node) -> str:
+    """Return the user's innermost source line of ``node``; empty where there is none."""
+    lines = source_lines(node)
+    return lines[-1] if lines else ""
+
+
+def place(node: fx.Node) -> str:
+    """Return the user's source line of ``node``, where there is one, and its module's path."""
+    line = source_line(node)
+    module = f"module '{module_path(node) or '(the model itself)'}'"
+    return f"{line}, {module}" if line else module
+
+
+def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress:
+    """Return the one error for all ``problems`` of ``module``."""
+    kinds: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        key = (problem.operator, problem.error.what, str(problem.error.got))
+        kinds.setdefault(key, []).append(problem)
+    first = problems[0]
+    if len(problems) == 1:
+        error = CannotExpress(
+            f"{place(first.node)}, operator {first.operator}",
+            first.error.what,
+            got=first.error.got,
+            expected=first.error.expected,
+            action=first.action,
+        )
+    else:
+        error = CannotExpress(
+            f"model {type(module).__name__}",
+            f"{len(problems)} operators cannot be expressed",
+            got="\n" + "\n".join(_entry(found) for found in kinds.values()) + "\n",
+            expected=SUPPORTED,
+            action="Replace them all; the rest of the model is supported",
+        )
+    names = Counter(operator_name(problem.node) for problem in problems)
+    error.summary = ", ".join(f"{count} x {name}" for name, count in names.items())
+    return error
+
+
+def _entry(found: Sequence[Problem]) -> str:
+    """Return the lines about one kind of problem: how often, what, instead of it, where."""
+    first = found[0]
+    what = first.error.what
+    if str(first.error.got) != str(first.node.target):
+        what += f" ({first.error.got}; expected {first.error.expected})"
+    places = list(dict.fromkeys(place(problem.node) for problem in found))
+    listed = "; ".join(places[:_PLACES])
+    more = len(places) - _PLACES
+    listed += f"; and at {more} more places" if more > 0 else ""
+    return f"  {len(found)} x {first.operator}: {what}. {first.action}. At {listed}"

@@ -1,0 +1,125 @@
+"""Capture a module as a torch.export graph."""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+
+import torch
+from torch import fx, nn
+
+from codegen.errors import UserError
+from nestnet.frontend.problems import place
+from nestnet.frontend.reader import read
+from nestnet.frontend.stages import Shape
+
+EXAMPLE_BATCH = 5
+_ODD_BATCH = 211
+"""A batch size that is no other size of a network; finds where it is written as a constant."""
+_CUMULATIVE_MOMENTUM = 0.1
+"""Stands in for momentum=None, which cannot be captured; training ends with statistics measured as
+plain means anyway."""
+
+
+def float_clone(module: nn.Module) -> nn.Module:
+    """Return a copy of ``module`` in float32 on the CPU; the module itself is not touched."""
+    return copy.deepcopy(module).cpu().float()
+
+
+def export(
+    module: nn.Module, input_shape: Shape, *, training: bool, batch: int | None = None
+) -> torch.export.ExportedProgram:
+    """Return the graph of ``module`` in training or evaluation mode, with a free batch size.
+
+    Args:
+        module: is not changed.
+        input_shape: h, w, c.
+        training: which of the module's modes.
+        batch: instead of a free batch size this one.
+
+    Raises:
+        UserError: torch.export cannot capture the module.
+    """
+    height, width, channels = input_shape
+    example = torch.zeros(batch or EXAMPLE_BATCH, channels, height, width)
+    dynamic = None if batch else ({0: torch.export.Dim("batch", min=2)},)
+    try:
+        clone = float_clone(module).train(training)
+        for part in clone.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.momentum is None:
+                part.momentum = _CUMULATIVE_MOMENTUM
+        with quiet():
+            return torch.export.export(clone, (example,), dynamic_shapes=dynamic, strict=False)
+    except Exception as error:  # torch.export raises many types for a user's mistake
+        raise UserError(
+            f"model {type(module).__name__}",
+            "torch.export cannot capture the model",
+            got=f"{type(error).__name__}: {one_line(error)}",
+            expected=f"a module whose forward takes one batch x {channels} x {height} x {width} "
+            "float tensor and works for any batch size",
+            action="Remove data-dependent control flow and constants equal to the batch size, "
+            "and check the input shape",
+        ) from error
+
+
+def fixed_batch(module: nn.Module, input_shape: Shape) -> UserError | None:
+    """Return the error that names the lines where ``module`` takes the batch size as a constant.
+
+    None if it does not, or cannot be captured for one batch size either.
+    """
+    try:
+        exported = export(module, input_shape, training=False, batch=_ODD_BATCH)
+    except UserError:
+        return None
+    places = [found for node in exported.graph.nodes for found in _constant_batches(node)]
+    if places:
+        return UserError(
+            "; ".join(dict.fromkeys(places)),
+            "the batch size is taken as a constant",
+            got="len(x) or int(...) of a tensor's first dimension",
+            expected="a size that follows the batch",
+            action="Write x.size(0), x.shape[0] or flatten(1)",
+        )
+    try:
+        read(exported, module, evaluation=True)
+    except UserError as problem:  # a reshape to a batch of its own
+        return problem
+    return None
+
+
+def _constant_batches(node: fx.Node) -> list[str]:
+    """Return the place of ``node`` if its arguments hold the batch size, else nothing."""
+    sizes = [item for a in node.args for item in (a if isinstance(a, list | tuple) else (a,))]
+    if node.op != "call_function" or _ODD_BATCH not in [s for s in sizes if type(s) is int]:
+        return []
+    return [place(node)]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep PyTorch from logging and printing about errors that are reported in one line.
+
+    The random numbers that are drawn meanwhile are given back to PyTorch's generator.
+    """
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        sink = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(sink), redirect_stderr(sink):
+            warnings.simplefilter("ignore")
+            with torch.random.fork_rng(devices=[]):
+                yield
+    finally:
+        logging.disable(disabled)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, without colours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else "no message"
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)[:240]

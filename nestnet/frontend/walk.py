@@ -1,0 +1,203 @@
+"""State of one walk over an exported graph: which node is which activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from torch import fx
+
+from nestnet.frontend.stages import ELEMENTWISE, Shape, Stage, Tensor
+
+SUPPORTED = (
+    "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, max/avg/adaptive pool, "
+    "mean over h and w, flatten/reshape, dropout, softmax at the end"
+)
+
+
+class Unsupported(Exception):
+    """An operator, or an option of one, that the integer graph has no equivalent for.
+
+    An empty ``action`` leaves it to the operator's name what to use instead.
+    """
+
+    def __init__(self, what: str, got: object, expected: str = SUPPORTED, action: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.got = got
+        self.expected = expected
+        self.action = action
+
+
+@dataclass
+class Walk:
+    """State of one walk over an exported graph."""
+
+    targets: dict[str, str]
+    """Placeholder name -> the user's qualified parameter or buffer name."""
+    evaluation: bool = False
+    """Whether the graph was captured in evaluation mode."""
+    training_dropouts: Collection[fx.Node] = ()
+    """Of a graph in evaluation mode, the dropouts that are on in training mode."""
+    stages: list[Stage] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    nodes: dict[str, fx.Node] = field(default_factory=dict)
+    """Tensor name -> the node that computes it."""
+    _lost: set[fx.Node] = field(default_factory=set)
+    """Results of unsupported operators whose shape no activation can have."""
+    _bound: dict[fx.Node, str] = field(default_factory=dict)
+    _storage: dict[str, int] = field(default_factory=dict)
+    """Tensor name -> storage it lies in; views share one."""
+    _stale: set[str] = field(default_factory=set)
+    _batch: str = ""
+    """The symbol of the batch size."""
+
+    def enter(self, node: fx.Node, name: str) -> None:
+        """Bind the network's input."""
+        self._batch = str(node.meta["val"].shape[0])
+        self._new(node, name, flat_from=None, storage=None)
+
+    def is_activation(self, node: object) -> bool:
+        """Return whether ``node`` is bound to an activation tensor."""
+        return isinstance(node, fx.Node) and node in self._bound
+
+    def is_lost(self, node: fx.Node) -> bool:
+        """Return whether reading could not go on at ``node``."""
+        return node in self._lost
+
+    def suppose(self, node: fx.Node) -> None:
+        """Go on behind an operator that cannot be expressed, as if it made a good activation."""
+        source = next((self._bound[n] for n in node.all_input_nodes if n in self._bound), None)
+        before = None if source is None else self.tensors[source]
+        try:
+            same = before is not None and before.torch_shape == shape_of(node)
+            flat_from = before.flat_from if before is not None and same else None
+            self._new(node, self._unique(node.name), flat_from, None)
+        except Unsupported:
+            self._lost.add(node)
+
+    def read(self, node: object) -> Tensor | None:
+        """Return the activation ``node`` is bound to, None for anything else."""
+        if not isinstance(node, fx.Node) or node not in self._bound:
+            return None
+        name = self._bound[node]
+        if name in self._stale:
+            raise Unsupported(
+                "a tensor is used after a view of it was changed in place",
+                name,
+                "values that are not changed in place through a view",
+                "Use the out-of-place form of the operator",
+            )
+        return self.tensors[name]
+
+    def activation(self, node: fx.Node, index: int = 0) -> Tensor:
+        """Return argument ``index`` of ``node``, which must be an activation."""
+        tensor = self.read(node.args[index])
+        if tensor is None:
+            raise Unsupported("an operand is not an activation", node.args[index])
+        return tensor
+
+    def parameter(self, argument: object, role: str) -> str | None:
+        """Return the user's name of a parameter argument, None where there is none."""
+        if argument is None:
+            return None
+        if isinstance(argument, fx.Node) and argument.name in self.targets:
+            return self.targets[argument.name]
+        raise Unsupported(
+            f"{role} is computed, not a parameter",
+            argument,
+            "a parameter or buffer of the module",
+            "Compute it before tracing and store it as a parameter",
+        )
+
+    def emit(
+        self,
+        node: fx.Node,
+        source: Tensor,
+        make: Callable[[str, str], Stage],
+        name: str | None = None,
+        flat_from: Shape | None = None,
+    ) -> None:
+        """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output.
+
+        An elementwise stage leaves a flattened map a flattened map; what any other makes is one
+        only where ``flat_from`` (h, w, c) says so.
+        """
+        stage_name = self._unique(name or node.name.rstrip("_"))
+        stage = make(stage_name, stage_name)
+        self._new(
+            node,
+            stage_name,
+            flat_from=source.flat_from if isinstance(stage, ELEMENTWISE) else flat_from,
+            storage=self._storage[source.name] if is_view(node) else None,
+        )
+        self.stages.append(stage)
+
+    def alias(self, node: fx.Node, source: object) -> None:
+        """Bind ``node`` to the tensor ``source`` is bound to."""
+        if isinstance(source, fx.Node):
+            self._bound[node] = self._bound[source]
+
+    def replace_in_place(self, node: fx.Node) -> None:
+        """Let every name of the tensor that ``node`` changed in place mean its result."""
+        first = node.args[0]
+        assert isinstance(first, fx.Node)
+        old, new = self._bound[first], self._bound[node]
+        for key, name in self._bound.items():
+            if name == old:
+                self._bound[key] = new
+        storage = self._storage[old]
+        self._stale.update(
+            name for name, where in self._storage.items() if where == storage and name != new
+        )
+        self._storage[new] = storage
+
+    def _unique(self, name: str) -> str:
+        candidate, count = name, 1
+        while candidate in self.tensors:
+            count += 1
+            candidate = f"{name}_{count}"
+        return candidate
+
+    def _new(self, node: fx.Node, name: str, flat_from: Shape | None, storage: int | None) -> None:
+        shape = shape_of(node)
+        batch = str(node.meta["val"].shape[0])
+        if batch != self._batch:
+            raise Unsupported(
+                "result mixes the images of a batch",
+                f"{batch} x {shape}, where the input has {self._batch} images",
+                "one result for each image",
+                "Correct the sizes; view(x.size(0), -1) and flatten(1) keep the batch",
+            )
+        self.tensors[name] = Tensor(name, shape, flat_from)
+        self.nodes[name] = node
+        self._bound[node] = name
+        self._storage[name] = len(self._storage) if storage is None else storage
+
+
+def is_view(node: fx.Node) -> bool:
+    """Return whether the node's result may share memory with its argument."""
+    return str(node.target).split(".")[1:2] in (
+        [name] for name in ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten")
+    )
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...]:
+    """Return the node's shape without its batch, of 1 to 3 plain integers."""
+    value = node.meta.get("val")
+    shape = tuple(getattr(value, "shape", ()))
+    rest = shape[1:]
+    if not 1 <= len(rest) <= 3 or not all(isinstance(extent, int) for extent in rest):
+        raise Unsupported(
+            "result has an unsupported shape",
+            tuple(str(extent) for extent in shape),
+            "batch x c, batch x c x n or batch x c x h x w with a free batch only",
+            "Keep the batch as the first dimension",
+        )
+    return tuple(int(extent) for extent in rest)
+
+
+def one_order(*shapes: tuple[int, ...]) -> bool:
+    """Return whether c, h, w and h, w, c are one order: all shapes have one channel or position."""
+    return all(shape[0] == 1 or math.prod(shape[1:]) == 1 for shape in shapes)

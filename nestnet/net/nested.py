@@ -1,0 +1,237 @@
+"""Trainable layers of a nested network: masked convolution and linear, per-level batch norm."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codegen.graph.ir import NEVER
+from nestnet.frontend.stages import Conv, NormParams
+from nestnet.net.convolution import convolve
+from nestnet.net.quantizer import fake_quantize_weight
+
+GradRouting = Literal["shared", "shell", "mixed"]
+"""Which weights a level's loss updates: all it contains, only those it adds, or all it contains
+but MIXED_DECAY times as strongly for each level further in."""
+
+MIXED_DECAY = 0.5
+
+
+class _Mask(torch.autograd.Function):
+    """``weight * mask`` whose gradient is ``grad * grad_mask``."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, mask: Tensor, grad_mask: Tensor) -> Tensor:
+        ctx.save_for_backward(grad_mask)
+        return weight * mask
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (grad_mask,) = ctx.saved_tensors
+        return grad * grad_mask.to(grad.dtype), None, None
+
+
+class NestedWeight(nn.Module):
+    """A weight of which every level uses the part its level map says.
+
+    ``level_map`` is None for a layer that is dense at every level, else uint8 of shape
+    (O, ceil(I / group_size), kh, kw) or (O, ceil(I / group_size)): the first level that contains
+    the group of ``group_size`` consecutive input channels; 255 for groups no level contains.
+    """
+
+    level_map: Tensor | None
+    group_size_value: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Copy ``weight`` (O, I, kh, kw) or (O, I) and ``bias`` (O,); frozen ones stay frozen."""
+        super().__init__()
+        copy = weight.detach().clone()
+        if copy.dim() == 4:
+            copy = copy.contiguous(memory_format=torch.channels_last)
+        self.weight = nn.Parameter(copy, weight.requires_grad)
+        self.bias = None
+        if bias is not None:
+            self.bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
+        self.register_buffer("level_map", None)
+        self.register_buffer("group_size_value", torch.tensor(1, dtype=torch.int64))
+        self.grad_routing: GradRouting = "shared"
+        self.quantize = False
+        self._cache: dict[tuple[str, int], Tensor] = {}
+        self._cache_source: tuple[Tensor | None, int] = (None, 0)
+
+    @property
+    def group_size(self) -> int:
+        """Consecutive input channels per group: 1, 2 or 4."""
+        return int(self.group_size_value)
+
+    def set_level_map(self, level_map: Tensor | None, group_size: int = 1) -> None:
+        """Install the level map (see the class), or with None make the layer dense.
+
+        Raises:
+            ValueError: the map's shape does not fit the weight and ``group_size``.
+        """
+        if level_map is not None:
+            out_c, in_c, *kernel = self.weight.shape
+            expected = (out_c, -(-in_c // group_size), *kernel)
+            if tuple(level_map.shape) != expected:
+                raise ValueError(f"level map has shape {tuple(level_map.shape)}, not {expected}")
+            level_map = level_map.to(device=self.weight.device, dtype=torch.uint8)
+        self.level_map = level_map
+        self.group_size_value.fill_(group_size)
+
+    def mask(self, level: int) -> Tensor | None:
+        """Return the 0/1 mask of ``level``, shaped like the weight; None for a dense layer."""
+        return self._masks("shared", level)
+
+    def _masks(self, kind: str, level: int) -> Tensor | None:
+        """Return the cached mask of ``level``: what it contains ('shared'), what it adds ('shell')
+        or what it contains, inner levels damped ('mixed')."""
+        level_map = self.level_map
+        if level_map is None:
+            return None
+        source, version = self._cache_source
+        if source is not level_map or version != level_map._version:
+            self._cache, self._cache_source = {}, (level_map, level_map._version)
+        found = self._cache.get((kind, level))
+        if found is None:
+            chosen = level_map == level if kind == "shell" else level_map <= level
+            chosen = chosen & (level_map != NEVER)
+            if kind == "mixed":
+                damping = MIXED_DECAY ** (level - level_map.float())
+                chosen = torch.where(chosen, damping, 0.0)
+            full = chosen.repeat_interleave(self.group_size, dim=1)[:, : self.weight.shape[1]]
+            found = full.to(self.weight.dtype)
+            if found.dim() == 4:
+                found = found.contiguous(memory_format=torch.channels_last)
+            self._cache[(kind, level)] = found
+        return found
+
+    def effective_weight(self, level: int) -> Tensor:
+        """Return the weight as ``level`` sees it: masked and, if on, fake-quantized."""
+        weight: Tensor = self.weight
+        if self.quantize:
+            weight = fake_quantize_weight(weight, self.kept())
+        mask = self.mask(level)
+        if mask is None:
+            return weight
+        grad_mask = self._masks(self.grad_routing, level)
+        masked: Tensor = _Mask.apply(weight, mask, grad_mask)  # type: ignore[no-untyped-call]
+        return masked
+
+    def kept(self) -> Tensor | None:
+        """Return the mask of all weights that some level contains."""
+        return self.mask(NEVER - 1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Adopt the state's level map, whatever its shape, so that strict loading works."""
+        saved = state_dict.get(prefix + "level_map")
+        if saved is None:
+            self.level_map = None
+        else:
+            self.level_map = torch.empty_like(saved, device=self.weight.device)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class NestedConv(NestedWeight):
+    """Convolution at one level; (n, c, h, w) -> (n, o, h', w')."""
+
+    def __init__(self, stage: Conv, weight: Tensor, bias: Tensor | None) -> None:
+        """Build the layer of ``stage`` from the user's current weights."""
+        super().__init__(weight, bias)
+        self.padding = stage.padding
+        self.stride = stage.stride
+        self.groups = stage.groups
+
+    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
+        """Convolve; without bias the result is what the accumulators hold."""
+        weight = self.effective_weight(level)
+        bias = self.bias if with_bias else None
+        return convolve(x, weight, bias, self.stride, self.padding, self.groups)
+
+
+class NestedLinear(NestedWeight):
+    """Fully connected layer at one level; (n, i) -> (n, o).
+
+    Inputs that were a map are in h, w, c order, so that a group lies within one position.
+    """
+
+    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
+        """Multiply; without bias the result is what the accumulators hold."""
+        return F.linear(x, self.effective_weight(level), self.bias if with_bias else None)
+
+
+def _copies(parameter: nn.Parameter, count: int) -> nn.ParameterList:
+    return nn.ParameterList(
+        [nn.Parameter(parameter.detach().clone(), parameter.requires_grad) for _ in range(count)]
+    )
+
+
+class LevelNorm(nn.Module):
+    """Batch norm with its own statistics and its own affine at every level.
+
+    Each level's affine is a parameter of its own, so an optimizer leaves levels alone that did
+    not run. Running statistics are buffers of shape (levels, c).
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self, params: NormParams, tensors: dict[str, Tensor], order: Tensor | None = None
+    ) -> None:
+        """Start one level from the user's current values, channels reordered by ``order``.
+
+        A frozen affine stays frozen. Statistics never are: each level needs its own.
+        """
+        super().__init__()
+        assert params.running_mean is not None and params.running_var is not None
+        frozen = torch.zeros(())  # without a parameter of the user's there is nothing to train
+        gain = tensors[params.weight] if params.weight else frozen
+        shift = tensors[params.bias] if params.bias else frozen
+        mean = tensors[params.running_mean].detach().clone().float()
+        var = tensors[params.running_var].detach().clone().float()
+        weight = gain.detach() if params.weight else torch.ones_like(mean)
+        bias = shift.detach() if params.bias else torch.zeros_like(mean)
+        if order is not None:
+            mean, var, weight, bias = (x[order] for x in (mean, var, weight, bias))
+        self.eps = params.eps
+        self.momentum = params.momentum
+        self.frozen = False
+        self.fixed = params.fixed
+        self.weight = nn.ParameterList([nn.Parameter(weight.clone().float(), gain.requires_grad)])
+        self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), shift.requires_grad)])
+        self.register_buffer("running_mean", mean[None])
+        self.register_buffer("running_var", var[None])
+
+    @property
+    def moves(self) -> bool:
+        """Whether a forward pass normalizes by the batch and moves the running statistics."""
+        return self.training and not (self.frozen or self.fixed)
+
+    def set_levels(self, n_levels: int) -> None:
+        """Give every level a copy of the densest level's state."""
+        self.weight = _copies(self.weight[-1], n_levels)
+        self.bias = _copies(self.bias[-1], n_levels)
+        self.running_mean = self.running_mean[-1:].repeat(n_levels, 1)
+        self.running_var = self.running_var[-1:].repeat(n_levels, 1)
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        """Normalize; batch statistics in training unless ``frozen``."""
+        return F.batch_norm(
+            x,
+            self.running_mean[level],
+            self.running_var[level],
+            self.weight[level],
+            self.bias[level],
+            self.moves,
+            self.momentum,
+            self.eps,
+        )
+
+    def affine(self, level: int) -> tuple[Tensor, Tensor]:
+        """Return gain and shift (c,) of ``level`` that its running statistics amount to."""
+        gain = self.weight[level] * torch.rsqrt(self.running_var[level] + self.eps)
+        return gain, self.bias[level] - self.running_mean[level] * gain

@@ -1,0 +1,438 @@
+"""The trainable nested network: executes a traced op list at any level.
+
+net = trace(module, (32, 32, 3))     # any module that nestnet.frontend.capture accepts
+net.set_levels(4)                    # per-level batch norm and observers
+logits = net(images, level=2)        # images: n, c, h, w float32
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from codegen.errors import UserError
+from nestnet.frontend import stages as st
+from nestnet.frontend.capture import capture
+from nestnet.frontend.first_stage import normalized
+from nestnet.frontend.problems import source_line
+from nestnet.net.epilogue import Epilogue, Grid, make_epilogue, table_affine
+from nestnet.net.finite import check_ranges
+from nestnet.net.functional import activate, avg_pool, flat_order, max_pool, reshape
+from nestnet.net.images import checked_images
+from nestnet.net.nested import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
+from nestnet.net.placement import place
+from nestnet.net.proof import prove_equal
+from nestnet.net.quantizer import Observer, calibration, evaluation, round_input
+from nestnet.net.ranges import has_limit, quantization_sources, zero_point
+from nestnet.pixels import DEFAULT, Pixels
+
+_ROOT = "body"
+
+MAX_LEVELS = 16
+"""Most levels the integer graph may have."""
+
+
+@dataclass(frozen=True, eq=False)
+class PrunableLayer:
+    """A convolution or linear layer whose weights may be nested."""
+
+    name: str
+    """The user's qualified module name."""
+    module: NestedWeight
+    weight: nn.Parameter
+    """(O, I, kh, kw) or (O, I)."""
+    positions: int
+    """Output positions per image (height x width): multiply-accumulates per kept weight."""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One stage with the modules that execute it."""
+
+    stage: st.Stage
+    layer: NestedWeight | None
+    norm: LevelNorm | None
+    observer: Observer | None
+    """None where quantization passes through from the stage's input."""
+
+
+def trace(
+    module: nn.Module, input_shape: tuple[int, int, int], pixels: Pixels = DEFAULT
+) -> NestedNet:
+    """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
+
+    It starts from the module's current weights and batch-norm statistics and computes in
+    evaluation mode what the module computes, up to a softmax at its end; this is checked on random
+    images. ``pixels`` says what module and nested network are fed.
+
+    Raises:
+        UserError: the module cannot be traced (see :func:`nestnet.frontend.capture.capture`).
+    """
+    traced = capture(module, input_shape)
+    net = NestedNet(module, traced.network, pixels)
+    net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
+    exact = copy.deepcopy(net).double().eval()
+    module_steps = [step for step in exact.steps if step.stage.output != traced.network.input]
+    prove_equal(
+        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in module_steps]
+    )
+    return net
+
+
+class NestedNet(nn.Module):
+    """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
+
+    def __init__(self, module: nn.Module, network: st.Network, pixels: Pixels = DEFAULT) -> None:
+        """Build the layers of ``network`` from the values in ``module``.
+
+        Where ``pixels`` do not lie on one int8 grid, a first stage normalizes them: in the integer
+        graph and under fake quantization the network then starts from pixel / 255.
+        """
+        super().__init__()
+        constants: dict[str, Tensor] = {}
+        if not pixels.is_grid:
+            network, constants = normalized(network, pixels)
+        self.network = network
+        self.pixels = pixels
+        self.n_levels = 1
+        self.quantize = False
+        self.places: dict[str, str] = {}
+        """Stage -> where it stands in the user's source."""
+        tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+        tensors.update(module.named_buffers(remove_duplicate=False))
+        tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
+        self.add_module(_ROOT, nn.Module())
+        self.observers = nn.ModuleDict()
+        self.sources = quantization_sources(network)
+        self._steps = [self._make_step(stage, tensors) for stage in network.stages]
+
+    def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> Step:
+        layer: NestedWeight | None = None
+        norm: LevelNorm | None = None
+        observer: Observer | None = None
+        if isinstance(stage, st.Conv | st.Linear):
+            bias = tensors[stage.bias] if stage.bias else None
+            flat_from = self.network.tensor(stage.input).flat_from
+            order = None if flat_from is None else flat_order(flat_from)
+            if isinstance(stage, st.Linear):
+                weight = tensors[stage.weight]
+                if order is not None:
+                    weight = weight.detach()[:, order].requires_grad_(weight.requires_grad)
+                layer = NestedLinear(weight, bias)
+            elif stage.weight is not None:
+                layer = NestedConv(stage, tensors[stage.weight], bias)
+            if layer is not None:
+                place(self.get_submodule(_ROOT), stage.name, layer)
+            if stage.norm is not None:
+                norm = LevelNorm(stage.norm, tensors, order if layer is None else None)
+                place(self.get_submodule(_ROOT), stage.norm.name, norm)
+        if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
+            shared = stage.output == self.sources[self.network.logits] or has_limit(stage)
+            observer = Observer(zero_point(self.network, stage.output), shared)
+            self.observers[stage.output.replace(".", "/")] = observer
+            if isinstance(stage, st.Conv) and stage.residual is not None:
+                observer.residual = (self.observer(stage.residual) or self.pixels.scale,)
+        return Step(stage, layer, norm, observer)
+
+    @property
+    def input_shape(self) -> st.Shape:
+        """Height, width, channels of the input."""
+        return self.network.tensor(self.network.input).shape
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.network.tensor(self.network.logits).shape[2]
+
+    def forward(self, x: Tensor, level: int | None = None) -> Tensor:
+        """Return the logits of ``level`` (default: the densest) for a batch (n, c, h, w).
+
+        ``x`` is what the user's module is fed: :attr:`pixels` says how it comes from pixels.
+
+        Raises:
+            UserError: no such level, or the images' shape is not the network's.
+        """
+        level = self.n_levels - 1 if level is None else level
+        self._check(x, level)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.pixels.to_input(x)
+        values = {self.network.input: self._round_input(x) if self.quantize else x}
+        for step in self._steps:
+            if not isinstance(step.stage, st.Softmax):
+                values[step.stage.output] = self.run_step(step, values, level)
+        return values[self.network.logits].flatten(1)
+
+    def _check(self, x: Tensor, level: int) -> None:
+        if not 0 <= level < self.n_levels:
+            raise UserError(
+                "level",
+                "no such level",
+                got=level,
+                expected=f"0..{self.n_levels - 1}",
+                action="Choose one of the network's levels",
+            )
+        h, w, c = self.input_shape
+        if tuple(x.shape[1:]) != (c, h, w):
+            raise UserError(
+                "images",
+                "wrong shape",
+                got=tuple(x.shape),
+                expected=f"(n, {c}, {h}, {w})",
+                action="Resize the images or trace the model for their shape",
+            )
+
+    def run_step(self, step: Step, values: Mapping[str, Tensor], level: int) -> Tensor:
+        """Execute one stage; in quantized mode its result lies on the int8 grid."""
+        stage = step.stage
+        x = values[st.stage_inputs(stage)[0]]
+        if isinstance(stage, st.Dropout):
+            dropout = F.dropout2d if stage.channels else F.dropout
+            return dropout(x, stage.p, self.training)
+        if isinstance(stage, st.Reshape):
+            return reshape(x, self.network.tensor(stage.output))
+        if isinstance(stage, st.MaxPool):
+            return max_pool(stage, x)
+        if isinstance(stage, st.AvgPool):
+            shape = self.network.tensor(stage.output).torch_shape
+            return self._round_as_source(
+                avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
+            )
+        if isinstance(stage, st.Conv | st.Linear):
+            y = self._run_weighted(step, stage, values, level)
+        elif isinstance(stage, st.Add):
+            y = x + values[stage.inputs[1]]
+        else:
+            y = x
+        act = None if isinstance(stage, st.Norm | st.Softmax) else stage.act
+        if act is not None:
+            y = activate(y, act)
+        if self.quantize and step.observer is not None:
+            y = step.observer(y, level)
+        return y
+
+    def _run_weighted(
+        self, step: Step, stage: st.Conv | st.Linear, values: Mapping[str, Tensor], level: int
+    ) -> Tensor:
+        """Execute a convolution or linear layer up to its activation."""
+        x = values[stage.input]
+        name = stage.residual if isinstance(stage, st.Conv) else None
+        if not self._imitates_tables(step, (stage.input, name or stage.input)):
+            y = x if step.layer is None else step.layer(x, level)
+            y = y if step.norm is None else step.norm(y, level)
+            return y if name is None else y + values[name]
+        epilogue = self.epilogue(step)
+        gain, offset = table_affine(epilogue, step.layer, step.norm, level)
+        shape = (-1, *([1] * (x.dim() - 2)))
+        y = x if step.layer is None else step.layer(x, level, with_bias=False)
+        y = y * gain.view(shape) + offset.view(shape)
+        return y if name is None else epilogue.add_residual(y, values[name], level)
+
+    def _imitates_tables(self, step: Step, inputs: tuple[str, ...]) -> bool:
+        """Return whether the integer tables of ``step`` are settled enough to compute with them:
+        batch norm is an affine, and the ranges of inputs and output are known and stand still."""
+        if not self.quantize or step.observer is None:
+            return False
+        norm_moves = step.norm is not None and step.norm.moves
+        if norm_moves or (step.observer.training and not step.observer.frozen):
+            return False
+        observers = [step.observer, *(self.observer(name) for name in inputs)]
+        return all(seen is None or bool((seen.range > 0).all()) for seen in observers)
+
+    def epilogue(self, step: Step) -> Epilogue:
+        """Return the integer tables of a convolution or linear layer as they are now.
+
+        Raises:
+            UserError: numbers that the integer arithmetic cannot hold.
+        """
+        stage = step.stage
+        assert isinstance(stage, st.Conv | st.Linear)
+        residual = stage.residual if isinstance(stage, st.Conv) else None
+        return make_epilogue(
+            self.where(stage),
+            step.layer,
+            step.norm,
+            self.grid(stage.input),
+            self.grid(stage.output),
+            None if residual is None else self.grid(residual),
+        )
+
+    def where(self, stage: st.Stage) -> str:
+        """Return what errors call ``stage``: the user's source line, where known, and its name."""
+        line = self.places.get(stage.name, "")
+        return f"{line}, layer '{stage.name}'" if line else f"layer '{stage.name}'"
+
+    def grid(self, name: str) -> Grid:
+        """Return the int8 grid that tensor ``name`` lies on."""
+        observer = self.observer(name)
+        if observer is None:
+            return Grid((self.pixels.scale,) * self.n_levels, self.pixels.zero_point)
+        scales = tuple(float(observer.scale(level)) for level in range(self.n_levels))
+        return Grid(scales, observer.zero_point)
+
+    def _round_as_source(self, y: Tensor, name: str, level: int) -> Tensor:
+        """Round an average to the grid of the pool's input."""
+        if not self.quantize:
+            return y
+        source = self.observer(name)
+        return self._round_input(y) if source is None else source.round(y, level)
+
+    def _round_input(self, x: Tensor) -> Tensor:
+        return round_input(x, self.pixels.scale, self.pixels.zero_point)
+
+    def observer(self, name: str) -> Observer | None:
+        """Return the observer whose grid tensor ``name`` lies on; None for the input's grid."""
+        source = self.sources[name]
+        if source == self.network.input:
+            return None
+        observer = self.observers[source.replace(".", "/")]
+        assert isinstance(observer, Observer)
+        return observer
+
+    def set_levels(self, n_levels: int) -> None:
+        """Give every level its own batch norm and observers, copies of the densest level's.
+
+        Raises:
+            UserError: fewer than 1 or more than 16 levels.
+        """
+        if not 1 <= n_levels <= MAX_LEVELS:
+            raise UserError(
+                "levels",
+                "impossible number of levels",
+                got=n_levels,
+                expected=f"1..{MAX_LEVELS}",
+                action="Ask for fewer levels",
+            )
+        for module in self.modules():
+            if isinstance(module, LevelNorm | Observer):
+                module.set_levels(n_levels)
+        self.n_levels = n_levels
+
+    def weighted(self) -> dict[str, PrunableLayer]:
+        """Return every layer with trainable weights, also grouped ones, in execution order."""
+        found: dict[str, PrunableLayer] = {}
+        for step in self._steps:
+            if step.layer is not None:
+                h, w, _ = self.network.tensor(step.stage.output).shape
+                found[step.stage.name] = PrunableLayer(
+                    step.stage.name, step.layer, step.layer.weight, h * w
+                )
+        return found
+
+    def prunable(self, dense_layers: Iterable[str] | None = None) -> dict[str, PrunableLayer]:
+        """Return the layers to nest, in execution order; grouped convolutions never are.
+
+        Args:
+            dense_layers: names of layers to keep dense; default: the first convolution and the
+                last linear layer.
+
+        Raises:
+            UserError: a name in ``dense_layers`` is no layer.
+        """
+        layers = self.weighted()
+        keep = self.default_dense_layers() if dense_layers is None else tuple(dense_layers)
+        for name in keep:
+            if name not in layers:
+                raise UserError(
+                    "dense_layers",
+                    "no such layer",
+                    got=name,
+                    expected=", ".join(layers),
+                    action="Use the name of a layer",
+                )
+        return {
+            name: layer
+            for name, layer in layers.items()
+            if name not in keep and getattr(layer.module, "groups", 1) == 1
+        }
+
+    def default_dense_layers(self) -> tuple[str, ...]:
+        """Return the names of the first convolution and the last linear layer."""
+        steps = [step for step in self._steps if step.layer is not None]
+        convs = [step.stage.name for step in steps if isinstance(step.stage, st.Conv)]
+        linears = [step.stage.name for step in steps if isinstance(step.stage, st.Linear)]
+        return (*convs[:1], *linears[-1:])
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Return the stages and their modules, in execution order."""
+        return tuple(self._steps)
+
+    def set_grad_routing(self, routing: GradRouting) -> None:
+        """Let a level's loss update all weights it contains ('shared') or only those it adds."""
+        for layer in self.weighted().values():
+            layer.module.grad_routing = routing
+
+    def set_quantize(self, enabled: bool, bn_frozen: bool = False) -> None:
+        """Turn fake quantization on or off; ``bn_frozen``: batch norm uses running statistics."""
+        self.quantize = enabled
+        for layer in self.weighted().values():
+            layer.module.quantize = enabled
+        for module in self.modules():
+            if isinstance(module, LevelNorm):
+                module.frozen = bn_frozen
+
+    def freeze_observers(self, frozen: bool = True) -> None:
+        """Stop (or resume) updating activation ranges in training mode."""
+        for module in self.modules():
+            if isinstance(module, Observer):
+                module.frozen = frozen
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float32 on the CPU, to be trained where the user's is."""
+    return tensor.detach().cpu().float().requires_grad_(tensor.requires_grad)
+
+
+def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tensor:
+    """Return uint8 images (n, h, w, c) as a network's input (n, c, h, w), by default
+    (pixel - 128) / 64."""
+    return pixels.to_float(torch.from_numpy(np.ascontiguousarray(images)))
+
+
+def predict(
+    net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
+) -> NDArray[np.float32]:
+    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c).
+
+    Raises:
+        UserError: the images have another type or shape.
+    """
+    images = checked_images(images, net.input_shape)
+    device = next(iter(net.parameters())).device
+    with evaluation(net):
+        parts = [
+            net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
+            .float()
+            .cpu()
+            for start in range(0, len(images), batch_size)
+        ]
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+    return logits
+
+
+def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
+    """Turn fake quantization on and set the activation ranges of all levels from ``images``.
+
+    Earlier ranges are forgotten; a range becomes the largest value of all images and, where levels
+    share it, of all levels. Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
+
+    Raises:
+        UserError: the images have another type or shape, or a layer's output is not finite.
+    """
+    images = checked_images(images, net.input_shape)
+    net.set_quantize(True, bn_frozen=True)
+    device = next(iter(net.parameters())).device
+    with calibration(net):
+        for start in range(0, len(images), batch_size):
+            batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
+            for level in range(net.n_levels):
+                net(batch, level)
+    check_ranges(net)

@@ -1,0 +1,101 @@
+"""Prove that a nested network computes what the user's module computes.
+
+Every stage is run alone, in float64, on the values that the module's own graph has at the stage's
+inputs, and compared with what the graph makes of them. So a difference is found where it arises,
+however small the network makes it further on, and rounding does not add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codegen.errors import UserError
+from nestnet.frontend.capture import Trace
+from nestnet.frontend.fuse import moved_activations
+from nestnet.frontend.problems import place
+from nestnet.frontend.replay import replay
+from nestnet.frontend.stages import Softmax, Stage, stage_inputs
+from nestnet.frontend.stages import Tensor as Activation
+from nestnet.net.functional import flat_order
+
+TOLERANCE = 1e-8
+"""Largest difference, in float64, as a share of the largest value the stage makes. Both sides hold
+the same float32 weights, and float64 rounds at 1e-16."""
+FLOOR = 1e-13
+"""The same as a share of the largest input: sums that cancel to nothing."""
+
+Run = Callable[[Mapping[str, Tensor]], Tensor]
+"""Executes one stage on the values of its inputs."""
+
+
+@torch.no_grad()
+def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
+    """Check every stage of a nested network in evaluation mode.
+
+    Args:
+        traced: the module's graph.
+        stages: in execution order, with what runs each of them in float64.
+
+    Raises:
+        UserError: names the first stage that differs, or that makes something that is no number.
+    """
+    network, reading = traced.network, traced.reading
+    wanted_at = {tensor.name: reading.nodes[tensor.name] for tensor in network.tensors}
+    found = replay(
+        reading.program,
+        traced.images.double(),
+        set(wanted_at.values()),
+        as_evaluation=traced.as_evaluation,
+    )
+    wanted = {
+        tensor.name: in_own_order(found[wanted_at[tensor.name]], tensor)
+        for tensor in network.tensors
+    }
+    moved = moved_activations(network)
+    values = {network.input: wanted[network.input]}
+    for stage, run in stages:
+        got = _softmax(stage, values) if isinstance(stage, Softmax) else run(values)
+        if stage.output in moved:  # the module computes this value nowhere
+            values[stage.output] = got
+            continue
+        values[stage.output] = wanted[stage.output]
+        where = f"layer '{stage.name}' ({place(reading.nodes[stage.name])})"
+        _compare(where, got, wanted[stage.output], [values[name] for name in stage_inputs(stage)])
+
+
+def in_own_order(value: Tensor, tensor: Activation) -> Tensor:
+    """Return PyTorch's ``value`` of ``tensor`` as a nested network holds it: a flattened map in
+    h, w, c order."""
+    return value if tensor.flat_from is None else value[:, flat_order(tensor.flat_from)]
+
+
+def _softmax(stage: Softmax, values: Mapping[str, Tensor]) -> Tensor:
+    function = F.log_softmax if stage.log else F.softmax
+    return function(values[stage.input], 1)
+
+
+def _compare(where: str, got: Tensor, wanted: Tensor, inputs: Iterable[Tensor]) -> None:
+    if not bool(wanted.isfinite().all()):
+        raise UserError(
+            where,
+            "the module computes infinite values or values that are no numbers",
+            got=f"{int((~wanted.isfinite()).sum())} of {wanted.numel()} values on random images",
+            expected="finite values",
+            action="Correct its weights",
+        )
+    largest = float(wanted.abs().max())
+    limit = TOLERANCE * largest + FLOOR * max(float(x.abs().max()) for x in inputs)
+    difference = float((got - wanted).abs().max()) if got.shape == wanted.shape else float("inf")
+    if not difference <= limit:
+        raise UserError(
+            where,
+            "the nested network computes something else here than the module",
+            got=f"a difference of {difference:.3g} where the largest value is {largest:.3g}",
+            expected="the same values on random images",
+            action="This is an error of nestnet: report the model; another way to write this "
+            "layer may avoid it",
+        )

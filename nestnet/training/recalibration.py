@@ -1,0 +1,77 @@
+"""Statistics of a trained network's levels: batch norm and activation ranges."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import torch
+
+from nestnet.net.nested import LevelNorm
+from nestnet.net.network import NestedNet
+from nestnet.net.quantizer import Observer, calibration
+from nestnet.training import distributed
+from nestnet.training.batches import Batch, Batches
+
+STATISTICS_BATCHES = 40
+"""Training batches that batch-norm statistics are averaged over."""
+RANGE_BATCHES = 16
+"""Training batches that activation ranges start from."""
+
+
+def _norms(network: NestedNet) -> list[LevelNorm]:
+    return [module for module in network.modules() if isinstance(module, LevelNorm)]
+
+
+@torch.no_grad()
+def spread_densest(network: NestedNet) -> None:
+    """Give every level the densest level's batch norm, from which the pruning ramp starts."""
+    for norm in _norms(network):
+        for parameters in (norm.weight, norm.bias):
+            for level in range(len(parameters) - 1):
+                parameters[level].copy_(parameters[-1])
+        norm.running_mean.copy_(norm.running_mean[-1:].expand_as(norm.running_mean).clone())
+        norm.running_var.copy_(norm.running_var[-1:].expand_as(norm.running_var).clone())
+
+
+@torch.no_grad()
+def measure_statistics(network: NestedNet, batches: Iterable[Batch]) -> None:
+    """Replace every level's running statistics by their plain mean over ``batches``.
+
+    Running averages lag behind the weights, most at levels that run in few steps.
+    """
+    norms = _norms(network)
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for count, (images, _) in enumerate(batches, start=1):
+        for norm in norms:
+            norm.momentum = 1.0 / count
+        for level in range(network.n_levels):
+            network(images, level)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    distributed.average_statistics(network)
+
+
+@torch.no_grad()
+def measure_ranges(network: NestedNet, batches: Iterable[Batch]) -> None:
+    """Set every level's activation ranges to the largest values in ``batches`` of all processes.
+
+    Quantization must be on.
+    """
+    with calibration(network):
+        for images, _ in batches:
+            for level in range(network.n_levels):
+                network(images, level)
+    distributed.largest(m.range for m in network.modules() if isinstance(m, Observer))
+
+
+def start_quantization(network: NestedNet, train: Batches, seed: int) -> None:
+    """Measure activation ranges and turn fake quantization on, batch norm frozen."""
+    network.set_quantize(True, bn_frozen=True)
+    measure_ranges(network, itertools.islice(train.epoch(seed, -2, "none"), RANGE_BATCHES))
+
+
+def refresh_statistics(network: NestedNet, train: Batches, seed: int) -> None:
+    """Measure batch-norm statistics of every level on unchanged training images."""
+    measure_statistics(network, itertools.islice(train.epoch(seed, -1, "none"), STATISTICS_BATCHES))

@@ -1,0 +1,342 @@
+"""Set up what a training process works with: data, network, optimizer, device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from codegen.errors import UserError
+from nestnet import datasets, models
+from nestnet.classes import check_classes
+from nestnet.config import TrainConfig, from_toml
+from nestnet.net.nested import GradRouting
+from nestnet.net.network import NestedNet, PrunableLayer, trace
+from nestnet.net.trained_inputs import notice_other_inputs
+from nestnet.pixels import pixels_of
+from nestnet.runs import CHECKPOINT
+from nestnet.sparsity.budget import FlashBudget
+from nestnet.sparsity.prune import check_prunable
+from nestnet.training import distributed
+from nestnet.training.batches import Batches
+from nestnet.training.checkpoint import Checkpoint, load_checkpoint
+from nestnet.training.device import choose_device, use_bf16
+
+FEW_STEPS = 8
+"""Steps an epoch below which the batch size is spoken of."""
+
+LEAST_BATCH = 4
+"""Smallest batch size suggested: batch norms need some images."""
+
+SMALL_IMAGE = 20
+"""Images smaller than this, in pixels, get the digits model by default."""
+
+ONE_OUTPUT = (
+    "Give the last layer one output per class and leave a sigmoid out: of two outputs the softmax "
+    "is the sigmoid of their difference"
+)
+"""What to do with a network that answers yes or no by one number."""
+
+OWN = "module:"
+"""Starts the recorded model name of a module that was passed to :func:`nestnet.train`."""
+
+
+@dataclass
+class Session:
+    """What one process trains with; the last two fields change as the run goes on."""
+
+    config: TrainConfig
+    processes: distributed.Processes
+    device: torch.device
+    amp: bool
+    """Whether the float phases run in bfloat16."""
+    augment: str
+    model: str
+    data_title: str
+    notes: tuple[str, ...]
+    """What the user should know of the data before the training."""
+    class_names: tuple[str, ...]
+    train: Batches
+    test: Batches
+    network: NestedNet
+    layers: dict[str, PrunableLayer]
+    """The layers that are pruned; empty for a dense network."""
+    optimizer: torch.optim.SGD
+    console: Console
+    budget: FlashBudget | None = None
+    """What prunes to a flash budget; None where the sparsities decide."""
+    accuracy_float: tuple[float, ...] = field(default=())
+    quantized: bool = False
+
+    @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates of one dense forward pass over a batch."""
+        layers = self.network.weighted().values()
+        return self.train.batch * sum(layer.weight.numel() * layer.positions for layer in layers)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels of an image."""
+        height, width, channels = self.train.images.shape[1:]
+        return int(height), int(width), int(channels)
+
+
+def named_after(config: TrainConfig, module: nn.Module | None) -> TrainConfig:
+    """Return ``config`` with the model it records for a ``module`` the caller brings."""
+    return config if module is None else replace(config, model=OWN + type(module).__name__)
+
+
+def prepare(
+    config: TrainConfig, quiet: bool, module: nn.Module | None = None, *, resumed: bool = False
+) -> Session:
+    """Load the data and build the network ``config`` asks for, or nest ``module``.
+
+    Of a ``resumed`` run the weights are still to come, so a flash budget is not checked.
+
+    Raises:
+        UserError: any of them cannot be used.
+    """
+    processes = distributed.join(config.device)
+    device = choose_device(config.device, processes.local_rank)
+    data = datasets.of(config)
+    model = default_model(data.input_shape) if config.model == "auto" else config.model
+    torch.manual_seed(config.seed)
+    if module is None:
+        _refuse_own(model)
+        module = models.build(model, data.input_shape, len(data.class_names))
+    network = nested(config, module, data.input_shape, data.class_names)
+    seen = network.pixels
+    network.to(device=device)
+    if config.init_from:
+        _start_from(network, Path(config.init_from), config, data.class_names)
+    if processes.leads and not resumed:
+        notice_other_inputs(network, data.train.images)
+    layers = prunable_layers(network, config)
+    budget = None
+    if not config.is_dense:
+        check_prunable(layers, config.sparsity, min(config.group_sizes), config.allocation)
+    if config.flash_bytes:
+        budget = FlashBudget(config, network, layers, resumed=resumed)
+        layers = {} if budget.trains_dense else layers
+    train = Batches(data.train, device, config.batch, processes.rank, processes.world, seen)
+    return Session(
+        config=config,
+        processes=processes,
+        device=device,
+        amp=use_bf16(config.amp, device),
+        augment=data.default_augment if config.augment == "auto" else config.augment,
+        model=model,
+        data_title=data.title,
+        notes=(*data.notes, *datasets.oddities(data), *few_steps(train, config)),
+        class_names=data.class_names,
+        train=train,
+        test=Batches(data.test, device, config.batch, pixels=seen),
+        network=network,
+        layers=layers,
+        optimizer=_optimizer(network, config),
+        console=Console(quiet=quiet or not processes.leads),
+        budget=budget,
+    )
+
+
+def few_steps(train: Batches, config: TrainConfig) -> tuple[str, ...]:
+    """Return what to say where there are few training images for the batch size."""
+    count = len(train.labels)
+    if train.steps >= FEW_STEPS:
+        return ()
+    cut = f", cut from {config.batch}," if train.batch < config.batch else ""
+    said = (
+        f"{count} training images at batch {train.batch}{cut} make {train.steps} "
+        f"step{'s' * (train.steps > 1)} an epoch, {train.steps * config.epochs} in all"
+    )
+    better = max(LEAST_BATCH, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
+    if better < train.batch:
+        said += f": --batch {better}, or more --epochs, trains longer"
+    return (said,)
+
+
+def default_model(input_shape: tuple[int, int, int]) -> str:
+    """Return the shipped model that ``auto`` means for images of ``input_shape`` (h, w, c)."""
+    return models.DEFAULT if max(input_shape[:2]) < SMALL_IMAGE else "resnet8"
+
+
+def nested(
+    config: TrainConfig,
+    module: nn.Module,
+    input_shape: tuple[int, int, int],
+    class_names: tuple[str, ...],
+) -> NestedNet:
+    """Trace ``module`` and make it ready for the levels of ``config``.
+
+    Raises:
+        UserError: the module cannot be traced, or has another number of outputs than classes.
+    """
+    pixels = pixels_of(config.mean, config.std, input_shape[2])
+    network = module if isinstance(module, NestedNet) else trace(module, input_shape, pixels)
+    if network.classes != len(class_names):
+        raise UserError(
+            config.model,
+            "the model's outputs are not the data set's classes",
+            got=f"{network.classes} outputs",
+            expected=f"{len(class_names)}: {', '.join(class_names)}",
+            action=ONE_OUTPUT if network.classes == 1 else "Change the model's last layer",
+        )
+    network.set_levels(config.levels)
+    network.set_grad_routing(cast(GradRouting, config.routing))
+    return network
+
+
+def _refuse_own(model: str) -> None:
+    if model.startswith(OWN):
+        raise UserError(
+            "model",
+            "the run was trained from a module that only Python knows",
+            got=model,
+            expected="the module",
+            action="Continue it with nestnet.resume(run, module=...) or train from FILE.py:FACTORY",
+        )
+
+
+def prunable_layers(network: NestedNet, config: TrainConfig) -> dict[str, PrunableLayer]:
+    """Return the layers to prune; none for a dense network.
+
+    Raises:
+        UserError: the configuration keeps a layer dense that is not there.
+    """
+    if config.is_dense:
+        return {}
+    return network.prunable((*network.default_dense_layers(), *config.dense_layers))
+
+
+def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; weight decay on weights, not on biases and batch norms.
+
+    Raises:
+        UserError: all parameters are frozen.
+    """
+    trained = [p for p in network.parameters() if p.requires_grad]
+    if not trained:
+        raise UserError(
+            config.model,
+            "every parameter of the model is frozen",
+            got="requires_grad=False everywhere",
+            expected="at least one parameter to train",
+            action="Set requires_grad where training may change the model, or nest it without "
+            "training: nestnet.nest, nestnet.quantize, nestnet.export",
+        )
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    nesterov = config.momentum > 0
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
+
+
+def _start_from(
+    network: NestedNet, source: Path, config: TrainConfig, class_names: tuple[str, ...]
+) -> None:
+    """Load the weights of another run into ``network``; its levels start from the densest one's.
+
+    Raises:
+        UserError: a run of another network, or one that sees pixels or names classes otherwise.
+    """
+    path = source / CHECKPOINT if source.is_dir() else source
+    checkpoint = load_checkpoint(path)
+    check_classes(
+        str(path),
+        checkpoint.class_names,
+        class_names,
+        "Start from a run of the same data set, or name the classes as they were",
+    )
+    before = from_toml(checkpoint.config_toml, str(path))
+    if (before.mean, before.std) != (config.mean, config.std):
+        raise UserError(
+            str(path),
+            "sees pixels otherwise than the new run",
+            got=f"mean {before.mean}, std {before.std}",
+            expected=f"mean {config.mean}, std {config.std}",
+            action="Give the same --mean and --std",
+        )
+    state = checkpoint.network
+    loaded = {}
+    for key, own in network.state_dict().items():
+        if key.startswith("observers.") or key.endswith(("level_map", "group_size_value")):
+            loaded[key] = own
+            continue
+        found = state.get(_densest_key(key, state))
+        if found is not None and found.shape[1:] == own.shape[1:] and found.dim() == own.dim():
+            found = found[-1:].expand_as(own) if "running_" in key else found
+        if found is None or found.shape != own.shape:
+            raise UserError(
+                str(path),
+                f"does not fit the network at {key!r}",
+                got="no such tensor" if found is None else tuple(found.shape),
+                expected=tuple(own.shape),
+                action="Start from a run of the same model and data set",
+            )
+        loaded[key] = found
+    network.load_state_dict(loaded)
+
+
+def _densest_key(key: str, state: Mapping[str, Tensor]) -> str:
+    """Return the name ``key`` has at the densest level of ``state``: per-level lists end in .N."""
+    base, _, index = key.rpartition(".")
+    if not index.isdecimal():
+        return key
+    there = [int(k[len(base) + 1 :]) for k in state if re.fullmatch(re.escape(base) + r"\.\d+", k)]
+    return f"{base}.{max(there, default=0)}"
+
+
+def restore(session: Session, state: Checkpoint) -> None:
+    """Put the ``state`` of a checkpoint into a fresh session.
+
+    Raises:
+        UserError: the checkpoint is of other data than the session's, or of another network, as
+            after a change of the model's code.
+    """
+    _check_data(session, state)
+    try:
+        session.network.load_state_dict(dict(state.network))
+    except RuntimeError as error:
+        details = [line.strip() for line in str(error).splitlines()[1:]]
+        raise UserError(
+            "checkpoint",
+            f"does not fit the model {session.model}",
+            got=details[0] if details else error,
+            expected="the model that the run was started with",
+            action="Undo the change of the model, or train a new run",
+        ) from error
+    for name, parameter in session.network.named_parameters():
+        if name in state.momentum:
+            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
+            session.optimizer.state[parameter]["momentum_buffer"] = buffer
+    if session.budget is not None and state.budget is not None:
+        session.budget.restore(state.budget)
+        session.layers = {} if session.budget.trains_dense else session.budget.layers
+    session.accuracy_float = state.accuracy_float
+    session.quantized = state.quantized
+    session.network.set_quantize(state.quantized, bn_frozen=state.quantized)
+
+
+def _check_data(session: Session, state: Checkpoint) -> None:
+    """Refuse data that has changed since the run began: other classes or another image shape."""
+    check_classes(
+        f"{session.config.dataset} {session.config.data}".rstrip(),
+        state.class_names,
+        session.class_names,
+        "Name the class folders as they were, or train a new run",
+    )
+    if session.input_shape != state.input_shape:
+        raise UserError(
+            f"{session.config.dataset} {session.config.data}".rstrip(),
+            "the images have another shape than those the run was trained on",
+            got="x".join(map(str, session.input_shape)),
+            expected="x".join(map(str, state.input_shape)),
+            action="Give the images the run was trained on, or train a new run",
+        )
