@@ -11,10 +11,11 @@ from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph, Int8Array
-from codegen.kernels import cost
+from codegen.kernels.common import cost
 from codegen.measure import auto_cycles, compare
 from codegen.measure.bench import EMULATOR, Bench, measure
 from codegen.measure.compare import Report
+from codegen.program import manifest
 from codegen.program.coding import DEFAULT, CodingOptions
 from codegen.target import boards, toolchain
 from codegen.target.boards import Board
@@ -82,13 +83,13 @@ def _cycles(
 
 def newest_project(root: Path = Path("build")) -> Path:
     """Return the project below ``root`` that was generated last; UserError if there is none."""
-    found = list(root.glob(f"*/{project.MARKER}"))
+    found = list(root.glob(f"*/{manifest.MARKER}"))
     if not found:
         raise UserError(
             f"{root}/",
             "no generated project",
             got="none",
-            expected=f"a folder with {project.MARKER}",
+            expected=f"a folder with {manifest.MARKER}",
             action="Run: nestnet codegen --board stm32f7",
         )
     return max(found, key=lambda marker: (marker.stat().st_mtime_ns, str(marker))).parent
@@ -203,7 +204,7 @@ def prepare(
     chosen = options.chosen(nestfile.load(nestfile_path).provenance)
     sha256 = nestfile.file_sha256(nestfile_path)
     if project.is_current(out, sha256, board, kernels, chosen):
-        reckoned = project.read_info(out).cycles_source.startswith(cost.NAME)
+        reckoned = manifest.read_info(out).cycles_source.startswith(cost.NAME)
         if cycles != AUTO or not reckoned or not auto_cycles.possible(board, kernels):
             return out
     name = project.name_in_use(out, sha256)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import UserError
-from codegen.kernels import cost
-from codegen.program.packed import Packed
+from codegen.kernels.common import cost
+from codegen.program.program import Program
 from codegen.target import memory_system
 from codegen.target.boards import Board
 
@@ -46,7 +46,7 @@ class LevelCycles:
     """How they were found, with the error to expect; printed into model.h."""
 
 
-def analytic(packed: Packed, board: Board) -> LevelCycles:
+def analytic(packed: Program, board: Board) -> LevelCycles:
     """Return what packing reckoned with, times a margin: always there, needs no tool.
 
     With the margin it stays above the estimate (the upper end of a range) of every network it was
@@ -103,7 +103,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def from_report(
-    path: Path, report: dict[str, Any], packed: Packed, board_id: str, graph_sha256: str
+    path: Path, report: dict[str, Any], packed: Program, board_id: str, graph_sha256: str
 ) -> LevelCycles:
     """Return the cycles in a report of this very network and board.
 
@@ -135,7 +135,7 @@ def from_report(
     return LevelCycles(tuple(cycles), source)
 
 
-def with_cycles(packed: Packed, known: LevelCycles) -> Packed:
+def with_cycles(packed: Program, known: LevelCycles) -> Program:
     """Return ``packed`` with these cycles for its levels."""
     levels = tuple(
         replace(level, cost=replace(level.cost, cycles=cycles))

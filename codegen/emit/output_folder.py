@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
-
-MARKER = "nestnet-project.json"
-"""The file that says a folder is ours, and what is in it."""
+from codegen.program.manifest import MARKER, listed, written_hashes
 
 BUILD = "build"
 """What make writes below; made again when the project changes."""
@@ -114,27 +112,13 @@ def is_complete(folder: Path, files: Mapping[PurePosixPath, bytes]) -> bool:
     )
 
 
-def listed(folder: Path) -> tuple[PurePosixPath, ...]:
-    """Return the files that the marker says were written; none if it cannot be read."""
-    return tuple(_hashes(folder))
-
-
 def edited(folder: Path) -> tuple[PurePosixPath, ...]:
     """Return the files that differ from what was written; a missing file does not count."""
     return tuple(
         path
-        for path, digest in _hashes(folder).items()
+        for path, digest in written_hashes(folder).items()
         if (folder / path).is_file() and _sha256((folder / path).read_bytes()) != digest
     )
-
-
-def _hashes(folder: Path) -> dict[PurePosixPath, str]:
-    """Return what the marker says was written; nothing if it cannot be read."""
-    try:
-        written = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
-        return {PurePosixPath(name): str(digest) for name, digest in written.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _mend(folder: Path, new: Path, old: Path) -> None:

@@ -1,12 +1,9 @@
-"""Write a complete C project into a folder, all of it or nothing, and read it back."""
+"""Write a complete C project into a folder, all of it or nothing."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields, replace
-from math import prod
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from codegen import paths
 from codegen.emit import level_cycles, output_folder, render
@@ -14,119 +11,24 @@ from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.formats import entropy
 from codegen.graph import file as nestfile
-from codegen.graph.ir import Conv2D, Graph, Linear
+from codegen.graph.ir import Graph
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.verify import C_IDENTIFIER
-from codegen.kernels import cost
-from codegen.kernels.weighted import kept_macs
-from codegen.lower import pack
+from codegen.graph.weighted import kept_macs
+from codegen.kernels.common import cost
+from codegen.lower import lowering
+from codegen.program import manifest
+from codegen.program.call import Call
 from codegen.program.coding import DEFAULT, Coding, CodingOptions
-from codegen.program.packed import Packed, PackedLayer
+from codegen.program.manifest import LayerFacts, LevelFacts, ProjectInfo, StorageFacts, read_info
+from codegen.program.program import Program
 from codegen.target import boards
 from codegen.target.boards import Board
 
-MARKER = output_folder.MARKER
-MARKER_VERSION = 4
 KERNELS = ("nestnet", "cmsis-nn")
 MAX_NAME_CHARACTERS = 40
 """Of --name: the generated text stays readable."""
-
-
-@dataclass(frozen=True)
-class StorageFacts:
-    """How a layer's weights and positions lie in flash, all levels together."""
-
-    name: str
-    """As in "nested, positions deltas"."""
-    stored_bytes: int
-    execution_bytes: int
-    """What kernels read."""
-    kept_weights: int
-    """At the densest level, zeros of kept groups included."""
-    entropy_bytes: int
-    """Bound on any code of the weights and of the positions; :mod:`codegen.formats.entropy`."""
-
-    @property
-    def bytes_per_kept_weight(self) -> float | None:
-        """Return the stored bytes a kept weight costs; None if none is kept."""
-        return self.stored_bytes / self.kept_weights if self.kept_weights else None
-
-
-@dataclass(frozen=True)
-class LayerFacts:
-    """What later commands need to know of a layer."""
-
-    index: int
-    name: str
-    c_name: str
-    kernel: str
-    reason: str
-    flash_bytes: int
-    storage: StorageFacts | None
-    """None for a layer without weights."""
-    macs: tuple[int, ...]
-    """Per level."""
-    dense_macs: int
-    """Without any pruning."""
-    weight_bytes: tuple[int, ...]
-    """Flash each level reads."""
-    peak_ram_bytes: int
-    """Fewest arena bytes the layer can run in (docs/adr/0008-shared-buffers.md)."""
-    cycles: tuple[int, ...]
-    """Per level, by the analytic model."""
-
-    @property
-    def codecs(self) -> frozenset[str]:
-        """Return the codecs that have to be decoded for the layer."""
-        words = self.storage.name.split(" ") if self.storage is not None else []
-        return frozenset(word.rstrip(",") for word in words) & frozenset(cost.DECODER_BYTES)
-
-
-@dataclass(frozen=True)
-class LevelFacts:
-    """What later commands need to know of a level."""
-
-    name: str
-    sparsity: float
-    macs: int
-    cycles: int
-    """As ``ProjectInfo.cycles_source`` says."""
-    weight_bytes: int
-    own_bytes: int
-    """Flash that dropping this level would free, if it is the densest of those left."""
-
-
-@dataclass(frozen=True)
-class ProjectInfo:
-    """Content of the marker file."""
-
-    network: str
-    board: str
-    kernels: str
-    graph_sha256: str
-    generator_version: str
-    input_shape: tuple[int, int, int]
-    output_shape: tuple[int, int, int]
-    arena_bytes: int
-    weights_bytes: int
-    execution_bytes: int
-    """What the weights would take with no stream coded."""
-    optimize: str
-    codecs: str
-    decode: str
-    cycles_source: str
-    """Where the levels' cycles come from."""
-    levels: tuple[LevelFacts, ...]
-    layers: tuple[LayerFacts, ...]
-
-    @property
-    def coding(self) -> Coding:
-        """Return how weights lie in flash."""
-        return Coding(**{field.name: getattr(self, field.name) for field in fields(Coding)})
-
-    @property
-    def output_bytes(self) -> int:
-        """Return the bytes of one output."""
-        return prod(self.output_shape)
 
 
 def generate(
@@ -180,7 +82,7 @@ def write(
 ) -> Path:
     """Write the project of a graph in memory; see :func:`generate`."""
     output_folder.check_ours(out_dir)
-    packed = pack.lower(graph, kernels=kernels, **asdict(options.chosen(graph.provenance)))
+    packed = lowering.lower(graph, kernels=kernels, **asdict(options.chosen(graph.provenance)))
     known = cycles if isinstance(cycles, LevelCycles) else level_cycles.analytic(packed, board)
     if isinstance(cycles, Path):
         report = level_cycles.read(cycles)
@@ -192,7 +94,9 @@ def write(
     files = {path: text.encode() for path, text in texts.items()}
     for path in copied:
         files["firmware" / path] = (paths.firmware() / path).read_bytes()
-    output_folder.replace(out_dir, files, {"nestnet_project": MARKER_VERSION, **asdict(info)})
+    output_folder.replace(
+        out_dir, files, {"nestnet_project": manifest.MARKER_VERSION, **asdict(info)}
+    )
     return out_dir
 
 
@@ -215,59 +119,6 @@ def renamed(graph: Graph, name: str | None) -> Graph:
     return replace(graph, name=name)
 
 
-def read_info(project: Path) -> ProjectInfo:
-    """Return what a generated project says of itself.
-
-    Raises:
-        UserError: the folder is not a project of this version.
-    """
-    try:
-        data = json.loads((project / MARKER).read_text(encoding="utf-8"))
-        if data.pop("nestnet_project") != MARKER_VERSION:
-            raise ValueError("another version")
-        del data["files"]
-        return _info_from(data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            str(project),
-            "not a project this version of nestnet generated",
-            got=f"no usable {MARKER} ({type(error).__name__})",
-            expected="a folder written by `nestnet codegen`",
-            action="Run `nestnet codegen` again",
-        ) from error
-
-
-def _info_from(data: dict[str, Any]) -> ProjectInfo:
-    levels = tuple(LevelFacts(**item) for item in data.pop("levels"))
-    per_level = ("macs", "weight_bytes", "cycles")
-    layers = []
-    for item in data.pop("layers"):
-        item |= {key: tuple(item[key]) for key in per_level}
-        if item["storage"] is not None:
-            item["storage"] = StorageFacts(**item["storage"])
-        layers.append(LayerFacts(**item))
-    data["input_shape"] = tuple(data["input_shape"])
-    data["output_shape"] = tuple(data["output_shape"])
-    return ProjectInfo(levels=levels, layers=tuple(layers), **data)
-
-
-def check_complete(project: Path) -> None:
-    """Refuse a project that lacks a file it was written with.
-
-    Raises:
-        UserError: the first missing file.
-    """
-    missing = _missing(project)
-    if missing:
-        raise UserError(
-            str(project),
-            "the project is incomplete",
-            got=f"no {missing[0]}",
-            expected=f"the files that {MARKER} lists",
-            action="Run `nestnet codegen` again",
-        )
-
-
 def is_current(
     project: Path, graph_sha256: str, board: Board, kernels: str, chosen: Coding
 ) -> bool:
@@ -280,7 +131,7 @@ def is_current(
     return (
         found == (graph_sha256, board.id, kernels, render.GENERATOR_VERSION)
         and info.coding == chosen
-        and not _missing(project)
+        and not manifest.missing(project)
         and _has_current_firmware(project, board)
     )
 
@@ -292,10 +143,6 @@ def name_in_use(project: Path, graph_sha256: str) -> str | None:
     except UserError:
         return None
     return info.network if info.graph_sha256 == graph_sha256 else None
-
-
-def _missing(project: Path) -> list[PurePosixPath]:
-    return [path for path in output_folder.listed(project) if not (project / path).is_file()]
 
 
 def _has_current_firmware(project: Path, board: Board) -> bool:
@@ -333,20 +180,7 @@ def _sources(copied: tuple[PurePosixPath, ...]) -> render.RuntimeFiles:
     return render.RuntimeFiles(tuple(path for path in sources if path not in port), port)
 
 
-def _own_bytes(layer: PackedLayer, level: int) -> int:
-    """Return the image bytes only ``level`` and denser ones need."""
-    fields = layer.fields
-    own = 0
-    for stream in fields.streams:
-        if stream.level == level:
-            own += stream.positions.size_bytes + stream.weights.size_bytes
-    for table in (fields.multiplier, fields.bias_delta, fields.shift, fields.add_multiplier):
-        if table is not None:
-            own += table.size_bytes // table.dims[0]
-    return own
-
-
-def _dense_macs(layer: PackedLayer) -> int:
+def _dense_macs(layer: Call) -> int:
     """Return the multiply-accumulates of a layer without pruning; 0 without weights."""
     if not isinstance(layer.op, Conv2D | Linear):
         return 0
@@ -354,7 +188,7 @@ def _dense_macs(layer: PackedLayer) -> int:
     return int(layer.op.weight.size) * (height * width if isinstance(layer.op, Conv2D) else 1)
 
 
-def _storage(layer: PackedLayer, levels: int) -> StorageFacts | None:
+def _storage(layer: Call, levels: int) -> StorageFacts | None:
     op = layer.op
     if not isinstance(op, Conv2D | Linear):
         return None
@@ -368,7 +202,7 @@ def _storage(layer: PackedLayer, levels: int) -> StorageFacts | None:
 
 
 def _info(
-    packed: Packed, board: Board, graph_sha256: str, cycles_source: str = cost.NAME
+    packed: Program, board: Board, graph_sha256: str, cycles_source: str = cost.NAME
 ) -> ProjectInfo:
     graph = packed.graph
     levels = tuple(
@@ -378,7 +212,7 @@ def _info(
             macs=level.cost.macs,
             cycles=level.cost.cycles,
             weight_bytes=level.cost.weight_bytes,
-            own_bytes=sum(_own_bytes(layer, index) for layer in packed.layers),
+            own_bytes=sum(layer.own_bytes(index) for layer in packed.layers),
         )
         for index, level in enumerate(packed.levels)
     )

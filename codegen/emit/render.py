@@ -1,4 +1,4 @@
-"""Turn a packed network into the text of a C project; the only module that fills templates in.
+"""Turn a program network into the text of a C project; the only module that fills templates in.
 
 All C, Make and linker text is in ``templates/``; this module hands over values and formats numbers.
 """
@@ -15,11 +15,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from codegen import paths
+from codegen import kernels, paths
 from codegen.emit import stack
 from codegen.graph.classify import Answer
 from codegen.graph.ir import Graph, Int8Array, Value
-from codegen.program.packed import ImageField, Packed, PackedLayer
+from codegen.program.call import Call, Member
+from codegen.program.program import Program
 from codegen.target.boards import Board
 
 GENERATOR_VERSION = "0.1.0"
@@ -31,7 +32,6 @@ RUNTIME_VERSION = 3
 STACK_BYTES = 4096
 """Stack the linker script reserves, unless overridden there."""
 
-_STATELESS = ("max_pool", "avg_pool", "softmax")
 _MIN_ARENA_BYTES = 8
 
 
@@ -82,7 +82,7 @@ class _Meta:
 
 
 def project_files(
-    packed: Packed, board: Board, graph_sha256: str, files: RuntimeFiles, cycles_source: str
+    program: Program, board: Board, graph_sha256: str, files: RuntimeFiles, cycles_source: str
 ) -> dict[PurePosixPath, str]:
     """Return the text of every generated file by its path in the project.
 
@@ -90,9 +90,9 @@ def project_files(
     """
     environment = _environment()
     values = {
-        "packed": packed,
+        "program": program,
         "board": board,
-        "net": _net(packed, board, _identity(packed, board, graph_sha256)),
+        "net": _net(program, board, _identity(program, board, graph_sha256)),
         "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
@@ -159,34 +159,35 @@ def _environment() -> Environment:
     environment.filters["c_float"] = _c_float
     environment.filters["shape"] = _shape
     environment.filters["table"] = _table
+    environment.filters["template"] = _template
     environment.filters["number_lines"] = _number_lines
     environment.tests["number_row"] = _is_number_row
     environment.tests["level_dependent"] = _is_level_dependent
     return environment
 
 
-def _identity(packed: Packed, board: Board, graph_sha256: str) -> str:
+def _identity(program: Program, board: Board, graph_sha256: str) -> str:
     """Return 8 hexadecimal digits of all that the network's own C text depends on."""
-    parts = (graph_sha256, GENERATOR_VERSION, board.id, packed.kernels)
-    coding = (packed.optimize, packed.codecs, packed.decode)
+    parts = (graph_sha256, GENERATOR_VERSION, board.id, program.kernels)
+    coding = (program.optimize, program.codecs, program.decode)
     return hashlib.sha256(repr((*parts, *coding)).encode()).hexdigest()[:8]
 
 
-def _net(packed: Packed, board: Board, identity: str) -> _Net:
-    graph = packed.graph
-    kernels = sorted({layer.kernel for layer in packed.layers})
-    places = [buffer.place for layer in packed.layers for buffer in (*layer.inputs, layer.output)]
+def _net(program: Program, board: Board, identity: str) -> _Net:
+    graph = program.graph
+    used = sorted({layer.kernel for layer in program.layers})
+    places = [buffer.place for layer in program.layers for buffer in (*layer.inputs, layer.output)]
     return _Net(
         name=graph.name,
         macro=graph.name.upper(),
         id=identity,
         input=_edge(graph.value(graph.input)),
         output=_edge(graph.value(graph.output)),
-        arena_bytes=max(packed.arena_bytes, _MIN_ARENA_BYTES),
-        stack_bytes=stack.bound_bytes(packed, board.core),
+        arena_bytes=max(program.arena_bytes, _MIN_ARENA_BYTES),
+        stack_bytes=stack.bound_bytes(program, board.core),
         class_names=graph.provenance.class_names,
-        kernels=tuple(kernel for kernel in kernels if not kernel.startswith("cmsis_")),
-        uses_cmsis=any(kernel.startswith("cmsis_") for kernel in kernels),
+        kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
+        uses_cmsis=any(kernel.startswith("cmsis_") for kernel in used),
         uses_arena="arena" in places,
     )
 
@@ -196,18 +197,23 @@ def _edge(value: Value) -> _Edge:
     return _Edge(value.shape, height * width * channels, value.scale[0], value.zero_point)
 
 
-def _is_level_dependent(layer: PackedLayer) -> bool:
+def _is_level_dependent(layer: Call) -> bool:
     """Whether the layer's function needs the network's state: its level or its arena."""
-    return layer.kernel.removeprefix("cmsis_") not in _STATELESS or layer.scratch is not None
+    return layer.args.needs_state or layer.scratch is not None
 
 
 def _is_number_row(array: NDArray[np.generic]) -> bool:
     return array.ndim == 1
 
 
-def _table(field: ImageField) -> NDArray[np.generic]:
+def _table(member: Member) -> NDArray[np.generic]:
     """Return a member's content as C declares it: weights are one flat array, kernels walk them."""
-    return field.array.reshape(-1) if field.role == "weights" else field.array
+    return member.array.reshape(-1) if member.role == "weights" else member.array
+
+
+def _template(layer: Call) -> str:
+    """Return the file that holds the text of the layer's kernel."""
+    return f"kernels/{kernels.row(layer.kernel).stem}.j2"
 
 
 def _comment(text: str) -> str:

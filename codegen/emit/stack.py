@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.program.packed import Packed
+from codegen.program.program import Program
 from codegen.target.boards import Core
 
 FRAME_BYTES: Mapping[str, tuple[int, int]] = {
@@ -40,7 +40,7 @@ STREAM_BYTES = 8
 """A level's two pointers, which a layer with coded streams keeps on the stack."""
 
 
-def bound_bytes(packed: Packed, core: Core) -> int:
+def bound_bytes(packed: Program, core: Core) -> int:
     """Return the stack nn_run takes at most, a profile hook's and a foreign library's excluded."""
     column = 0 if core.has_dsp else 1
     deepest = max(

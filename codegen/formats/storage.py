@@ -15,10 +15,9 @@ import numpy as np
 from codegen.errors import UserError
 from codegen.formats import dense, nested
 from codegen.formats.codecs import deltas, lz4
-from codegen.graph.ir import NEVER, Int8Array, Uint8Array
+from codegen.graph.ir import NEVER, Allowed, Int8Array, Uint8Array
 
 Codec = Literal["raw", "lz4", "deltas"]
-Allowed = Literal["all", "lz4", "raw"]
 
 ALLOWED: Mapping[Allowed, tuple[Codec, ...]] = {
     "all": ("raw", "lz4", "deltas"),
@@ -132,26 +131,40 @@ def layer_forms(
     Dense rows hold one weight set: where levels differ, a layer can only be nested. Arguments as
     for :func:`layer_bytes`, of an ungrouped layer.
     """
-    forms = []
-    if group_level is None or np.isin(group_level, (0, NEVER)).all():
-        channels = dense.padded_channels(weight.shape[3], weight.shape[1], stride)
-        rows = dense.encode(weight, channels)
-        in_codec: dict[Codec, tuple[int, ...]] = {
-            codec: (_size(rows, codec),) for codec in admitted if codec != "deltas"
-        }
-        forms.append(Form(False, in_codec, {}, channels))
-    if group_level is not None:
-        forms.append(_nested_form(weight, group_size, group_level, levels, admitted))
-    return tuple(forms)
+    found = (
+        dense_form(weight, group_level, admitted, stride),
+        nested_form(weight, group_size, group_level, levels, admitted),
+    )
+    return tuple(form for form in found if form is not None)
 
 
-def _nested_form(
+def dense_form(
+    weight: Int8Array,
+    group_level: Uint8Array | None,
+    admitted: Sequence[Codec],
+    stride: tuple[int, int] = (1, 1),
+) -> Form | None:
+    """Return the layer as dense rows; None where levels differ. Arguments as for layer_forms."""
+    if group_level is not None and not np.isin(group_level, (0, NEVER)).all():
+        return None
+    channels = dense.padded_channels(weight.shape[3], weight.shape[1], stride)
+    rows = dense.encode(weight, channels)
+    in_codec: dict[Codec, tuple[int, ...]] = {
+        codec: (_size(rows, codec),) for codec in admitted if codec != "deltas"
+    }
+    return Form(False, in_codec, {}, channels)
+
+
+def nested_form(
     weight: Int8Array,
     group_size: int,
-    group_level: Uint8Array,
+    group_level: Uint8Array | None,
     levels: int,
     admitted: Sequence[Codec],
-) -> Form:
+) -> Form | None:
+    """Return the layer as nested streams; None without levels. Arguments as for layer_forms."""
+    if group_level is None:
+        return None
     streams = nested.encode(weight, group_size, group_level, levels)
     positions: dict[Codec, tuple[int, ...]] = {}
     weights: dict[Codec, tuple[int, ...]] = {}

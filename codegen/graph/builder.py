@@ -15,33 +15,30 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from codegen.graph.ir import (
     NEVER,
-    Add,
-    AvgPool,
-    Conv2D,
     Graph,
     Int8Array,
     Level,
-    Linear,
-    MaxPool,
     Op,
     Provenance,
     Requant,
-    Reshape,
     Residual,
     Shape,
-    Softmax,
     Uint8Array,
     Value,
-    op_inputs,
 )
-from codegen.kernels.weighted import (
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D, accumulate
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
+from codegen.graph.ops.softmax import Softmax
+from codegen.graph.weighted import (
     INT32_MAX,
     MAX_RESIDUAL_MULTIPLIER,
     accumulator_bound,
     level_weight,
 )
-from codegen.oprule import rule_of
-from codegen.ops.conv2d import accumulate
 
 INPUT_SCALE = 1 / 64
 CALIBRATION_IMAGES = 4
@@ -352,8 +349,8 @@ class GraphBuilder:
         self, op: Op, scale: tuple[float, ...], zero_point: int, shape: Shape | None
     ) -> Graph:
         """Return the graph so far plus ``op``; ``shape`` is for ops that do not fix theirs."""
-        shapes = tuple(self.shape(name) for name in op_inputs(op))
-        shape = rule_of(op).out_shape(op, shapes) or shape
+        shapes = tuple(self.shape(name) for name in op.inputs)
+        shape = op.out_shape(shapes) or shape
         assert shape is not None
         output = Value(op.output, shape, scale, zero_point)
         levels = tuple(
@@ -375,8 +372,8 @@ class GraphBuilder:
     ) -> str:
         graph = self._with(op, scale, zero_point, shape)
         for level, samples in enumerate(self._samples):
-            inputs = tuple(samples[name] for name in op_inputs(op))
-            samples[op.output] = rule_of(op).run(op, graph, inputs, level)
+            inputs = tuple(samples[name] for name in op.inputs)
+            samples[op.output] = op.run(graph, inputs, level)
         self.values.append(graph.values[-1])
         self.ops.append(op)
         return op.output

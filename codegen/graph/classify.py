@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph import reference
-from codegen.graph.ir import Graph, Int8Array, Softmax
+from codegen.graph.ir import Graph, Int8Array
+from codegen.graph.ops.softmax import Softmax
 
 
 @dataclass(frozen=True, eq=False)

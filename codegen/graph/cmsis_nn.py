@@ -6,18 +6,29 @@ for cores without vector extension. Whatever is named here stays with our kernel
 
 from __future__ import annotations
 
-from codegen.graph.ir import Conv2D, Linear, Shape
-from codegen.kernels.window import out_extent
+from collections.abc import Iterator
+
+from codegen.graph.ir import Broken, Graph, Shape, TfliteRequant
+from codegen.graph.weighted import Weighted
+from codegen.graph.window import out_extent
 
 MAX_EXTENT = 32767
 """Of a convolution's maps, kernel and channels: its depthwise functions index in 16 bits."""
 
 
-def obstacle(op: Conv2D | Linear, in_shape: Shape) -> str | None:
+def check_cmsis_nn(op: Weighted, graph: Graph) -> Iterator[Broken]:
+    """Yield why a layer under the TFLite rule, which only CMSIS-NN has, is not one it computes."""
+    if isinstance(op.requant, TfliteRequant):
+        reason = obstacle(op, graph.value(op.input).shape)
+        if reason is not None:
+            yield "the TFLite rule only on layers that CMSIS-NN computes", reason
+
+
+def obstacle(op: Weighted, in_shape: Shape) -> str | None:
     """Return why CMSIS-NN cannot compute ``op`` on an input of ``in_shape``; None if it can."""
     if op.group_level is not None:
         return "its levels have weights of their own"
-    if isinstance(op, Linear):
+    if op.weight.ndim == 2:
         return None
     if op.residual is not None:
         return "it adds a residual before rounding"
@@ -31,7 +42,7 @@ def obstacle(op: Conv2D | Linear, in_shape: Shape) -> str | None:
     return None
 
 
-def _reads_past_the_row(op: Conv2D, in_shape: Shape) -> bool:
+def _reads_past_the_row(op: Weighted, in_shape: Shape) -> bool:
     """Return whether a depthwise 3x3 window has only its first column inside the map.
 
     ``arm_depthwise_conv_3x3_s8`` runs for padding of at most 1 above and to the left. It leaves out

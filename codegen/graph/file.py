@@ -20,6 +20,7 @@ from safetensors.numpy import load as parse_safetensors
 from safetensors.numpy import save as format_safetensors
 
 from codegen.errors import UserError
+from codegen.graph import ops as _ops  # noqa: F401  every operator there is
 from codegen.graph.ir import SCHEMA_VERSION, Graph
 from codegen.graph.serialize import RecordError, decode, encode
 from codegen.graph.verify import verify

@@ -7,7 +7,10 @@ operator stands for is defined in ``docs/integer-contract.md`` and implemented o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,9 @@ Int16Array = NDArray[np.int16]
 Int32Array = NDArray[np.int32]
 Uint8Array = NDArray[np.uint8]
 Uint16Array = NDArray[np.uint16]
+
+Allowed = Literal["all", "lz4", "raw"]
+"""What ``--codecs`` may say; :data:`codegen.formats.storage.ALLOWED`."""
 
 Shape = tuple[int, int, int]
 """Height, width, channels."""
@@ -118,119 +124,71 @@ class Residual:
     """Shape (levels,); absolute value below 2**22."""
 
 
-@dataclass(frozen=True, eq=False)
-class Conv2D:
-    """2-D convolution, also grouped and depthwise; zero point of the input as padding."""
-
-    name: str
-    input: str
-    output: str
-    weight: Int8Array
-    """Shape (out_c, kernel_h, kernel_w, in_c // groups)."""
-    group_size: int
-    """G of the nested groups: 1, 2 or 4 consecutive input channels; 1 when group_level is None."""
-    group_level: Uint8Array | None
-    """First level that contains the group, NEVER for none; None for a layer that is dense at every
-    level. Where groups == 1, shape (out_c, kernel_h, kernel_w, ceil(in_c / group_size)). Of a
-    depthwise layer, one whose groups are its input and its output channels, shape (out_c, 1, 1, 1):
-    first level that contains the channel's whole filter; group_size is 1, the rule the nestnet one,
-    and no residual is fused. None where groups is anything else."""
-    stride: tuple[int, int]
-    padding: tuple[int, int, int, int]
-    """top, left, bottom, right."""
-    groups: int
-    requant: Requant | TfliteRequant
-    act_min: int
-    act_max: int
-    residual: Residual | None = None
+Broken = tuple[str, object]
+"""A broken rule: its text and the offending value."""
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
-    """Fully connected layer on the input flattened in h, w, c order; output shape (1, 1, out_c)."""
+class Op(ABC):
+    """One operator of a graph: its data and everything it means.
 
-    name: str
-    input: str
-    output: str
-    weight: Int8Array
-    """Shape (out_c, in_c)."""
-    group_size: int
-    group_level: Uint8Array | None
-    """Shape (out_c, ceil(in_c / group_size)) or None, as for :class:`Conv2D`."""
-    requant: Requant | TfliteRequant
-    act_min: int
-    act_max: int
-
-
-@dataclass(frozen=True, eq=False)
-class Add:
-    """Elementwise sum: ``y = clamp((a*m[0] + b*m[1] + offset) >> shift)``, int32 throughout."""
-
-    name: str
-    inputs: tuple[str, str]
-    output: str
-    multiplier: Int32Array
-    """Shape (levels, 2); absolute value below 2**22."""
-    offset: Int32Array
-    """Shape (levels,); holds both zero points, the output zero point and the rounding half."""
-    shift: int
-    act_min: int
-    act_max: int
-
-
-@dataclass(frozen=True)
-class MaxPool:
-    """Maximum over a window; padding never wins. Scale and zero point pass through."""
-
-    name: str
-    input: str
-    output: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class AvgPool:
-    """Mean over a window of n = kernel_h * kernel_w, padding counted as real zero.
-
-    ``y = clamp(zp + ((sum(x - zp) * round(2**22 / n) + 2**21) >> 22))``. Scale and zero point pass
-    through. n is at most 4096.
+    A new operator is a frozen dataclass in a file of its own in ``codegen/graph/ops/``, which is
+    found there, stored, verified and run without being listed anywhere. What it is compiled to is
+    the business of ``codegen/kernels/``.
     """
 
     name: str
-    input: str
-    output: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int, int, int]
+    is_view: ClassVar[bool] = False
+    """Whether the output is the input's bytes, so that nothing has to be computed."""
+    if TYPE_CHECKING:  # fields of every operator, in the order that suits it
+
+        @property
+        def inputs(self) -> tuple[str, ...]:
+            """Names of the values it reads."""
+
+        @property
+        def output(self) -> str:
+            """Name of the value it writes."""
+
+    @abstractmethod
+    def reading(self, names: Mapping[str, str]) -> Self:
+        """Return this operator reading ``names[x]`` wherever it read x."""
+
+    @abstractmethod
+    def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
+        """Return the output shape for the inputs' shapes, or None if the operator leaves it open.
+
+        :meth:`check` then judges the declared shape (a reshape).
+        """
+
+    @abstractmethod
+    def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
+        """Compute the output (n, h, w, c) from the inputs (n, h, w, c): the reference."""
+
+    @abstractmethod
+    def check(self, graph: Graph) -> Iterator[Broken]:
+        """Yield every rule of docs/integer-contract.md that the operator breaks."""
+
+    def macs(self, graph: Graph, level: int) -> int:
+        """Return the multiply-accumulates on weights kept at ``level``; 0 without weights."""
+        return 0
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax:
-    """Softmax over channels at each position; output scale 1/256, zero point -128.
+class OneInput(Op):
+    """An operator that reads one value."""
 
-    ``e[i] = table[max(x) - x[i]]``; ``y[i] = clamp((e[i]*256 + sum/2) // sum - 128)``, uint32.
-    """
-
-    name: str
-    input: str
-    output: str
-    table: Uint16Array
-    """Shape (256,): round(2**15 * exp(-scale * i)); entry 0 is 2**15. At most 1024 channels."""
-
-
-@dataclass(frozen=True)
-class Reshape:
-    """Relabel the shape of a contiguous h, w, c buffer; no data moves."""
-
-    name: str
     input: str
     output: str
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the value it reads."""
+        return (self.input,)
 
-Op = Conv2D | Linear | Add | MaxPool | AvgPool | Softmax | Reshape
-WeightedOp = Conv2D | Linear
+    def reading(self, names: Mapping[str, str]) -> Self:
+        """Return this operator reading ``names[x]`` where it read x."""
+        return replace(self, input=names.get(self.input, self.input))
 
 
 @dataclass(frozen=True)
@@ -282,11 +240,6 @@ class Graph:
                 return value
         raise KeyError(name)
 
-
-def op_inputs(op: Op) -> tuple[str, ...]:
-    """Return the names of the values ``op`` reads."""
-    if isinstance(op, Add):
-        return op.inputs
-    if isinstance(op, Conv2D) and op.residual is not None:
-        return (op.input, op.residual.input)
-    return (op.input,)
+    def shapes(self, names: Iterable[str]) -> tuple[Shape, ...]:
+        """Return the shapes of the values called ``names``; KeyError if there is no such value."""
+        return tuple(self.value(name).shape for name in names)

@@ -1,6 +1,6 @@
 """Run an integer graph in NumPy: the oracle every other runner is compared with.
 
-The arithmetic is docs/integer-contract.md; each operator's is in ``codegen/ops/<op>.py``.
+The arithmetic is docs/integer-contract.md; each operator's is in ``codegen/graph/ops/<op>.py``.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from codegen.errors import UserError
-from codegen.graph.ir import Graph, Int8Array, op_inputs
-from codegen.oprule import rule_of
+from codegen.graph.ir import Graph, Int8Array
 
 BATCH = 64
 """Images computed at once; bounds memory, changes no result."""
@@ -64,12 +63,12 @@ def _check_arguments(graph: Graph, images: Int8Array, level: int) -> None:
 
 def _run_batch(graph: Graph, images: Int8Array, level: int, keep_all: bool) -> dict[str, Int8Array]:
     values = {graph.input: images}
-    last_use = {name: index for index, op in enumerate(graph.ops) for name in op_inputs(op)}
+    last_use = {name: index for index, op in enumerate(graph.ops) for name in op.inputs}
     for index, op in enumerate(graph.ops):
-        inputs = tuple(values[name] for name in op_inputs(op))
-        values[op.output] = rule_of(op).run(op, graph, inputs, level)
+        inputs = tuple(values[name] for name in op.inputs)
+        values[op.output] = op.run(graph, inputs, level)
         if not keep_all:
-            for name in set(op_inputs(op)) - {graph.output}:
+            for name in set(op.inputs) - {graph.output}:
                 if last_use[name] == index:
                     del values[name]
     return values

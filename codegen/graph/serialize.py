@@ -1,13 +1,15 @@
 """Turn frozen dataclasses into JSON and named arrays, and back, guided by their type hints.
 
-A new field or operator in :mod:`codegen.graph.ir` is stored without a change here. Decoding is
-strict: missing, unknown or mistyped entries are errors that say where.
+A new field or operator in ``codegen/graph`` is stored without a change here. Decoding is strict:
+missing, unknown or mistyped entries are errors that say where.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from inspect import isabstract
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -91,11 +93,23 @@ def _array_dtype(hint: Any) -> np.dtype[Any]:
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union, None left out, or the hint itself; no member is an alias."""
+    """Return the members of a union, None left out, the kinds of an abstract record, or the hint.
+
+    No member is an alias.
+    """
     hint = _plain(hint)
     if get_origin(hint) in (Union, UnionType):
         return tuple(_plain(member) for member in get_args(hint) if member is not NoneType)
-    return (hint,)
+    return tuple(_kinds(hint)) if isabstract(hint) else (hint,)
+
+
+def _kinds(abstract: type[Any]) -> Iterator[type[Any]]:
+    """Yield the records that are an ``abstract`` one and are none themselves."""
+    kind: type[Any]
+    for kind in abstract.__subclasses__():
+        if is_dataclass(kind) and not isabstract(kind):
+            yield kind
+        yield from _kinds(kind)
 
 
 def _encode(value: Any, hint: Any, path: str, tensors: Tensors) -> Any:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.graph.builder import GraphBuilder, Padding
-from codegen.graph.ir import AvgPool, Graph, Int8Array, MaxPool, Shape
-from codegen.ops.softmax import MAX_CHANNELS
+from codegen.graph.ir import Graph, Int8Array, Shape
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.softmax import MAX_CHANNELS
 
 
 def random_images(graph: Graph, count: int, seed: int) -> Int8Array:

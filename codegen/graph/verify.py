@@ -11,9 +11,7 @@ from typing import get_args
 import numpy as np
 
 from codegen.errors import UserError
-from codegen.formats.storage import Allowed
-from codegen.graph.ir import Graph, Level, Op, Provenance, Value, op_inputs
-from codegen.oprule import Broken, input_shapes, rule_of
+from codegen.graph.ir import Allowed, Broken, Graph, Level, Op, Provenance, Value
 
 MAX_LEVELS = 16
 MAX_EXTENT = 65535
@@ -145,7 +143,7 @@ def _check_flow(graph: Graph) -> Iterator[Finding]:
         node = f"op {index} ({op.name})"
         if op_names[op.name] > 1:
             yield node, ("op names are unique", op.name)
-        for name in op_inputs(op):
+        for name in op.inputs:
             if name not in names:
                 yield node, ("inputs are values of the graph", name)
             elif name not in defined:
@@ -155,7 +153,7 @@ def _check_flow(graph: Graph) -> Iterator[Finding]:
         if op.output in defined:
             yield node, ("every value is written once", op.output)
         defined.add(op.output)
-        used.update(op_inputs(op))
+        used.update(op.inputs)
     if not graph.ops or graph.output == graph.input:
         yield "graph", ("at least one operator computes the output", graph.output)
     for name in sorted(names - defined):
@@ -172,12 +170,11 @@ def _check_ops(graph: Graph) -> Iterator[Finding]:
 
 
 def _op_rules(op: Op, graph: Graph) -> Iterator[Broken]:
-    rule = rule_of(op)
-    broken = list(rule.check(op, graph))
+    broken = list(op.check(graph))
     yield from broken
     if broken:
         return
-    shape = rule.out_shape(op, input_shapes(graph, op))
+    shape = op.out_shape(graph.shapes(op.inputs))
     declared = graph.value(op.output).shape
     if shape is not None and shape != declared:
         yield f"the output has the shape {shape}", declared

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from math import prod
 
 from codegen.errors import UserError
-from codegen.graph.ir import Graph, Op, Reshape, op_inputs
-from codegen.kernels.in_place import Overlap
+from codegen.graph.ir import Graph, Op
 from codegen.lower.plan_decoded import plan_with_areas, room_bytes
 from codegen.lower.plan_memory import Plan, Request
-from codegen.program.lowering import Draft
-from codegen.program.packed import Buffer, Decode, Place
+from codegen.program.call import Buffer, Place
+from codegen.program.draft import Decode, Draft, Overlap
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +18,9 @@ class Lowered:
     """An op that computes and what it is lowered to."""
 
     op: Op
+    kernel: str
+    reason: str
+    """Why this kernel."""
     draft: Draft
 
 
@@ -29,8 +31,8 @@ class Buffers:
         self.graph = graph
         self.root: dict[str, str] = {value.name: value.name for value in graph.values}
         for op in graph.ops:
-            if isinstance(op, Reshape):
-                self.root[op.output] = self.root[op.input]
+            if op.is_view:
+                self.root[op.output] = self.root[op.inputs[0]]
         self.input_root, self.output_root = self.root[graph.input], self.root[graph.output]
         if self.input_root == self.output_root:
             raise UserError(
@@ -79,7 +81,7 @@ class Buffers:
         requests = []
         for index, item in enumerate(layers):
             first[self.root[item.op.output]] = index
-            for name in (item.op.output, *op_inputs(item.op)):
+            for name in (item.op.output, *item.op.inputs):
                 last[self.root[name]] = index
             if item.draft.scratch_bytes:
                 name = _scratch_name(item.op.name)
@@ -96,7 +98,7 @@ class Buffers:
         over: dict[str, Overlap] = {}
         forbidden: set[str] = set()
         overlaps = item.draft.overlaps
-        for position, name in enumerate(op_inputs(item.op)):
+        for position, name in enumerate(item.op.inputs):
             root = self.root[name]
             rule = overlaps[position] if position < len(overlaps) else None
             if rule is None or root == self.input_root or last[root] != index:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 
+from codegen import kernels
 from codegen.formats.storage import Codec
-from codegen.graph.ir import Graph
-from codegen.kernels import cost
+from codegen.graph.cmsis_nn import obstacle
+from codegen.graph.ir import Graph, Op, TfliteRequant
+from codegen.graph.weighted import Weighted
+from codegen.kernels.common import cost
 from codegen.lower.buffers import Buffers, Lowered
-from codegen.oprule import rule_of
-from codegen.program.lowering import Options
+from codegen.lower.storage_choice import choose
+from codegen.program.draft import Options
 
 
 def choose_drafts(graph: Graph, options: Options) -> tuple[tuple[Lowered, ...], Buffers]:
@@ -58,9 +61,10 @@ def _flash_bytes(drafts: tuple[Lowered, ...]) -> int:
     total = 0
     used: set[str] = set()
     for item in drafts:
-        coded = [field.coded.codec for field in item.draft.fields if field.coded is not None]
+        contents = item.draft.contents
+        coded = [content.coded.codec for content in contents if content.coded is not None]
         used.update(coded)
-        total += sum(field.array.nbytes for field in item.draft.fields)
+        total += sum(content.array.nbytes for content in contents)
         total += cost.decoding_bytes(len(coded))
     return total + sum(cost.DECODER_BYTES[codec] for codec in used)
 
@@ -71,8 +75,20 @@ def _drafts(
     """Return the draft of every op that computes, given the free arena bytes beside each."""
     lowered = []
     for op in graph.ops:
-        room = (rooms or {}).get(op.name, 0)
-        draft = rule_of(op).lower(op, graph, replace(options, room_bytes=room))
-        if draft is not None:
-            lowered.append(Lowered(op, draft))
+        if op.is_view:
+            continue
+        allowed = replace(options, room_bytes=(rooms or {}).get(op.name, 0))
+        best, reason = choose(kernels.candidates(op, graph, allowed), allowed)
+        reason += _kept_from_cmsis_nn(op, graph, options)
+        lowered.append(Lowered(op, best.kernel, reason, best.draft()))
     return tuple(lowered)
+
+
+def _kept_from_cmsis_nn(op: Op, graph: Graph, options: Options) -> str:
+    """Return why CMSIS-NN, if it is asked for, does not compute a layer with weights."""
+    if options.kernels != "cmsis-nn" or not isinstance(op, Weighted):
+        return ""
+    if isinstance(op.requant, TfliteRequant):
+        return ""
+    why = obstacle(op, graph.value(op.input).shape) or "its tables have no TFLite form"
+    return f"; not for CMSIS-NN: {why}"

@@ -10,7 +10,7 @@ from codegen.passes.flatten_pointwise import flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
 from codegen.passes.skip_dead_channels import skip_dead_channels
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
-from codegen.program.lowering import Target
+from codegen.program.draft import Target
 
 Pass = Callable[[Graph], Graph]
 

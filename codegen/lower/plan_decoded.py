@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.lower.plan_memory import ALIGN_BYTES, Plan, Request, check, plan
-from codegen.program.lowering import round_up
+from codegen.program.draft import round_up
 
 
 def room_bytes(requests: Sequence[Request], planned: Plan, index: int) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import lcm
 
-from codegen.kernels.in_place import Overlap
-from codegen.program.lowering import round_up
+from codegen.program.draft import Overlap, round_up
 
 ALIGN_BYTES = 8
 """Offsets and the arena's size are multiples of this (NN_ARENA_ALIGN_BYTES)."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from codegen.emit.project import LayerFacts, ProjectInfo, StorageFacts
 from codegen.graph.ir import Int8Array
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
+from codegen.program.manifest import LayerFacts, ProjectInfo, StorageFacts
 from codegen.target import memory_system, runners
 from codegen.target.boards import Board
 from codegen.target.emulator import counts

@@ -10,8 +10,8 @@ import numpy as np
 
 from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
-from codegen.lower import pack
-from codegen.program.packed import Packed
+from codegen.lower import lowering
+from codegen.program.program import Program
 from codegen.target import runners
 from codegen.target.runners import RunResult
 from codegen.target.runners.progress import Progress
@@ -114,7 +114,7 @@ def compare(
     Raises:
         UserError: the machine is missing or the program failed.
     """
-    packed = pack.lower(graph, kernels=built.info.kernels, **asdict(built.info.coding))
+    packed = lowering.lower(graph, kernels=built.info.kernels, **asdict(built.info.coding))
     result = runners.run(built, images, levels, progress=progress)
     expected = []
     for position, level in enumerate(levels):
@@ -199,7 +199,7 @@ def confusion(
 
 
 def locate(
-    built: Built, packed: Packed, pixels: Int8Array, image: int, level: int, got: Int8Array
+    built: Built, packed: Program, pixels: Int8Array, image: int, level: int, got: Int8Array
 ) -> Difference:
     """Find the first layer whose output differs, by looking into the arena after each layer.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from codegen.graph.ir import Conv2D, Graph, Op, Requant, Reshape, Shape, Value
+from codegen.graph.ir import Graph, Op, Requant, Shape, Value
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.reshape import Reshape
 from codegen.passes.rewrite import fresh_name, with_ops
 
 TILE = 4

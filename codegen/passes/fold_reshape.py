@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from codegen.graph.ir import Graph, Linear, Op, Reshape
-from codegen.passes.rewrite import rename_inputs, with_ops
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.reshape import Reshape
+from codegen.passes.rewrite import with_ops
 
 
 def fold_reshape(graph: Graph) -> Graph:
@@ -21,7 +23,7 @@ def fold_reshape(graph: Graph) -> Graph:
     """A view of a value in a shape, if one exists already."""
     ops: list[Op] = []
     for op in graph.ops:
-        op = rename_inputs(op, same)
+        op = op.reading(same)
         if isinstance(op, Reshape):
             origin = source.get(op.input, op.input)
             shape = graph.value(op.output).shape
@@ -31,8 +33,8 @@ def fold_reshape(graph: Graph) -> Graph:
                 continue
             source[op.output] = origin
             by_shape[origin, shape] = op.output
-            op = rename_inputs(op, {op.input: origin})
+            op = op.reading({op.input: origin})
         elif isinstance(op, Linear):
-            op = rename_inputs(op, source)
+            op = op.reading(source)
         ops.append(op)
     return with_ops(graph, ops, graph.values)

@@ -1,23 +1,11 @@
-"""Helpers passes share: rename inputs, drop what nothing reads, find fresh names."""
+"""Helpers passes share: drop what nothing reads, find fresh names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from codegen.graph.ir import Add, Conv2D, Graph, Op, Value, op_inputs
-
-
-def rename_inputs(op: Op, names: dict[str, str]) -> Op:
-    """Return ``op`` reading ``names[x]`` wherever it read x."""
-    if isinstance(op, Add):
-        first, second = op.inputs
-        return replace(op, inputs=(names.get(first, first), names.get(second, second)))
-    source = names.get(op.input, op.input)
-    if isinstance(op, Conv2D) and op.residual is not None:
-        residual = names.get(op.residual.input, op.residual.input)
-        return replace(op, input=source, residual=replace(op.residual, input=residual))
-    return replace(op, input=source)
+from codegen.graph.ir import Graph, Op, Value
 
 
 def with_ops(graph: Graph, ops: Sequence[Op], values: Sequence[Value]) -> Graph:
@@ -27,7 +15,7 @@ def with_ops(graph: Graph, ops: Sequence[Op], values: Sequence[Value]) -> Graph:
     for op in reversed(ops):
         if op.output in alive:
             kept.append(op)
-            alive.update(op_inputs(op))
+            alive.update(op.inputs)
     alive.add(graph.input)
     used = tuple(value for value in values if value.name in alive)
     return replace(graph, ops=tuple(reversed(kept)), values=used)

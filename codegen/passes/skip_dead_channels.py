@@ -8,23 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.arithmetic import kept_weight, requantize
-from codegen.graph.ir import (
-    NEVER,
-    Add,
-    AvgPool,
-    Conv2D,
-    Graph,
-    Linear,
-    MaxPool,
-    Op,
-    Requant,
-    Reshape,
-    TfliteRequant,
-    Uint8Array,
-    op_inputs,
-)
-from codegen.kernels.weighted import effective_levels, level_weight
-from codegen.oprule import rule_of
+from codegen.graph.ir import NEVER, Graph, Op, Requant, TfliteRequant, Uint8Array
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
+from codegen.graph.weighted import effective_levels, level_weight
 
 BoolArray = NDArray[np.bool_]
 
@@ -119,7 +110,7 @@ def _dead_sum(op: Add, graph: Graph) -> BoolArray:
     inputs = tuple(
         np.full((1, 1, 1, 1), graph.value(name).zero_point, np.int8) for name in op.inputs
     )
-    sums = [rule_of(op).run(op, graph, inputs, level) for level in range(len(graph.levels))]
+    sums = [op.run(graph, inputs, level) for level in range(len(graph.levels))]
     same: BoolArray = np.array(sums).reshape(-1) == graph.value(op.output).zero_point
     return same
 
@@ -203,7 +194,7 @@ def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, 
         for name in (*op.inputs, op.output):
             gone[name][:] = False
         return
-    source, target = gone[op.input], gone[op.output]
+    source, target = gone[op.inputs[0]], gone[op.output]
     if isinstance(op, Conv2D) and op.residual is not None:
         gone[op.residual.input][:] = target[:] = False
     if isinstance(op, Linear) or (isinstance(op, Conv2D) and op.groups == 1):
@@ -224,7 +215,7 @@ def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, 
 
 def _linked(op: Op, graph: Graph) -> int:
     """Return how many outputs each input channel has for itself; 0 if channels mix."""
-    before, after = (graph.value(name).shape for name in (op_inputs(op)[0], op.output))
+    before, after = (graph.value(name).shape for name in (op.inputs[0], op.output))
     match op:
         case Conv2D():
             return after[2] // before[2] if op.groups == before[2] else 0

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar, cast, get_args
 
 from codegen.errors import UserError
-from codegen.formats.storage import Allowed
-from codegen.graph.ir import Provenance
-from codegen.program.packed import Decode, Optimize
+from codegen.graph.ir import Allowed, Provenance
+from codegen.program.draft import Decode, Optimize
 
 Word = TypeVar("Word", bound=str)
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codegen.emit.project import ProjectInfo, check_complete, read_info
 from codegen.errors import UserError
+from codegen.program.manifest import ProjectInfo, check_complete, read_info
 from codegen.target import boards, sizes
 from codegen.target.boards import Board
 from codegen.target.sizes import Sizes

@@ -20,7 +20,8 @@ import torch
 from codegen import flow
 from codegen.formats import dense, nested
 from codegen.formats.codecs import deltas, lz4
-from codegen.graph.ir import Conv2D, Graph
+from codegen.graph.ir import Graph
+from codegen.graph.ops.conv2d import Conv2D
 from codegen.measure.bench import DECODE, Bench
 from codegen.measure.pipelines import elf, estimate
 from codegen.program.coding import CodingOptions

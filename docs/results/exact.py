@@ -18,8 +18,11 @@ import numpy as np
 
 from codegen import flow
 from codegen.graph import file as nestfile
-from codegen.graph.ir import NEVER, Add, Conv2D, Graph, Int8Array, Linear, Op, Requant
-from codegen.lower import pack
+from codegen.graph.ir import NEVER, Graph, Int8Array, Op, Requant
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.lower import lowering
 from codegen.measure.compare import Report
 from nestnet import runs
 from nestnet.cli.device_images import device_images, random_images
@@ -76,12 +79,12 @@ def kept_weights(op: Op) -> int:
 def memory_row(case: Case, report: Report) -> str:
     """Return the table row: flash beside the densest level alone, RAM beside the plan."""
     graph = nestfile.load(case.file)
-    family, alone = pack.lower(graph), pack.lower(densest_alone(graph))
-    layers = [layer for layer in family.layers if layer.fields.streams]
+    family, alone = lowering.lower(graph), lowering.lower(densest_alone(graph))
+    layers = [layer for layer in family.layers if layer.streams]
     streams = sum(
         stream.positions.size_bytes + stream.weights.size_bytes
         for layer in layers
-        for stream in layer.fields.streams
+        for stream in layer.streams
     )
     kept = sum(kept_weights(layer.op) for layer in layers)
     ratio = len(family.image_bytes) / len(alone.image_bytes)

@@ -21,7 +21,8 @@ import torch
 
 from codegen import flow
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.ir import Graph
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.measure.bench import Bench, LayerCost
 from codegen.measure.pipelines import elf
 from codegen.measure.pipelines.decode import decode

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from codegen.emit.project import StorageFacts
 from codegen.measure.bench import Bench, LayerCost, LevelCost, per_cycle, share
+from codegen.program.manifest import StorageFacts
 from codegen.target.memory_system import Span
 from nestnet.cli.tables import count, percent
 

@@ -8,11 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import NEVER, Conv2D, Graph, Linear, Op, op_inputs
-from codegen.lower import pack
+from codegen.graph.ir import NEVER, Graph, Op
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.lower import lowering
+from codegen.program import manifest
 from nestnet import config, runs
 
 KINDS = "a .nestnet file, checkpoint.safetensors, config.toml, report.json, run or project folder"
@@ -27,12 +29,12 @@ def describe(path: Path) -> tuple[str, Mapping[str, Any]]:
     if not path.exists():
         raise _unknown(path, "nothing there")
     if path.is_dir():
-        if (path / project.MARKER).is_file():
+        if (path / manifest.MARKER).is_file():
             return "generated C project", _project(path)
         if (path / runs.CONFIG).is_file():
             return "training run", _run(path)
         raise _unknown(path, "a folder without any of nestnet's files")
-    if path.name == project.MARKER:
+    if path.name == manifest.MARKER:
         return "generated C project", _project(path.parent)
     if path.suffix == ".nestnet":
         return "integer network", _network(path)
@@ -57,7 +59,7 @@ def _network(path: Path) -> dict[str, Any]:
         "output_shape": list(graph.value(graph.output).shape),
         "operators": len(graph.ops),
         "layers": [
-            {"operator": type(op).__name__, "name": op.name, "reads": list(op_inputs(op))}
+            {"operator": type(op).__name__, "name": op.name, "reads": list(op.inputs)}
             for op in graph.ops
         ],
         "levels": [asdict(level) for level in graph.levels],
@@ -73,7 +75,7 @@ def _budget(graph: Graph) -> dict[str, Any]:
     source = graph.provenance
     if source.flash_budget_bytes is None:
         return {}
-    packed = pack.lower(graph, optimize="size", codecs=source.codecs or "all")
+    packed = lowering.lower(graph, optimize="size", codecs=source.codecs or "all")
     stored = len(packed.image_bytes)
     return {
         "flash_budget_bytes": source.flash_budget_bytes,
@@ -164,7 +166,7 @@ def _blocks(path: Path) -> Mapping[str, str]:
 
 
 def _project(path: Path) -> dict[str, Any]:
-    found = asdict(project.read_info(path))
+    found = asdict(manifest.read_info(path))
     keep = ("name", "kernel", "reason", "flash_bytes")
     found["layers"] = [
         {key: layer[key] for key in keep}

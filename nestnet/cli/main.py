@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from codegen import flow
-from codegen.emit import project, render
+from codegen.emit import render
 from codegen.graph import file as nestfile
 from codegen.graph.classify import as_json
 from codegen.graph.classify import classify as answers_of
+from codegen.program import manifest
 from codegen.program.coding import CodingOptions
 from codegen.target import boards as board_files
 from nestnet import config, datasets, notices, runs
@@ -196,7 +197,7 @@ def codegen(
     board_files.load(board)
     with tables.working(f"estimating cycles on {board}" if cycles == "auto" else board):
         folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options, name)
-    facts = project.read_info(folder)
+    facts = manifest.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
         f"{tables.count(facts.weights_bytes)} bytes of weights "

@@ -10,6 +10,13 @@ import torch
 
 from codegen.errors import UserError
 from codegen.graph import ir
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
+from codegen.graph.ops.softmax import Softmax
 from nestnet.frontend import stages as st
 from nestnet.net.epilogue import UNIT_WEIGHT, integer_weight
 from nestnet.net.nested import NestedWeight
@@ -109,7 +116,7 @@ class _Exporter:
         elif isinstance(stage, st.MaxPool | st.AvgPool):
             x = self.values[stage.input]
             y = self._add_value(stage.output, stage.name, x.scale, x.zero_point)
-            kind = ir.MaxPool if isinstance(stage, st.MaxPool) else ir.AvgPool
+            kind = MaxPool if isinstance(stage, st.MaxPool) else AvgPool
             self.ops.append(
                 kind(stage.name, x.name, y.name, stage.kernel, stage.stride, stage.padding)
             )
@@ -120,7 +127,7 @@ class _Exporter:
             self.values[stage.output] = x
             if self.network.tensor(stage.output).shape != x.shape:
                 y = self._add_value(stage.output, stage.name, x.scale, x.zero_point)
-                self.ops.append(ir.Reshape(stage.name, x.name, y.name))
+                self.ops.append(Reshape(stage.name, x.name, y.name))
         elif isinstance(stage, st.Dropout):
             self.values[stage.output] = self.values[stage.input]
 
@@ -156,7 +163,7 @@ class _Exporter:
         act_min, act_max = _limits(stage.act, y)
         if isinstance(stage, st.Linear):
             self.ops.append(
-                ir.Linear(
+                Linear(
                     stage.name,
                     x.name,
                     y.name,
@@ -173,7 +180,7 @@ class _Exporter:
         if residual is not None and epilogue.residual_multiplier is not None:
             fused = ir.Residual(residual.name, epilogue.residual_multiplier)
         self.ops.append(
-            ir.Conv2D(
+            Conv2D(
                 stage.name,
                 x.name,
                 y.name,
@@ -203,9 +210,7 @@ class _Exporter:
         multiplier, offset, shift = make_add(gains, (a.zero_point, b.zero_point), y.zero_point)
         act_min, act_max = _limits(act, y)
         self.ops.append(
-            ir.Add(
-                stage.name, (a.name, b.name), y.name, multiplier, offset, shift, act_min, act_max
-            )
+            Add(stage.name, (a.name, b.name), y.name, multiplier, offset, shift, act_min, act_max)
         )
 
     def _export_softmax(self, stage: st.Softmax) -> None:
@@ -224,7 +229,7 @@ class _Exporter:
             )
         table = np.rint(2.0**15 * np.exp(-x.scale[0] * np.arange(256))).astype(np.uint16)
         y = self._add_value(stage.output, stage.name, (1 / 256,) * self.net.n_levels, -128)
-        self.ops.append(ir.Softmax(stage.name, x.name, y.name, table))
+        self.ops.append(Softmax(stage.name, x.name, y.name, table))
 
 
 def _stored_weight(layer: NestedWeight) -> ir.Int8Array:

@@ -10,9 +10,9 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Level, Provenance
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
+from nestnet.runfiles import write_atomic
 from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
-from nestnet.training.checkpoint import write_atomic
 from nestnet.version import VERSION
 
 MOST_DECIMALS = 4

@@ -18,7 +18,7 @@ from codegen import flow
 from codegen.errors import UserError
 from codegen.formats.storage import allowed_codecs
 from codegen.graph import file as nestfile
-from codegen.kernels import cost
+from codegen.kernels.common import cost
 from codegen.program.coding import CodingOptions
 from codegen.target import boards
 from nestnet import datasets

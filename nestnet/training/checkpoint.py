@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from codegen.errors import UserError
+from nestnet.runfiles import write_atomic
 
 SCHEMA_VERSION = 2
 _KIND = "nestnet-checkpoint"
@@ -45,20 +45,6 @@ class Checkpoint:
     """Optimizer momentum by parameter name."""
     budget: Mapping[str, Any] | None = None
     """What pruning to a flash budget goes on from; None without one."""
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace ``path`` by ``content`` so that a kill leaves the old file or the new one."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # it takes room on a full disk
-        raise
 
 
 def save_checkpoint(state: Checkpoint, path: Path) -> None:

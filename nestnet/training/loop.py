@@ -22,17 +22,17 @@ from nestnet import runs
 from nestnet.config import Phase, TrainConfig, to_toml
 from nestnet.exporting.model_file import write_model
 from nestnet.net.finite import check_ranges, not_finite
+from nestnet.runfiles import alone, write_atomic, writing
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
 from nestnet.training import distributed
-from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
+from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from nestnet.training.device import mixed_precision, suitable_threads
 from nestnet.training.evaluation import accuracies
 from nestnet.training.losses import levels_of_step, training_loss
 from nestnet.training.progress import PhaseLine, level_text, plan_text
 from nestnet.training.recalibration import refresh_statistics, spread_densest, start_quantization
 from nestnet.training.rehearsal import rehearse
-from nestnet.training.runfiles import alone, writing
 from nestnet.training.session import Session, named_after, prepare, restore
 
 LOSS_CHECK_STEPS = 25

@@ -1,6 +1,6 @@
 """When each kernel reads and writes each element: the order that its contract header promises.
 
-Written from firmware/kernels, not from codegen/kernels/in_place.py, so that each checks the other.
+Written from firmware/kernels, not from codegen/kernels/common/in_place.py: each checks the other.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.program.packed import WindowShape
+from codegen.kernels.common.shape import WindowShape
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """The integer contract once more, as plain loops over Python integers: the oracle's oracle.
 
-Nothing here is shared with codegen/graph/arithmetic.py or codegen/ops/; it is written from
+Nothing here is shared with codegen/graph/arithmetic.py or codegen/graph/ops/; it is written from
 docs/integer-contract.md and the TensorFlow Lite quantization specification.
 """
 
@@ -10,19 +10,14 @@ from itertools import product
 
 import numpy as np
 
-from codegen.graph.ir import (
-    Add,
-    AvgPool,
-    Conv2D,
-    Graph,
-    Linear,
-    MaxPool,
-    Op,
-    Requant,
-    Reshape,
-    Softmax,
-    TfliteRequant,
-)
+from codegen.graph.ir import Graph, Op, Requant, TfliteRequant
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
+from codegen.graph.ops.softmax import Softmax
 
 
 def run(graph: Graph, image: np.ndarray, level: int) -> dict[str, np.ndarray]:

@@ -14,11 +14,12 @@ from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.arithmetic import requantize
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import NEVER, Conv2D, Graph, Residual, TfliteRequant
+from codegen.graph.ir import NEVER, Graph, Residual, TfliteRequant
+from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.synthetic import conv_layer_graph, random_images
 from codegen.graph.verify import VerifyError, verify
-from codegen.kernels.weighted import accumulator_bound, effective_levels, kept_macs, level_weight
-from codegen.lower.pack import lower
+from codegen.graph.weighted import accumulator_bound, effective_levels, kept_macs, level_weight
+from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import skip_dead_channels
 from tests.codegen import naive
 from tests.codegen.channel_nets import channel_graph
@@ -94,8 +95,8 @@ def test_the_image_alone_gives_the_reference(seed: int) -> None:
 def test_levels_cost_what_their_channels_do() -> None:
     graph, _ = layer_with([0, 0, 0, 0, 2, 2, 2, 2, 1, 2, 1, NEVER, 0])
     (layer,) = lower(graph).layers
-    field, alone = layer.fields.channel_level, layer.fields.multiplier
-    assert field is not None and alone is not None and layer.fields.bias_delta is not None
+    field, alone = layer.members.get("channel_level"), layer.members.get("multiplier")
+    assert field is not None and alone is not None and layer.members.get("bias_delta") is not None
     assert (field.c_type, field.dims, field.align_bytes) == ("uint8_t", (13,), 1)
     present = (5, 7, 12)
     assert [level.macs for level in layer.levels] == [9 * n * 35 for n in present]
@@ -111,7 +112,7 @@ def test_a_map_that_tells_nothing_is_not_stored() -> None:
     graph, op = layer_with([0] * 6)
     (layer,) = lower(graph).layers
     (plain,) = lower(verify(replace(graph, ops=(replace(op, group_level=None),)))).layers
-    assert layer.fields.channel_level is None and plain.fields.channel_level is None
+    assert "channel_level" not in layer.members and "channel_level" not in plain.members
     assert layer.levels == plain.levels and layer.flash_bytes == plain.flash_bytes
 
 

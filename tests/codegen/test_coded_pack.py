@@ -1,4 +1,4 @@
-"""What pack.lower stores coded: the same bits, the bytes that sizing says, no larger arena."""
+"""What lowering.lower stores coded: the same bits, the bytes that sizing says, no larger arena."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from codegen.errors import UserError
 from codegen.formats import storage
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Graph, Linear
+from codegen.graph.ir import Graph
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,
     random_graph,
     random_images,
 )
-from codegen.kernels import cost
-from codegen.kernels.weighted import as_patches
-from codegen.lower.pack import lower
+from codegen.kernels.common import cost
+from codegen.kernels.common.storage import as_patches
+from codegen.lower.lowering import lower
 from codegen.lower.storage_choice import BALANCED_SHARE
-from codegen.program.packed import Packed, PackedLayer
+from codegen.program.call import Call
+from codegen.program.program import Program
 from tests.codegen.packed_machine import PackedMachine
 
 
@@ -71,15 +74,11 @@ def test_sizing_says_what_is_stored_for_size(seed: int, codecs: str) -> None:
         assert layer.flash_bytes == sized.stored_bytes + tables
 
 
-def flash_bytes(packed: Packed) -> int:
+def flash_bytes(packed: Program) -> int:
     """Return the flash of the weights and of what decodes them."""
     total, used = len(packed.image_bytes) - packed.pad_bytes, set()
     for layer in packed.layers:
-        fields = layer.fields
-        streams = [fields.coded_weights]
-        for stream in fields.streams:
-            streams += [stream.coded_positions, stream.coded_weights]
-        coded = [how.codec for how in streams if how is not None]
+        coded = [member.coded.codec for member in layer.all_members() if member.coded is not None]
         used.update(coded)
         total += cost.decoding_bytes(len(coded))
     return total + sum(cost.DECODER_BYTES[codec] for codec in used)
@@ -109,7 +108,7 @@ def worth_coding() -> Graph:
     return builder.graph()
 
 
-def last_layer(graph: Graph, **options: str) -> PackedLayer:
+def last_layer(graph: Graph, **options: str) -> Call:
     return lower(graph, **options).layers[-1]
 
 
@@ -123,7 +122,7 @@ def test_balanced_codes_what_hardly_costs_time() -> None:
     assert least < cycles <= (1 + BALANCED_SHARE) * least
     assert "nested, positions deltas" in layer.reason and "; next nested" in layer.reason
     assert str(layer.stored_bytes) in layer.reason and str(cycles) in layer.reason
-    decoded = [stream.coded_positions for stream in layer.fields.streams]
+    decoded = [stream.positions.coded for stream in layer.streams]
     assert layer.decoded is not None and None not in decoded
     assert layer.decoded.size_bytes == sum(how.decoded_bytes for how in decoded if how)
 
@@ -147,10 +146,11 @@ def test_one_weight_set_is_dense_and_coded_where_that_is_smallest() -> None:
     op.weight[...] = np.where(np.arange(op.weight.size).reshape(op.weight.shape) % 7, 0, 3)
     layer = last_layer(graph, optimize="size")
     assert layer.storage == "dense, weights lz4" and layer.kernel == "dense_conv"
-    how, field = layer.fields.coded_weights, layer.fields.weights
-    assert how is not None and field is not None and layer.decoded is not None
-    assert (how.codec, how.offset_bytes, field.align_bytes) == ("lz4", 0, 1)
-    assert field.size_bytes < how.decoded_bytes == layer.decoded.size_bytes
+    stored = layer.members["weights"]
+    how = stored.coded
+    assert how is not None and layer.decoded is not None
+    assert (how.codec, how.offset_bytes, stored.align_bytes) == ("lz4", 0, 1)
+    assert stored.size_bytes < how.decoded_bytes == layer.decoded.size_bytes
     assert last_layer(graph, optimize="size", codecs="raw").storage == "dense"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codegen.graph.synthetic import conv_layer_graph
-from codegen.kernels import cost
-from codegen.lower.pack import lower
+from codegen.kernels.common import cost
+from codegen.lower.lowering import lower
 
 # (group or None for dense, density) -> executed instructions on the emulated Cortex-M4.
 COUNTED = {

@@ -14,11 +14,15 @@ from codegen import flow
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import NEVER, Add, AvgPool, Conv2D, Graph, Linear, MaxPool, Op, Requant
+from codegen.graph.ir import NEVER, Graph, Op, Requant
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_graph, random_images
 from codegen.graph.verify import verify
-from codegen.lower.pack import lower
-from codegen.oprule import rule_of
+from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import dead_elements, skip_dead_channels
 
 LEVELS = 3
@@ -93,7 +97,7 @@ def checked(graph: Graph, seed: int = 1) -> Graph:
 def macs(graph: Graph, index: int) -> list[int]:
     """Return an op's multiply-accumulates at every level."""
     op = graph.ops[index]
-    return [rule_of(op).macs(op, graph, level) for level in range(len(graph.levels))]
+    return [op.macs(graph, level) for level in range(len(graph.levels))]
 
 
 def columns_macs(graph: Graph, index: int, columns: slice, level: int) -> int:

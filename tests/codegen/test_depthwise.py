@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.kernels.window import DEPTHWISE_BYTES, depthwise_band, depthwise_scratch_bytes
-from codegen.program.packed import WindowShape
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.depthwise_conv import DEPTHWISE_BYTES, depthwise_band, depthwise_scratch_bytes
 
 
 def same(height: int, width: int, channels: int, kernel: int = 3, stride: int = 1) -> WindowShape:

@@ -16,11 +16,15 @@ from codegen.errors import UserError
 from codegen.formats.codecs import deltas, lz4
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import AvgPool, Conv2D, Graph, Linear, MaxPool, Requant, TfliteRequant
+from codegen.graph.ir import Graph, Requant, TfliteRequant
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_graph
-from codegen.lower import pack
-from codegen.program.packed import Packed
+from codegen.lower import lowering
+from codegen.program.program import Program
 from codegen.target import boards
 from tests.codegen import format_page as page
 from tests.codegen.channel_nets import channel_graph
@@ -152,7 +156,7 @@ def test_levels_of_channels_come_back() -> None:
     assert "depthwise_conv 1 plain" in check_project(channel_graph(), "balanced", "all")
 
 
-def project_texts(packed: Packed) -> dict[str, str]:
+def project_texts(packed: Program) -> dict[str, str]:
     files = render.project_files(packed, HOST, "0" * 64, render.RuntimeFiles((), ()), "none")
     return {str(name): text for name, text in files.items()}
 
@@ -182,7 +186,7 @@ def expected_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:
 
 def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nestnet") -> set[str]:
     """Compare all weights and tables in the generated C with the graph; return the storages."""
-    packed = pack.lower(graph, optimize=optimize, codecs=codecs, kernels=kernels)
+    packed = lowering.lower(graph, optimize=optimize, codecs=codecs, kernels=kernels)
     texts = project_texts(packed)
     model_c = texts["model.c"]
     image = image_bytes(texts["weights.h"], texts["weights.c"])
@@ -196,7 +200,7 @@ def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nest
         assert (weights is not None) == isinstance(layer.op, Conv2D | Linear)
         if weights is None or not isinstance(layer.op, Conv2D | Linear):
             continue
-        storages.add(f"{layer.kernel} {layer.group} {layer.storage}")
+        storages.add(f"{layer.kernel} {getattr(layer.args, 'group', 1)} {layer.storage}")
         for level, found in enumerate(weights):
             expected = expected_weights(layer.op, level)
             where = f"{graph.name} {layer.name} level {level}: {layer.storage}"
@@ -329,7 +333,7 @@ def test_both_decoders_agree_on_damaged_blocks() -> None:
 
 
 def test_a_damaged_image_is_refused() -> None:
-    texts = project_texts(pack.lower(digits_like()))
+    texts = project_texts(lowering.lower(digits_like()))
     image = image_bytes(texts["weights.h"], texts["weights.c"])
     crc32 = zlib.crc32(image)
     members = image_members(texts["weights.h"], image, crc32)

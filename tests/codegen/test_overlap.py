@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codegen.kernels.in_place import (
+from codegen.kernels.common.in_place import (
     ELEMENTWISE,
-    Overlap,
     any_overlap,
     depthwise_overlap,
     patch_overlap,
     residual_overlap,
     window_overlap,
 )
-from codegen.program.packed import WindowShape
+from codegen.kernels.common.shape import WindowShape
+from codegen.program.draft import Overlap
 from tests.codegen import kernel_order
 from tests.codegen.kernel_order import Order
 

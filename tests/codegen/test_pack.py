@@ -13,17 +13,20 @@ import pytest
 from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Graph, Linear
+from codegen.graph.ir import Graph
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,
     random_graph,
     random_images,
 )
-from codegen.kernels.cost import row_tiles
-from codegen.kernels.weighted import level_weight
-from codegen.lower.pack import lower
-from codegen.program.packed import Buffer, Packed, PackedLayer
+from codegen.graph.weighted import level_weight
+from codegen.kernels.common.cost import row_tiles
+from codegen.lower.lowering import lower
+from codegen.program.call import Buffer, Call
+from codegen.program.program import Program
 from tests.codegen.packed_machine import PackedMachine
 
 
@@ -85,11 +88,11 @@ def test_level_costs(seed: int) -> None:
             assert costs[0].macs == 0
             continue
         other_tables = 0
-        if layer.fields.multiplier is not None:
-            other_tables += layer.fields.multiplier.size_bytes * last // (last + 1)
-        if layer.fields.bias_delta is not None:
-            other_tables += layer.fields.bias_delta.size_bytes
-        if layer.fields.residual_multiplier is not None:
+        if layer.members.get("multiplier") is not None:
+            other_tables += layer.members.get("multiplier").size_bytes * last // (last + 1)
+        if layer.members.get("bias_delta") is not None:
+            other_tables += layer.members.get("bias_delta").size_bytes
+        if layer.members.get("residual_multiplier") is not None:
             other_tables += 4 * last
         assert costs[last].weight_bytes == layer.flash_bytes - other_tables
         positions = layer.out_shape[0] * layer.out_shape[1]
@@ -101,7 +104,7 @@ def test_level_costs(seed: int) -> None:
         assert total.cost.macs == sum(layer.levels[level].macs for layer in packed.layers)
 
 
-def only_layer(graph: Graph) -> PackedLayer:
+def only_layer(graph: Graph) -> Call:
     """Return the one layer of a lowered single-layer graph."""
     (layer,) = lower(graph).layers
     return layer
@@ -142,7 +145,7 @@ def test_scratch_follows_the_sliding_patch_buffer() -> None:
 )
 def test_tiles_cover_the_row_once(width: int, group: int, tile: int, row: tuple[int, ...]) -> None:
     layer = only_layer(conv_layer_graph(5, width, 8, 8, group=group))
-    assert layer.tile == tile
+    assert layer.args.tile == tile
     assert row_tiles(tile, width, nested=True) == row and sum(row) == width
 
 
@@ -166,10 +169,8 @@ def test_kernel_choice() -> None:
 def test_tables_of_resnet_size_stay_small() -> None:
     """At 4 levels a channel's tables take 4 bytes and 3 for each level below the densest."""
     packed = lower(conv_layer_graph(8, 8, 64, 64, densities=(0.1, 0.2, 0.3, 0.5)))
-    fields = packed.layers[0].fields
-    tables = sum(
-        field.size_bytes for field in (fields.multiplier, fields.bias, fields.bias_delta) if field
-    )
+    members = packed.layers[0].members
+    tables = sum(members[role].size_bytes for role in ("multiplier", "bias", "bias_delta"))
     assert tables == 64 * 13
     assert tables < 0.1 * (len(packed.image_bytes) - tables)
 
@@ -184,7 +185,7 @@ def shares_bytes(first: Buffer | None, second: Buffer | None) -> bool:
     )
 
 
-def assert_only_outputs_share(packed: Packed) -> None:
+def assert_only_outputs_share(packed: Program) -> None:
     """Assert that a layer's buffers are apart, except its output and its inputs."""
     for layer in packed.layers:
         apart = (*layer.inputs, layer.scratch, layer.decoded)

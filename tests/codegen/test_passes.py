@@ -7,7 +7,10 @@ import pytest
 
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Graph, Linear, Reshape
+from codegen.graph.ir import Graph
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.reshape import Reshape
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import random_graph, random_images
 from codegen.graph.verify import VerifyError, verify

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codegen.kernels.in_place import Overlap
 from codegen.lower.plan_memory import ALIGN_BYTES, Plan, Request, check, plan
+from codegen.program.draft import Overlap
 
 
 @st.composite

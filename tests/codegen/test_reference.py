@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.arithmetic import exact_dtype, kept_weight
-from codegen.graph.ir import Conv2D, Graph, Linear, TfliteRequant
+from codegen.graph.ir import Graph, TfliteRequant
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.ir import Graph
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_graph, random_images
-from codegen.kernels.in_place import Overlap
-from codegen.lower.pack import lower
-from codegen.ops import conv2d
-from codegen.program.packed import Packed, PackedLayer
+from codegen.kernels import depthwise_conv, grouped_conv
+from codegen.kernels.common import patches
+from codegen.lower.lowering import lower
+from codegen.program.call import Call
+from codegen.program.draft import Overlap
+from codegen.program.program import Program
 from tests.codegen.packed_machine import PackedMachine
 
 SAME = (1, 1, 1, 1)
 
 
-def distance(layer: PackedLayer, position: int = 0) -> int:
+def distance(layer: Call, position: int = 0) -> int:
     """Return the bytes from a layer's output up to its input."""
     assert layer.inputs[position].place == layer.output.place == "arena"
     return layer.inputs[position].offset_bytes - layer.output.offset_bytes
 
 
-def bytes_beside_scratch(packed: Packed) -> list[int]:
+def bytes_beside_scratch(packed: Program) -> list[int]:
     """Return the bytes that the values of each layer take, and that no other layer makes larger."""
     assert packed.arena_bytes == max(packed.peak_bytes)
     scratch = [layer.scratch.size_bytes if layer.scratch else 0 for layer in packed.layers]
@@ -99,22 +103,31 @@ def test_layers_of_cmsis_nn_share_nothing() -> None:
     assert all(abs(distance(layer)) >= 8 * 8 * 8 for layer in theirs.layers[1:3])
 
 
-def wrong_outputs(packed: Packed, graph: Graph, seed: int) -> int:
+def wrong_outputs(packed: Program, graph: Graph, seed: int) -> int:
     """Return how many elements the machine computes that the reference does not."""
     image = random_images(graph, 1, seed)
     got = PackedMachine(packed, seed).run(image[0], 0)
     return int(np.count_nonzero(got != reference.run(packed.graph, image, 0).reshape(-1)))
 
 
-@pytest.mark.parametrize("name", ["patch_overlap", "depthwise_overlap", "window_overlap"])
-def test_the_machine_notices_a_wrong_rule(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        (patches, "patch_overlap"),
+        (depthwise_conv, "depthwise_overlap"),
+        (grouped_conv, "window_overlap"),
+    ],
+)
+def test_the_machine_notices_a_wrong_rule(
+    user: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rules that allow too much by a few rows must not go unnoticed in all random networks."""
-    right: Callable[..., Overlap] = getattr(conv2d, name)
+    right: Callable[..., Overlap] = getattr(user, name)
 
     def wrong(*args: object, **named: object) -> Overlap:
         return Overlap(right(*args, **named).lead_bytes - 97)
 
-    monkeypatch.setattr(conv2d, name, wrong)
+    monkeypatch.setattr(user, name, wrong)
     found = 0
     for seed in range(40):
         graph = random_graph(seed, blocks=7)

@@ -11,7 +11,8 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Linear
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,

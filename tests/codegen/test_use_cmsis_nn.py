@@ -9,7 +9,9 @@ import pytest
 
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Graph, Linear, Requant, TfliteRequant
+from codegen.graph.ir import Graph, Requant, TfliteRequant
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,
@@ -17,7 +19,7 @@ from codegen.graph.synthetic import (
     random_images,
 )
 from codegen.graph.verify import verify
-from codegen.lower.pack import lower
+from codegen.lower.lowering import lower
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
 
 

@@ -11,20 +11,13 @@ import pytest
 
 from codegen.errors import UserError
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import (
-    NEVER,
-    Add,
-    Conv2D,
-    Graph,
-    Linear,
-    MaxPool,
-    Op,
-    Requant,
-    Reshape,
-    Residual,
-    Softmax,
-    Value,
-)
+from codegen.graph.ir import NEVER, Graph, Op, Requant, Residual, Value
+from codegen.graph.ops.add import Add
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
+from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import random_graph
 from codegen.graph.verify import VerifyError, verify
 

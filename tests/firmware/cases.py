@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.kernels.in_place import (
+from codegen.kernels.common.in_place import (
     ELEMENTWISE,
-    Overlap,
     any_overlap,
     depthwise_overlap,
     patch_overlap,
     residual_overlap,
     window_overlap,
 )
-from codegen.program.packed import WindowShape
+from codegen.kernels.common.shape import WindowShape
+from codegen.program.draft import Overlap
 from tests.firmware.oracle import (
     NEVER,
     Array,

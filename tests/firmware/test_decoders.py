@@ -16,7 +16,7 @@ from lz4 import block
 from codegen.errors import UserError
 from codegen.formats import nested
 from codegen.formats.codecs import deltas, lz4
-from codegen.kernels import cost
+from codegen.kernels.common import cost
 from codegen.measure.pipelines import elf, estimate
 from tests.codegen.test_coded_streams import coded_with
 from tests.firmware.decoders import (

@@ -20,11 +20,12 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import AvgPool, Graph, MaxPool, op_inputs
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.serialize import RecordError, decode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_images
-from codegen.lower import pack
-from codegen.oprule import rule_of
+from codegen.lower import lowering
 from codegen.program.coding import CodingOptions
 from codegen.target import boards
 
@@ -43,7 +44,7 @@ class Outcome(Enum):
 
     REFUSED = "refused"
     TOO_LARGE = "loaded, too large to run"
-    NOT_LOWERED = "loaded, refused by pack.lower"
+    NOT_LOWERED = "loaded, refused by lowering.lower"
     LOWERED = "loaded, run and lowered"
 
 
@@ -81,7 +82,7 @@ def examine(data: bytes) -> Outcome:
     optimize, codecs = CHOICES[len(data) % len(CHOICES)]
     kernels = "cmsis-nn" if len(data) % 5 == 0 else "nestnet"
     try:
-        packed = pack.lower(graph, kernels=kernels, optimize=optimize, codecs=codecs)
+        packed = lowering.lower(graph, kernels=kernels, optimize=optimize, codecs=codecs)
     except UserError:
         return Outcome.NOT_LOWERED
     for level in range(len(graph.levels)):
@@ -99,7 +100,7 @@ def work(graph: Graph) -> int:
     windows = sum(
         prod(getattr(op, "kernel", (1, 1))) * prod(graph.value(op.output).shape) for op in graph.ops
     )
-    macs = sum(rule_of(op).macs(op, graph, last) for op in graph.ops)
+    macs = sum(op.macs(graph, last) for op in graph.ops)
     weights = sum(int(op.weight.size) for op in graph.ops if hasattr(op, "weight"))
     return len(graph.levels) * (elements + windows + macs + weights)
 
@@ -235,8 +236,8 @@ def _repair(parts: Parts) -> None:
         graph: Graph = decode(Graph, parts.document["graph"], tensors)
         shapes = {value.name: value.shape for value in graph.values}
         for op in graph.ops:
-            sources = tuple(shapes[name] for name in op_inputs(op))
-            shapes[op.output] = rule_of(op).out_shape(op, sources) or shapes[op.output]
+            sources = tuple(shapes[name] for name in op.inputs)
+            shapes[op.output] = op.out_shape(sources) or shapes[op.output]
     except (RecordError, KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
         return
     for value in parts.document["graph"]["values"]:
@@ -289,7 +290,7 @@ def seeds() -> list[bytes]:
     value = net.reshape(value, (1, 1, int(np.prod(net.shape(value)))))
     net.softmax(net.linear(value, 3, group=4, densities=(0.5, 1.0)))
     whole = net.graph()
-    cmsis = pack.lower(conv_layer_graph(2, 3, 3, 2, densities=None), kernels="cmsis-nn").graph
+    cmsis = lowering.lower(conv_layer_graph(2, 3, 3, 2, densities=None), kernels="cmsis-nn").graph
     graphs = [
         whole,
         cmsis,

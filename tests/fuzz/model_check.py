@@ -21,7 +21,7 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.ir import Graph
-from codegen.graph.ir import Softmax as SoftmaxOp
+from codegen.graph.ops.softmax import Softmax as SoftmaxOp
 from codegen.measure import compare
 from codegen.target import boards, toolchain
 from nestnet.frontend.stages import Softmax

@@ -13,6 +13,10 @@ from torch import nn
 
 from codegen.errors import UserError
 from codegen.graph import ir, reference
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.softmax import Softmax
 from codegen.graph.verify import verify
 from nestnet.exporting.exporter import export
 from nestnet.frontend import stages as st
@@ -74,7 +78,7 @@ def compare(net: NestedNet, graph: ir.Graph, pixels: np.ndarray, level: int) -> 
     logits = predict(net, pixels, level)
     output = graph.value(graph.output)
     got = reference.run(graph, int8(pixels), level).reshape(len(pixels), -1).astype(np.int32)
-    if isinstance(graph.ops[-1], ir.Softmax):
+    if isinstance(graph.ops[-1], Softmax):
         logits = torch.softmax(torch.from_numpy(logits), 1).numpy()
     wanted = np.rint(logits / output.scale[level]) + output.zero_point
     wanted = wanted.clip(-128, 127)
@@ -125,10 +129,10 @@ def test_every_stage_agrees_with_the_reference(index: int) -> None:
         for name, steps in stage_differences(net, graph, pixels, level):
             assert steps.max() <= 1, (name, level, steps.max())
             # Pools may differ where a mean is halfway between two steps; tables are imitated.
-            weighted = isinstance(kinds[name], ir.Conv2D | ir.Linear)
+            weighted = isinstance(kinds[name], Conv2D | Linear)
             assert steps.mean() <= (0.001 if weighted else 0.1), (name, level, steps.mean())
             compared += 1
-    kept = sum(not isinstance(op, ir.Softmax) for op in graph.ops)
+    kept = sum(not isinstance(op, Softmax) for op in graph.ops)
     assert compared == kept * len(DENSITIES)
 
 
@@ -198,7 +202,7 @@ def test_weights_outside_every_level_are_zero() -> None:
     net, _ = prepared(module, (7, 9, 3), 4, seed=1)
     graph = export(net, levels(), PROVENANCE, "net")
     for op in graph.ops:
-        if isinstance(op, ir.Conv2D | ir.Linear):
+        if isinstance(op, Conv2D | Linear):
             assert op.group_level is not None and op.group_size == 4
             size = op.weight.shape[-1]
             never = np.repeat(op.group_level == ir.NEVER, 4, axis=-1)[..., :size]
@@ -220,17 +224,17 @@ def test_contract_of_values() -> None:
     values = {op.name: graph.value(op.output) for op in graph.ops}
     kinds = [type(op) for op in graph.ops]
     assert kinds == [
-        ir.Conv2D, ir.Conv2D, ir.AvgPool, ir.Conv2D, ir.AvgPool, ir.Linear, ir.Softmax,
+        Conv2D, Conv2D, AvgPool, Conv2D, AvgPool, Linear, Softmax,
     ]  # fmt: skip
-    convs = [op for op in graph.ops if isinstance(op, ir.Conv2D)]
+    convs = [op for op in graph.ops if isinstance(op, Conv2D)]
     assert [values[op.name].zero_point for op in convs] == [-128, 0, -128]
-    pool = next(op for op in graph.ops if isinstance(op, ir.AvgPool))
+    pool = next(op for op in graph.ops if isinstance(op, AvgPool))
     assert graph.value(pool.output).scale == graph.value(pool.input).scale
     relu6 = values[convs[2].name]
     assert len(set(relu6.scale)) == 1
     assert convs[2].act_max == min(127, round(6 / relu6.scale[0]) - 128)
     softmax = graph.ops[-1]
-    assert isinstance(softmax, ir.Softmax)
+    assert isinstance(softmax, Softmax)
     logits = graph.value(softmax.input)
     assert len(set(logits.scale)) == 1
     assert softmax.table[0] == 2**15
@@ -251,7 +255,7 @@ def test_dead_channels_do_not_cost_precision() -> None:
     calibrate(net, pixels[:100])
     graph = verify(export(net, levels(), PROVENANCE, "net"))
     conv = graph.ops[0]
-    assert isinstance(conv, ir.Conv2D) and isinstance(conv.requant, ir.Requant)
+    assert isinstance(conv, Conv2D) and isinstance(conv.requant, ir.Requant)
     assert not conv.requant.multiplier[:, 2].any()
     assert np.abs(np.delete(conv.requant.multiplier, 2, axis=1)).max() > 8000
     for level in range(3):
@@ -297,7 +301,7 @@ def test_a_large_gain_on_signed_inputs_is_no_overflow() -> None:
         assert observer is not None
         observer.range.fill_(2.0**exponent)
         graph = verify(export(net, (ir.Level("l0", 0.0, None, None),), PROVENANCE, "net"))
-        linear = next(op for op in graph.ops if isinstance(op, ir.Linear))
+        linear = next(op for op in graph.ops if isinstance(op, Linear))
         assert isinstance(linear.requant, ir.Requant)
         sums = np.abs(linear.weight.astype(np.int64)).sum(axis=1) << linear.requant.pre_shift
         near_the_limit += 2**31 // 255 < sums.max() <= 2**31 // 128
@@ -326,7 +330,7 @@ def test_export_is_deterministic() -> None:
         for _ in range(2)
     )  # fmt: skip
     for a, b in zip(first.ops, second.ops, strict=True):
-        if isinstance(a, ir.Conv2D) and isinstance(b, ir.Conv2D):
+        if isinstance(a, Conv2D) and isinstance(b, Conv2D):
             assert np.array_equal(a.weight, b.weight)
             assert isinstance(a.requant, ir.Requant) and isinstance(b.requant, ir.Requant)
             assert np.array_equal(a.requant.bias, b.requant.bias)

@@ -11,9 +11,10 @@ import torch
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
-from codegen.graph.ir import NEVER, Conv2D, Graph, Linear
+from codegen.graph.ir import NEVER, Graph
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.verify import verify
-from codegen.oprule import rule_of
 from nestnet.preview.untrained import untrained
 
 torch.set_num_threads(1)
@@ -60,8 +61,7 @@ def test_latency_allocation_keeps_the_sparsities_and_runs_fewer_macs() -> None:
         graph = untrained("resnet8", sparsity=LEVELS, allocation=allocation)
         assert [level.sparsity for level in graph.levels] == pytest.approx(LEVELS, abs=0.01)
         macs[allocation] = [
-            sum(rule_of(op).macs(op, graph, level) for op in graph.ops)
-            for level in range(len(LEVELS))
+            sum(op.macs(graph, level) for op in graph.ops) for level in range(len(LEVELS))
         ]
     assert all(m < 0.8 * g for m, g in zip(macs["latency"], macs["global"], strict=True))
 

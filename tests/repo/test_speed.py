@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from codegen.graph.verify import verify
-from codegen.lower import pack
+from codegen.lower import lowering
 from tests.repo.conftest import ROOT
 
 RESULTS = ROOT / "docs/results"
@@ -32,13 +32,17 @@ def speed() -> ModuleType:
 
 def test_the_kernel_network_uses_every_kernel_once_or_more(speed: ModuleType) -> None:
     graph = verify(speed.kernel_graph())
-    packed = pack.lower(graph)
+    packed = lowering.lower(graph)
     assert {layer.name for layer in packed.layers} == {op.name for op in graph.ops}
     kernels = {layer.kernel for layer in packed.layers}
     assert kernels >= {
         "nested_conv", "dense_conv", "depthwise_conv", "nested_linear", "dense_linear", "max_pool",
     }  # fmt: skip
-    assert {layer.group for layer in packed.layers if layer.kernel == "nested_conv"} == {1, 2, 4}
+    assert {layer.args.group for layer in packed.layers if layer.kernel == "nested_conv"} == {
+        1,
+        2,
+        4,
+    }
 
 
 def test_bars_are_met_from_the_right_side(speed: ModuleType) -> None:

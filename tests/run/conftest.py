@@ -10,7 +10,8 @@ import pytest
 
 from codegen.emit import project
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import AvgPool, Graph
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
 from codegen.target import boards, toolchain
 from codegen.target.toolchain import Built
 

@@ -23,8 +23,10 @@ import numpy as np
 from codegen.emit import project
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import AvgPool, Graph
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.synthetic import random_images
+from codegen.program import manifest
 from codegen.program.coding import CodingOptions
 from codegen.target import boards, toolchain
 from tests.firmware.rig import run_checked
@@ -95,7 +97,7 @@ def run(
     return Outcome(*(int(number) for number in counts.groups()))
 
 
-def _link(made: Path, info: project.ProjectInfo, runs: int, seed: int) -> Path:
+def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
     """Link interrupt.c instead of the test runner; return the program."""
     core = boards.load(BOARD).core
     defines = {

@@ -9,12 +9,13 @@ import pytest
 
 from codegen import flow
 from codegen.emit import level_cycles, project
-from codegen.emit.project import ProjectInfo
 from codegen.graph import file as nestfile
 from codegen.graph.synthetic import random_images
-from codegen.lower import pack
+from codegen.lower import lowering
 from codegen.measure import auto_cycles
 from codegen.measure import bench as benches
+from codegen.program import manifest
+from codegen.program.manifest import ProjectInfo
 from codegen.target import boards, toolchain
 
 from .conftest import SHA256, need_tools, small_graph
@@ -39,7 +40,7 @@ def cycles(info: ProjectInfo) -> list[int]:
 def test_generated_code_holds_the_estimate(
     network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = project.read_info(flow.codegen(network, "stm32l4", tmp_path / "out"))
+    first = manifest.read_info(flow.codegen(network, "stm32l4", tmp_path / "out"))
     images = random_images(small_graph(), 1, seed=0)
     bench = flow.bench(network, "stm32l4", images, out=tmp_path / "bench")
     assert cycles(first) == [level.cycles.high for level in bench.levels]
@@ -55,7 +56,7 @@ def test_generated_code_holds_the_estimate(
 
 
 def test_of_a_range_the_upper_end_is_taken(network: Path, tmp_path: Path) -> None:
-    info = project.read_info(flow.codegen(network, "stm32f7", tmp_path / "out"))
+    info = manifest.read_info(flow.codegen(network, "stm32f7", tmp_path / "out"))
     images = random_images(small_graph(), 1, seed=0)
     bench = flow.bench(network, "stm32f7", images, out=tmp_path / "bench")
     assert cycles(info) == [level.cycles.high for level in bench.levels]
@@ -63,10 +64,10 @@ def test_of_a_range_the_upper_end_is_taken(network: Path, tmp_path: Path) -> Non
 
 
 def test_a_damaged_cache_is_made_anew(network: Path, tmp_path: Path) -> None:
-    first = project.read_info(flow.codegen(network, "qemu_m4", tmp_path / "one"))
+    first = manifest.read_info(flow.codegen(network, "qemu_m4", tmp_path / "one"))
     (kept,) = (tmp_path / "cache" / "nestnet" / "cycles").iterdir()
     kept.write_text("{")
-    assert project.read_info(flow.codegen(network, "qemu_m4", tmp_path / "two")) == first
+    assert manifest.read_info(flow.codegen(network, "qemu_m4", tmp_path / "two")) == first
 
 
 @pytest.mark.parametrize("tool", auto_cycles.TOOLS)
@@ -89,16 +90,16 @@ def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: s
     for name in CHIPS[emulator]:
         chip = boards.load(name)
         spans, _ = benches.level_cycles(built, images, range(2), chip)
-        reckoned = level_cycles.analytic(pack.lower(graph), chip).cycles
+        reckoned = level_cycles.analytic(lowering.lower(graph), chip).cycles
         assert all(span.high <= above for span, above in zip(spans, reckoned, strict=True)), name
 
 
 def test_building_replaces_the_analytic_cycles(network: Path, tmp_path: Path) -> None:
     out = flow.codegen(network, "qemu_m7", tmp_path / "out", cycles=flow.ANALYTIC)
-    before = project.read_info(out)
-    assert project.read_info(flow.prepare(network, "qemu_m7", out)) == before, "run keeps them"
+    before = manifest.read_info(out)
+    assert manifest.read_info(flow.prepare(network, "qemu_m7", out)) == before, "run keeps them"
     flow.prepare(network, "qemu_m7", out, cycles=flow.AUTO)
-    after = project.read_info(out)
+    after = manifest.read_info(out)
     assert "analytic" not in after.cycles_source and cycles(after) != cycles(before)
     flow.prepare(network, "qemu_m7", out)
-    assert project.read_info(out) == after
+    assert manifest.read_info(out) == after

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from codegen import flow
-from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.synthetic import random_images
 from codegen.measure.bench import OTHER, Bench, per_cycle, plain, share
+from codegen.program import manifest
 from codegen.target.memory_system import Span
 
 from .conftest import need_tools, small_graph
@@ -113,9 +113,9 @@ def test_firmware_that_changed_is_copied_again(tmp_path: Path) -> None:
     original = copied.read_bytes()
     older = original + b"/* an older version */\n"
     copied.write_bytes(older)
-    marker = (out / project.MARKER).read_text()
+    marker = (out / manifest.MARKER).read_text()
     before, after = (hashlib.sha256(text).hexdigest() for text in (original, older))
-    (out / project.MARKER).write_text(marker.replace(before, after))
+    (out / manifest.MARKER).write_text(marker.replace(before, after))
     flow.prepare(path, "qemu_m4", out)
     assert copied.read_bytes() == original
 
@@ -152,15 +152,15 @@ def test_estimates_replace_the_analytic_cycles(
     header = " ".join((first / "model.h").read_text().split()).replace(" * ", " ")
     assert bench.estimator in header
     assert (first / "model.h").read_bytes() == (second / "model.h").read_bytes()
-    assert project.read_info(first).cycles_source == bench.estimator
+    assert manifest.read_info(first).cycles_source == bench.estimator
     plain_model = flow.codegen(path, "qemu_m7", tmp_path / "c", cycles=flow.ANALYTIC)
-    assert "analytic" in project.read_info(plain_model).cycles_source
+    assert "analytic" in manifest.read_info(plain_model).cycles_source
 
 
 def test_of_a_range_the_upper_end_counts(tmp_path: Path) -> None:
     out = generate(tmp_path, report([[100, 170], [200, 333]], estimator="some model"))
     assert re.findall(r"\.cycles = (\d+)u", (out / "model.c").read_text()) == ["170", "333"]
-    assert project.read_info(out).cycles_source == "some model; upper end"
+    assert manifest.read_info(out).cycles_source == "some model; upper end"
 
 
 def test_a_board_measures(tmp_path: Path) -> None:

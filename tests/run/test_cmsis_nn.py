@@ -12,9 +12,10 @@ from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.ir import Graph
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_graph, random_images
-from codegen.lower import pack
+from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.measure.bench import OTHER
 from codegen.target import boards, toolchain
@@ -110,7 +111,7 @@ def test_paths_may_be_relative_and_a_change_links_again(
 
 
 def test_every_function_is_called(tmp_path: Path) -> None:
-    kernels = {layer.kernel for layer in pack.lower(mixed_graph(), kernels="cmsis-nn").layers}
+    kernels = {layer.kernel for layer in lowering.lower(mixed_graph(), kernels="cmsis-nn").layers}
     assert kernels == {
         "cmsis_conv",
         "nested_conv",

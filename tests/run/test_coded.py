@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codegen import kernels
 from codegen.emit import project
+from codegen.formats.storage import storage_name
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Conv2D, Graph, Linear, MaxPool
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_images
-from codegen.lower import pack, storage_choice
-from codegen.lower.storage_choice import Storage
+from codegen.lower import lowering
 from codegen.measure import bench, compare
 from codegen.program.coding import CodingOptions
-from codegen.program.lowering import Options
-from codegen.program.packed import Packed
+from codegen.program.draft import Candidate, Options
+from codegen.program.program import Program
 from codegen.target import boards, runners, toolchain
 from codegen.target.toolchain import Built
 from tests.firmware.rig import SANITIZERS
@@ -60,19 +62,15 @@ def coded_graph() -> Graph:
 @pytest.fixture(autouse=True)
 def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the layers of :func:`coded_graph` be stored as :data:`WANTED` says."""
-    every = storage_choice._storages
+    every = kernels.candidates
 
-    def wanted(op: Conv2D | Linear, levels: int, options: Options) -> Iterator[Storage]:
-        storages = list(every(op, levels, options))
-        matching = [
-            storage
-            for storage in storages
-            if WANTED.get(op.name)
-            == ("nested" if storage.nested else "dense", storage.positions, storage.weights)
-        ]
-        yield from matching or storages
+    def wanted(op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        offered = list(every(op, graph, options))
+        form, positions, weights = WANTED.get(op.name, ("", "", ""))
+        name = storage_name(form == "nested", positions, weights)
+        yield from [item for item in offered if item.storage == name] or offered
 
-    monkeypatch.setattr(storage_choice, "_storages", wanted)
+    monkeypatch.setattr(kernels, "candidates", wanted)
 
 
 def write(folder: Path, graph: Graph, board_id: str, mode: str) -> Path:
@@ -85,8 +83,8 @@ def made(folder: Path, board_id: str, mode: str) -> Built:
     return toolchain.build(write(folder, coded_graph(), board_id, mode))
 
 
-def lowered(graph: Graph, mode: str) -> Packed:
-    return pack.lower(graph, optimize="size", codecs="all", decode=mode)
+def lowered(graph: Graph, mode: str) -> Program:
+    return lowering.lower(graph, optimize="size", codecs="all", decode=mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -94,19 +92,19 @@ def test_the_network_has_every_storage(mode: str) -> None:
     packed = lowered(coded_graph(), mode)
     found = {}
     for layer in packed.layers:
-        streams = layer.fields.streams
+        streams = layer.streams
         if streams:
             codecs = {
                 (
-                    stream.coded_positions.codec if stream.coded_positions else "raw",
-                    stream.coded_weights.codec if stream.coded_weights else "raw",
+                    stream.positions.coded.codec if stream.positions.coded else "raw",
+                    stream.weights.coded.codec if stream.weights.coded else "raw",
                 )
                 for stream in streams
             }
             assert len(codecs) == 1 and len(streams) == 3
             found[layer.name] = ("nested", *codecs.pop())
-        elif layer.fields.coded_weights:
-            found[layer.name] = ("dense", "raw", layer.fields.coded_weights.codec)
+        elif "weights" in layer.members and layer.members["weights"].coded:
+            found[layer.name] = ("dense", "raw", layer.members["weights"].coded.codec)
     assert found == WANTED
 
 
@@ -167,14 +165,10 @@ def test_a_damaged_stream_is_refused_or_harmless(tmp_path: Path, mode: str, step
     parts: list[str] = []
     size = 0
     for layer in packed.layers:
-        fields = [layer.fields.weights] if layer.fields.coded_weights else []
-        for stream in layer.fields.streams:
-            fields += [stream.positions] if stream.coded_positions else []
-            fields += [stream.weights] if stream.coded_weights else []
-        for field in fields:
-            assert field is not None
-            parts += [str(field.offset_bytes), str(field.size_bytes)]
-            size += field.size_bytes
+        for member in layer.all_members():
+            if member.coded is not None:
+                parts += [str(member.offset_bytes), str(member.size_bytes)]
+                size += member.size_bytes
     program = damage_program(tmp_path, graph, mode, checks_weights=False)
     done = subprocess.run([program, str(step), *parts], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -14,7 +14,8 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import conv_layer_graph
-from codegen.lower import pack
+from codegen.lower import lowering
+from codegen.program import manifest
 from codegen.program.coding import Coding, CodingOptions
 from codegen.target import boards
 
@@ -35,7 +36,7 @@ def model(tmp_path: Path) -> Path:
 
 def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Path) -> None:
     made = flow.codegen(model, "host", tmp_path / "out", options=SIZE)
-    info, packed = project.read_info(made), pack.lower(graph(), optimize="size")
+    info, packed = manifest.read_info(made), lowering.lower(graph(), optimize="size")
     assert info.coding == Coding("size", "all", "inference")
     assert (info.weights_bytes, info.execution_bytes) == (
         len(packed.image_bytes),
@@ -53,9 +54,9 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     assert f"{100 * info.weights_bytes / info.execution_bytes:.1f} % of that" in header
     assert str(info.execution_bytes) in (made / "README.md").read_text()
     plain = flow.codegen(model, "host", tmp_path / "raw", options=CodingOptions(codecs="raw"))
-    assert not project.read_info(plain).layers[0].codecs
+    assert not manifest.read_info(plain).layers[0].codecs
     assert "no stream is coded" in (plain / "model.h").read_text()
-    assert project.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
+    assert manifest.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
 
 
 def test_other_options_make_another_project(model: Path, tmp_path: Path) -> None:
@@ -66,25 +67,25 @@ def test_other_options_make_another_project(model: Path, tmp_path: Path) -> None
     for other in (Coding(), Coding("size", "lz4"), Coding("size", "all", "level")):
         assert not project.is_current(out, sha256, host, "nestnet", other)
     flow.prepare(model, "host", out)
-    assert project.read_info(out).coding == Coding()
+    assert manifest.read_info(out).coding == Coding()
 
 
 def test_a_project_of_an_earlier_version_is_generated_again(model: Path, tmp_path: Path) -> None:
     out = flow.prepare(model, "host", tmp_path / "out")
-    marker = json.loads((out / project.MARKER).read_text())
+    marker = json.loads((out / manifest.MARKER).read_text())
     marker["nestnet_project"] = 2
     for key in ("optimize", "codecs", "decode", "execution_bytes"):
         del marker[key]
-    (out / project.MARKER).write_text(json.dumps(marker))
+    (out / manifest.MARKER).write_text(json.dumps(marker))
     with pytest.raises(UserError, match="Run `nestnet codegen` again"):
-        project.read_info(out)
+        manifest.read_info(out)
     flow.prepare(model, "host", out)
-    assert project.read_info(out).coding == Coding()
+    assert manifest.read_info(out).coding == Coding()
 
 
 def test_a_network_pruned_to_a_budget_is_stored_as_it_was_counted(tmp_path: Path) -> None:
     path = tmp_path / "model.nestnet"
     provenance = replace(graph().provenance, flash_budget_bytes=10_000, codecs="lz4")
     nestfile.save(replace(graph(), provenance=provenance), path)
-    info = project.read_info(flow.prepare(path, "host", tmp_path / "out"))
+    info = manifest.read_info(flow.prepare(path, "host", tmp_path / "out"))
     assert info.coding == Coding("size", "lz4", "inference")

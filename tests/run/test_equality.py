@@ -10,7 +10,8 @@ import pytest
 from codegen.emit import project
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, MaxPool
+from codegen.graph.ir import Graph
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,

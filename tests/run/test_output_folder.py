@@ -12,6 +12,7 @@ from codegen import flow
 from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
+from codegen.program import manifest
 from codegen.target import boards, toolchain
 
 from .conftest import SHA256, small_graph
@@ -100,12 +101,12 @@ def test_files_of_the_user_stay_and_stale_ones_go(tmp_path: Path) -> None:
     (out / "my" / "app.c").write_text("int mine;")
     (out / "build").mkdir()
     (out / "build" / "main.o").write_text("made by make")
-    marker = (out / project.MARKER).read_text()
+    marker = (out / manifest.MARKER).read_text()
     older = b"written by an older version"
     (out / "old.c").write_bytes(older)
     digest = hashlib.sha256(older).hexdigest()
     known = marker.replace('"main.c":', f'"old.c": "{digest}", "main.c":')
-    (out / project.MARKER).write_text(known)
+    (out / manifest.MARKER).write_text(known)
     fresh = tree(write(tmp_path / "fresh", name="other"))
     assert tree(write(out, name="other")) == fresh | {"my/app.c": b"int mine;"}
 
@@ -133,13 +134,13 @@ def test_edited_files_are_not_overwritten(tmp_path: Path, name: str) -> None:
     assert not (out / name).read_text().endswith("edited")
 
 
-@pytest.mark.parametrize("lost", ["weights.c", "firmware/nestnet.c", project.MARKER])
+@pytest.mark.parametrize("lost", ["weights.c", "firmware/nestnet.c", manifest.MARKER])
 def test_half_of_a_project_is_an_error_and_is_completed(tmp_path: Path, lost: str) -> None:
     path = tmp_path / "model.nestnet"
     nestfile.save(small_graph(), path)
     out = flow.codegen(path, "host", tmp_path / "out")
     before = tree(out)
-    (out / lost).unlink() if lost != project.MARKER else (out / lost).write_text("{")
+    (out / lost).unlink() if lost != manifest.MARKER else (out / lost).write_text("{")
     with pytest.raises(UserError, match=r"(no weights\.c|no firmware/nestnet\.c|no usable).*again"):
         toolchain.build(out)
     assert tree(flow.prepare(path, "host", out)) == before

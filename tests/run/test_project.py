@@ -16,9 +16,11 @@ from codegen.emit import project, render
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import AvgPool, MaxPool
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import linear_layer_graph, random_images
 from codegen.measure import compare
+from codegen.program import manifest
 from codegen.target import boards, toolchain
 
 from .conftest import SHA256, Build, need_tools, small_graph
@@ -80,7 +82,7 @@ def test_lines_are_short(tmp_path: Path) -> None:
 
 
 def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
-    info = project.read_info(write(tmp_path / "out"))
+    info = manifest.read_info(write(tmp_path / "out"))
     assert (info.network, info.board, info.graph_sha256) == ("tiny", "stm32f7", SHA256)
     assert info.input_shape == (5, 7, 3) and info.output_shape == (1, 1, 3)
     assert [layer.index for layer in info.layers] == list(range(len(info.layers)))
@@ -91,9 +93,9 @@ def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
     "text", ["", "[]", "{}", '{"nestnet_project": 4}', '{"nestnet_project": 3}']
 )
 def test_a_damaged_marker_is_a_user_error(tmp_path: Path, text: str) -> None:
-    (tmp_path / project.MARKER).write_text(text)
+    (tmp_path / manifest.MARKER).write_text(text)
     with pytest.raises(UserError, match="Run `nestnet codegen` again"):
-        project.read_info(tmp_path)
+        manifest.read_info(tmp_path)
 
 
 def test_unknown_board_and_kernels(tmp_path: Path) -> None:
@@ -194,25 +196,23 @@ def test_too_large_says_by_how_much(build: Build, region: str, advice: str) -> N
 
 
 def test_dropping_the_densest_level_saves_what_is_announced() -> None:
-    from codegen.lower import pack
+    from codegen.lower import lowering
 
     graph = small_graph()
-    packed = pack.lower(graph)
+    packed = lowering.lower(graph)
     whole = sum(field.size_bytes for field in packed.image)
     kept = [
         field
         for layer in packed.layers
-        for field in layer.fields.all()
-        if not any(
-            field in (stream.positions, stream.weights) for stream in layer.fields.streams[1:]
-        )
+        for field in layer.all_members()
+        if not any(field in (stream.positions, stream.weights) for stream in layer.streams[1:])
     ]
     tables = 0
     for layer in packed.layers:
         for table in (
-            layer.fields.multiplier,
-            layer.fields.bias_delta,
-            layer.fields.add_multiplier,
+            layer.members.get("multiplier"),
+            layer.members.get("bias_delta"),
+            layer.members.get("add_multiplier"),
         ):
             tables += table.size_bytes // table.dims[0] if table is not None else 0
     info = project._info(packed, boards.load("host"), SHA256)

@@ -12,7 +12,9 @@ import pytest
 
 from codegen.emit import project
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import NEVER, Conv2D, Graph, Linear, Requant, Residual, TfliteRequant
+from codegen.graph.ir import NEVER, Graph, Requant, Residual, TfliteRequant
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import random_images
 from codegen.graph.verify import VerifyError, verify
 from codegen.measure import compare

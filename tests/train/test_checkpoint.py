@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from codegen.errors import UserError
+from nestnet.runfiles import write_atomic
 from nestnet.training import checkpoint as module
-from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, write_atomic
+from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 
 def _state() -> Checkpoint:

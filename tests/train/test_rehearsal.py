@@ -113,7 +113,7 @@ def test_class_names_that_are_no_text_are_refused(
 
 def test_broken_rules_name_the_users_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever rule of the graph a network breaks, it is found and located."""
-    monkeypatch.setattr("codegen.kernels.window.MAX_TAPS", 8)
+    monkeypatch.setattr("codegen.graph.window.MAX_TAPS", 8)
     with pytest.raises(UserError, match=r"layer 'body\.0': the integer.*nothing has been trained"):
         nestnet.train(module=Softmax(10), out=tmp_path, **SETTINGS)  # type: ignore[arg-type]
 

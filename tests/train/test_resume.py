@@ -20,9 +20,9 @@ import nestnet.training.loop
 from codegen.errors import UserError
 from nestnet import runs
 from nestnet.config import TrainConfig, to_toml
+from nestnet.runfiles import alone
 from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.loop import resume, train
-from nestnet.training.runfiles import alone
 
 LOOP = sys.modules["nestnet.train"]
 CONFIG = TrainConfig(name="run", epochs=7, split=(0.3, 0.3, 0.2, 0.2), batch=256, seed=11)

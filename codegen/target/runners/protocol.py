@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from codegen import paths
-from codegen.emit.project import ProjectInfo
 from codegen.errors import UserError
 from codegen.graph.ir import Int8Array
+from codegen.program.manifest import ProjectInfo
 
 REQUEST = "request.bin"
 OUTPUTS = "outputs.bin"

@@ -1,0 +1,55 @@
+"""Elementwise addition, where no convolution takes it into its epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.add import Add
+from codegen.kernels.common import cost
+from codegen.kernels.common.in_place import ELEMENTWISE
+from codegen.kernels.common.kernel import Kernel
+from codegen.program.call import Args, LevelCost
+from codegen.program.draft import Candidate, Content, Draft, Options
+
+
+@dataclass(frozen=True)
+class AddArgs(Args):
+    """Literal arguments of ``nn_add``."""
+
+    count: int
+    """Elements."""
+    shift: int
+    act_min: int
+    act_max: int
+
+
+class AddKernel(Kernel):
+    """Both inputs element by element."""
+
+    name = "add"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take every addition."""
+        if isinstance(op, Add):
+            why = "not fused: no convolution of its own produces this sum"
+            yield Candidate(self.name, lambda: _draft(op, graph), why)
+
+
+def _draft(op: Add, graph: Graph) -> Draft:
+    count = prod(graph.value(op.output).shape)
+    level_cost = LevelCost(0, cost.cycles(count * cost.ADD_ELEMENT), 12)
+    return Draft(
+        args=AddArgs(count, op.shift, op.act_min, op.act_max),
+        contents=(
+            Content("add_multiplier", op.multiplier, 4),
+            Content("add_offset", op.offset, 4),
+        ),
+        levels=(level_cost,) * len(graph.levels),
+        overlaps=(ELEMENTWISE, ELEMENTWISE),
+    )
+
+
+KERNELS = (AddKernel(),)

@@ -1,0 +1,45 @@
+"""Average pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.kernels.common import cost
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.pools import pool_draft, pool_shape
+from codegen.kernels.common.shape import WindowShape
+from codegen.program.call import Args
+from codegen.program.draft import Candidate, Options
+
+
+@dataclass(frozen=True)
+class AvgPoolArgs(Args):
+    """Literal arguments of ``nn_avg_pool``."""
+
+    needs_state = False
+
+    shape: WindowShape
+    zero_point: int
+    """Of input and output."""
+
+
+class AvgPoolKernel(Kernel):
+    """The window where it lies, channel by channel."""
+
+    name = "avg_pool"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take every average pool."""
+        if isinstance(op, AvgPool):
+            args = AvgPoolArgs(pool_shape(op, graph), graph.value(op.output).zero_point)
+            yield Candidate(
+                self.name,
+                lambda: pool_draft(op, graph, args, cost.AVG_POOL_ELEMENT),
+                "the only kernel for this operator",
+            )
+
+
+KERNELS = (AvgPoolKernel(),)

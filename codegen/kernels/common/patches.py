@@ -1,0 +1,110 @@
+"""What the convolutions on the sliding patch buffer share (docs/adr/0002)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.graph.ir import Graph, Op, Requant
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.weighted import kept_macs
+from codegen.kernels.common import cost
+from codegen.kernels.common.in_place import patch_overlap, residual_overlap
+from codegen.kernels.common.shape import WindowShape, window_shape
+from codegen.kernels.common.storage import Storage, storage_contents
+from codegen.kernels.common.tables import table_bytes, table_contents
+from codegen.program.call import Args, LevelCost
+from codegen.program.draft import Draft, round_up
+
+OVER_READ = 4
+"""Elements kernels may read past the patch buffer's last one."""
+
+
+def takes_patches(op: Op) -> bool:
+    """Return whether ``op`` is a convolution that the patch buffer serves."""
+    return isinstance(op, Conv2D) and op.groups == 1 and isinstance(op.requant, Requant)
+
+
+def conv_shape(op: Conv2D, graph: Graph) -> WindowShape:
+    """Return the extents that a convolution kernel is called with."""
+    return window_shape(op, graph.value(op.input).shape, graph.value(op.output).shape)
+
+
+def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
+    """Return the bytes of a convolution's sliding patch buffer (docs/adr/0002).
+
+    Args:
+        shape: the layer's extents.
+        channels: input channels with padding.
+    """
+    padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
+    elements = padded_w * shape.kernel_h * channels + OVER_READ
+    if shape.stride_h < shape.kernel_h:
+        elements += (shape.out_h - 1) * shape.stride_h * channels
+    return round_up(2 * elements, 8)
+
+
+def best_tile(storage: Storage, shape: WindowShape, tiles: Mapping[int, cost.TileCost]) -> int:
+    """Return the output columns computed at once."""
+    per_channel = storage.units[-1] / shape.out_c
+    return cost.best_tile(tiles, per_channel, shape.out_w, storage.nested)
+
+
+def patch_cycles(
+    op: Conv2D,
+    storage: Storage,
+    shape: WindowShape,
+    tiles: Mapping[int, cost.TileCost],
+    level: int,
+) -> int:
+    """Return the modelled cycles of ``level``."""
+    per_channel = storage.units[level] / shape.out_c
+    row = cost.row_tiles(best_tile(storage, shape, tiles), shape.out_w, storage.nested)
+    channel = sum(cost.channel_instructions(tiles[each], per_channel) for each in row)
+    if storage.nested:
+        channel += cost.SEGMENT * level * len(row)
+    if op.residual is not None:
+        channel += cost.RESIDUAL_OUTPUT * sum(row)
+    padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
+    rows = (shape.out_h - 1) * shape.stride_h + shape.kernel_h
+    expanded = rows * padded_w * storage.channels * cost.EXPAND_ELEMENT
+    decoding = storage.decode_instructions[level]
+    return cost.cycles(shape.out_h * shape.out_c * channel + expanded + decoding)
+
+
+def patch_draft(
+    op: Conv2D,
+    graph: Graph,
+    storage: Storage,
+    tiles: Mapping[int, cost.TileCost],
+    args: Args,
+    extra_scratch_bytes: int = 0,
+) -> Draft:
+    """Return the call of a convolution on the patch buffer.
+
+    Args:
+        op: the convolution.
+        graph: what it is part of.
+        storage: how its weights lie.
+        tiles: costs of the kernel's tiles by output columns.
+        args: the kernel's arguments.
+        extra_scratch_bytes: what the kernel keeps before its patch buffer.
+    """
+    levels = len(graph.levels)
+    shape = conv_shape(op, graph)
+    costs = tuple(
+        LevelCost(
+            macs=kept_macs(op, shape.out_h * shape.out_w, level),
+            cycles=patch_cycles(op, storage, shape, tiles, level),
+            weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
+        )
+        for level in range(levels)
+    )
+    return Draft(
+        args=args,
+        contents=storage_contents(op, levels, storage) + table_contents(op, levels),
+        levels=costs,
+        scratch_bytes=patch_buffer_bytes(shape, storage.channels) + extra_scratch_bytes,
+        decoded_bytes=storage.area_bytes,
+        storage=storage.name,
+        overlaps=(patch_overlap(shape), residual_overlap(shape)),
+    )

@@ -1,0 +1,46 @@
+"""Fully connected layer with dense weight rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.linear import Linear
+from codegen.kernels.common import cost
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.rows import linear_cycles, linear_draft, linear_shape, takes_rows
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.storage import dense_storages, storage_candidate
+from codegen.kernels.common.tables import RequantConstants, requant_constants
+from codegen.program.call import Args
+from codegen.program.draft import Candidate, Options
+
+
+@dataclass(frozen=True)
+class DenseLinearArgs(Args):
+    """Literal arguments of ``nn_dense_linear``."""
+
+    shape: WindowShape
+    requant: RequantConstants
+
+
+class DenseLinearKernel(Kernel):
+    """Four output channels share each input."""
+
+    name = "dense_linear"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take linear layers whose levels share one weight set."""
+        if not (isinstance(op, Linear) and takes_rows(op)):
+            return
+        args = DenseLinearArgs(linear_shape(op), requant_constants(op, graph))
+        levels, tile = len(graph.levels), cost.DENSE_LINEAR
+        for storage in dense_storages(op, levels, options):
+            cycles = linear_cycles(op, storage, tile, levels - 1)
+            draft = partial(linear_draft, op, graph, storage, tile, args)
+            yield storage_candidate(self.name, op, storage, cycles, draft)
+
+
+KERNELS = (DenseLinearKernel(),)

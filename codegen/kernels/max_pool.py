@@ -1,0 +1,43 @@
+"""Max pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.kernels.common import cost
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.pools import pool_draft, pool_shape
+from codegen.kernels.common.shape import WindowShape
+from codegen.program.call import Args
+from codegen.program.draft import Candidate, Options
+
+
+@dataclass(frozen=True)
+class MaxPoolArgs(Args):
+    """Literal arguments of ``nn_max_pool``."""
+
+    needs_state = False
+
+    shape: WindowShape
+
+
+class MaxPoolKernel(Kernel):
+    """The window where it lies, channel by channel."""
+
+    name = "max_pool"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take every max pool that is not CMSIS-NN's, which gives the same bits."""
+        if isinstance(op, MaxPool) and options.kernels == "nestnet":
+            args = MaxPoolArgs(pool_shape(op, graph))
+            yield Candidate(
+                self.name,
+                lambda: pool_draft(op, graph, args, cost.MAX_POOL_ELEMENT),
+                "the only kernel for this operator",
+            )
+
+
+KERNELS = (MaxPoolKernel(),)

@@ -1,0 +1,66 @@
+"""Convolution with nested streams of groups on the sliding patch buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.kernels.common import cost
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.patches import (
+    best_tile,
+    conv_shape,
+    patch_cycles,
+    patch_draft,
+    takes_patches,
+)
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.storage import Storage, nested_storages, storage_candidate
+from codegen.kernels.common.tables import RequantConstants, requant_constants
+from codegen.program.call import Args
+from codegen.program.draft import Candidate, Draft, Options
+
+CHANNEL_BYTES = 8
+"""An ``nn_channel``: one per output channel is kept before the patch buffer."""
+
+
+@dataclass(frozen=True)
+class NestedConvArgs(Args):
+    """Literal arguments of ``nn_nested_conv``."""
+
+    shape: WindowShape
+    requant: RequantConstants
+    group: int
+    """G."""
+    tile: int
+    """P, output columns computed at once, at most out_w."""
+
+
+class NestedConvKernel(Kernel):
+    """The groups that a level keeps, P output columns at once."""
+
+    name = "nested_conv"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take ungrouped convolutions with levels."""
+        if not (isinstance(op, Conv2D) and takes_patches(op)):
+            return
+        levels, shape = len(graph.levels), conv_shape(op, graph)
+        for storage in nested_storages(op, levels, options):
+            cycles = patch_cycles(op, storage, shape, cost.NESTED[op.group_size], levels - 1)
+            draft = partial(_draft, op, graph, storage)
+            yield storage_candidate(self.name, op, storage, cycles, draft)
+
+
+def _draft(op: Conv2D, graph: Graph, storage: Storage) -> Draft:
+    shape = conv_shape(op, graph)
+    tiles = cost.NESTED[op.group_size]
+    tile = best_tile(storage, shape, tiles)
+    args = NestedConvArgs(shape, requant_constants(op, graph), op.group_size, tile)
+    return patch_draft(op, graph, storage, tiles, args, CHANNEL_BYTES * shape.out_c)
+
+
+KERNELS = (NestedConvKernel(),)

@@ -1,0 +1,48 @@
+"""Fully connected layer with nested streams of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.linear import Linear
+from codegen.kernels.common import cost
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.rows import linear_cycles, linear_draft, linear_shape, takes_rows
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.storage import nested_storages, storage_candidate
+from codegen.kernels.common.tables import RequantConstants, requant_constants
+from codegen.program.call import Args
+from codegen.program.draft import Candidate, Options
+
+
+@dataclass(frozen=True)
+class NestedLinearArgs(Args):
+    """Literal arguments of ``nn_nested_linear``."""
+
+    shape: WindowShape
+    requant: RequantConstants
+    group: int
+    """G."""
+
+
+class NestedLinearKernel(Kernel):
+    """The groups that a level keeps, row by row."""
+
+    name = "nested_linear"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take linear layers with levels."""
+        if not (isinstance(op, Linear) and takes_rows(op)):
+            return
+        args = NestedLinearArgs(linear_shape(op), requant_constants(op, graph), op.group_size)
+        levels, tile = len(graph.levels), cost.NESTED[op.group_size][1]
+        for storage in nested_storages(op, levels, options):
+            cycles = linear_cycles(op, storage, tile, levels - 1)
+            draft = partial(linear_draft, op, graph, storage, tile, args)
+            yield storage_candidate(self.name, op, storage, cycles, draft)
+
+
+KERNELS = (NestedLinearKernel(),)

@@ -1,0 +1,52 @@
+"""Softmax over channels, by a table of exponentials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.softmax import Softmax
+from codegen.kernels.common import cost
+from codegen.kernels.common.in_place import ELEMENTWISE
+from codegen.kernels.common.kernel import Kernel
+from codegen.program.call import Args, LevelCost
+from codegen.program.draft import Candidate, Content, Draft, Options
+
+
+@dataclass(frozen=True)
+class SoftmaxArgs(Args):
+    """Literal arguments of ``nn_softmax``."""
+
+    needs_state = False
+
+    positions: int
+    channels: int
+
+
+class SoftmaxKernel(Kernel):
+    """Position by position."""
+
+    name = "softmax"
+
+    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+        """Take every softmax."""
+        if isinstance(op, Softmax):
+            yield Candidate(
+                self.name, lambda: _draft(op, graph), "the only kernel for this operator"
+            )
+
+
+def _draft(op: Softmax, graph: Graph) -> Draft:
+    height, width, channels = graph.value(op.input).shape
+    cycles = cost.cycles(prod((height, width, channels)) * cost.SOFTMAX_CHANNEL)
+    return Draft(
+        args=SoftmaxArgs(height * width, channels),
+        contents=(Content("table", op.table, 2),),
+        levels=(LevelCost(0, cycles, int(op.table.nbytes)),) * len(graph.levels),
+        overlaps=(ELEMENTWISE,),
+    )
+
+
+KERNELS = (SoftmaxKernel(),)
