@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def nestnet(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the nestnet command in ``folder`` without a terminal or standard input."""
     return subprocess.run(
-        [sys.executable, "-m", "nestnet.cli.main", *map(str, arguments)],
+        [sys.executable, "-m", "nestnet.cli", *map(str, arguments)],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
