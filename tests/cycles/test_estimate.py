@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from codegen.errors import UserError
-from codegen.measure.pipelines.estimate import Block, estimate, loop_cost
+from codegen.measure.pipelines.estimate import PRICERS, Block, estimate, loop_cost
 from codegen.target import boards, memory_system
 from codegen.target.emulator.counts import Function
 from codegen.target.emulator.events import Events
@@ -99,6 +99,10 @@ def test_every_shipped_board_has_the_right_kind_of_estimate(assemble_bytes: Byte
     for name in boards.names():
         target = boards.load(name)
         if target.is_host:
+            continue
+        if target.core.name not in PRICERS:
+            with pytest.raises(UserError, match="no cycle model for this core"):
+                estimate([block], target.core.name, memory_system.of_board(target))
             continue
         result = estimate([block], target.core.name, memory_system.of_board(target))
         is_range = result.cycles is None

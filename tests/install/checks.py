@@ -10,7 +10,8 @@ RANDOM_IMAGES = """
 import sys
 from pathlib import Path
 import numpy as np
-from codegen import flow, nestfile
+from codegen import flow
+from codegen.graph import file as nestfile
 
 path, out = map(Path, sys.argv[1:])
 graph = nestfile.load(path)

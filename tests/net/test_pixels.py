@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import nestnet
 from codegen.errors import UserError
-from codegen.graph import ir
+from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.verify import verify
 from nestnet.datasets import Split
 from nestnet.exporting.exporter import export
@@ -80,7 +80,7 @@ def test_every_stage_agrees_with_the_reference(name: str) -> None:
     source = graph.value(graph.input)
     assert source.zero_point == (round(255 * mean[0]) - 128 if name in GRIDS else -128)
     assert source.scale == (1 / (255 * std[0]) if name in GRIDS else 1 / 255,) * len(DENSITIES)
-    convolutions = [op for op in graph.ops if isinstance(op, ir.Conv2D)]
+    convolutions = [op for op in graph.ops if isinstance(op, Conv2D)]
     assert len(convolutions) == 2 + (name in OTHERS)
     for level in range(len(DENSITIES)):
         for stage, steps in stage_differences(net, graph, images, level):

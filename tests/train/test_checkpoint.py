@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from codegen.errors import UserError
+from nestnet import runfiles
 from nestnet.runfiles import write_atomic
 from nestnet.training import checkpoint as module
 from nestnet.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -103,7 +104,7 @@ def test_a_failed_write_leaves_the_old_file(
     def full_disk(descriptor: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(module.os, "fsync", full_disk)
+    monkeypatch.setattr(runfiles.os, "fsync", full_disk)
     with pytest.raises(OSError, match="disk full"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
