@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +30,7 @@ from codegen.graph.ir import Level, Provenance
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.classes import check_names
-from nestnet.config import TrainConfig, unknown_name
+from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export as export_graph
 from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.net.images import checked_images
@@ -80,7 +80,7 @@ def nest(
     module: nn.Module,
     input_shape: tuple[int, int, int],
     *,
-    sparsity: Sequence[float] = TrainConfig.sparsity,
+    sparsity: float | Sequence[float] = TrainConfig.sparsity,
     group: str = TrainConfig.group,
     allocation: str = TrainConfig.allocation,
     routing: str = TrainConfig.routing,
@@ -115,16 +115,15 @@ def nest(
     Raises:
         UserError: the module cannot be traced, or the options do not fit it.
     """
-    options = TrainConfig(
-        sparsity=tuple(sparsity), group=group, allocation=allocation, routing=routing
-    )
-    means, stds = (tuple(np.atleast_1d(v).astype(float).tolist()) for v in (mean, std))
-    network = trace(module, input_shape, pixels_of(means, stds, input_shape[2]))
+    given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
+    options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
+    pixels = pixels_of(options.mean, options.std, input_shape[2])
+    network = trace(module, input_shape, pixels)
     network.set_levels(options.levels)
     network.set_grad_routing(cast(GradRouting, options.routing))
     if options.is_dense:
         return network
-    layers = network.prunable((*network.default_dense_layers(), *dense_layers))
+    layers = network.prunable((*network.default_dense_layers(), *options.dense_layers))
     check_prunable(layers, options.sparsity, options.group_size, allocation)
     prune(layers, options.sparsity, 1.0, options.group_size, allocation)
     return network
@@ -146,16 +145,13 @@ def train(
         out: folder of the run folders.
         quiet: show nothing.
         **settings: fields of :class:`TrainConfig` to change; ``data`` without ``dataset`` or
-            ``config`` means class folders.
+            ``config`` means class folders, ``levels`` the default sparsities of so many. Short
+            forms are those of the command line: ``resize=48``, ``mean=0``, ``flash_bytes="48KiB"``.
 
     Raises:
         UserError: see :func:`nestnet.training.loop.train`; also an unknown setting.
     """
-    names = [entry.name for entry in fields(TrainConfig)]
-    for key in settings:
-        if key not in names:
-            raise unknown_name("nestnet.train", "no such setting", key, names)
-    values: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
+    values = configs.settings(settings, "nestnet.train", "no such setting")
     chosen = configs.chosen(values) if config is None else replace(config, **values)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
         from nestnet.preview.flash_total import resolve  # imports the compiler's side

@@ -7,6 +7,7 @@ on it. Anything a user can get wrong raises :class:`codegen.errors.UserError`.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 import typing
@@ -16,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from codegen.errors import UserError
-from nestnet import pixels
+from nestnet import pixels, shorthand
 from nestnet.config_checks import (
-    MAX_LEVELS,
     bad,
     check_sparsity,
     check_split,
@@ -44,39 +44,26 @@ ADDED = (
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
-_DEFAULT_SPARSITY: dict[int, tuple[float, ...]] = {
-    1: (0.7,),
-    2: (0.9, 0.5),
-    3: (0.9, 0.75, 0.5),
-    4: (0.9, 0.8, 0.7, 0.5),
-    5: (0.9, 0.8, 0.7, 0.6, 0.5),
-    6: (0.95, 0.9, 0.8, 0.7, 0.6, 0.5),
-    7: (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5),
-    8: (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.3),
+_SAME = {"gpu": "cuda", "bfloat16": "bf16"}
+"""Other words for a choice, which look nothing like it."""
+
+LEVELS = "levels"
+"""Short for the default sparsities of so many levels; no field of its own."""
+NO_SETTINGS = {
+    "out": "Give it beside the settings: --out FOLDER, or nestnet.train(out=...)",
+    "resume": "A resumed run has its settings. Run: nestnet train --resume RUN",
+    "config": "One file holds all settings; give it with --config FILE",
+    "json": "Give it beside the settings: --json PATH",
+    "flash": "Did you mean 'flash_bytes'",
+    "flash_total": "Did you mean 'flash_total_bytes'",
 }
-
-
-def default_sparsity(levels: int) -> tuple[float, ...]:
-    """Return the sparsities used for ``--levels LEVELS``, sparsest first.
-
-    Raises:
-        UserError: ``levels`` is not 1..8.
-    """
-    if levels not in _DEFAULT_SPARSITY:
-        raise UserError(
-            "--levels",
-            "no such number of levels",
-            got=levels,
-            expected=f"1..{MAX_LEVELS}",
-            action="Choose fewer levels, or give the sparsities with --sparsity",
-        )
-    return _DEFAULT_SPARSITY[levels]
+"""What the command line calls otherwise, or no configuration holds, and what to do about it."""
 
 
 def unknown_name(where: str, what: str, got: str, valid: Iterable[str]) -> UserError:
     """Return the error for a misspelt name: it lists the valid ones and the nearest match."""
     names = sorted(valid)
-    near = difflib.get_close_matches(got, names, n=1)
+    near = [same] if (same := _SAME.get(got)) in names else difflib.get_close_matches(got, names, 1)
     action = f"Did you mean {near[0]!r}" if near else "Use one of the listed names"
     return UserError(where, what, got=repr(got), expected=" | ".join(names), action=action)
 
@@ -161,12 +148,12 @@ class TrainConfig:
     std: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check every field, make whole numbers floats; UserError for the first wrong one."""
-        _check_types(self)
+        """Read short forms and check every field; UserError for the first wrong one."""
         hints = typing.get_type_hints(TrainConfig)
         for field in fields(self):  # as a file would give them back, so that to_toml is stable
-            value = getattr(self, field.name)
-            object.__setattr__(self, field.name, _convert(value, hints[field.name]))
+            value = _plain(field.name, getattr(self, field.name), hints[field.name])
+            object.__setattr__(self, field.name, value)
+        _check_types(self)
         _check_choice("group", self.group, ("auto", *GROUPS))
         _check_choice("allocation", self.allocation, ALLOCATIONS)
         _check_choice("routing", self.routing, ROUTINGS)
@@ -332,9 +319,9 @@ def _table(text: str, where: str) -> dict[str, Any]:
 
 def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
     """Return the configuration with the keys and values of ``table``; all keys must be there."""
-    _check_keys(table, where)
+    given = settings(table, where)
     names = [field.name for field in fields(TrainConfig)]
-    missing = [name for name in names if name not in table and name not in ADDED]
+    missing = [name for name in names if name not in given and name not in ADDED]
     if missing:
         raise UserError(
             where,
@@ -343,26 +330,69 @@ def from_mapping(table: Mapping[str, object], where: str) -> TrainConfig:
             expected=", ".join(names),
             action="Add the key; a run's config.toml shows a complete file",
         )
-    return _from_table(table)
+    return TrainConfig(**given)
 
 
-def _check_keys(table: Iterable[str], where: str) -> None:
+def settings(table: Mapping[str, object], where: str, what: str = "unknown key") -> dict[str, Any]:
+    """Return the fields of :class:`TrainConfig` that ``table`` sets.
+
+    Args:
+        table: names and values; ``levels`` is short for the default sparsities of so many.
+        where: what holds the table, for messages.
+        what: what to call a name that is none.
+
+    Raises:
+        UserError: an unknown name, or another number of levels than of sparsities.
+    """
     names = [field.name for field in fields(TrainConfig)]
-    for key in table:
-        if key not in names:
-            raise unknown_name(where, "unknown key", key, names)
+    for key, value in table.items():
+        if key not in (*names, LEVELS):
+            raise _no_setting(key, value, where, what, names)
+    found = dict(table)
+    if LEVELS in found:
+        hints = typing.get_type_hints(TrainConfig)
+        given = _plain("sparsity", found.get("sparsity"), hints["sparsity"])
+        levels = found.pop(LEVELS)
+        found["sparsity"] = shorthand.sparsity_of(levels, given, f"config key {LEVELS!r}")
+    return found
 
 
-def _from_table(table: Mapping[str, object]) -> TrainConfig:
-    hints = typing.get_type_hints(TrainConfig)
-    return TrainConfig(**{key: _convert(value, hints[key]) for key, value in table.items()})
+def _no_setting(key: str, value: object, where: str, what: str, names: list[str]) -> UserError:
+    """Return the error for a name that is no setting: the nearest one, or where it belongs."""
+    if isinstance(value, Mapping):
+        return UserError(
+            where,
+            "settings in a table",
+            got=f"[{key}]",
+            expected="key = value lines without a heading",
+            action=f"Remove the heading [{key}] and keep its lines",
+        )
+    if key in NO_SETTINGS:
+        expected = " | ".join(sorted((*names, LEVELS)))
+        return UserError(where, what, got=repr(key), expected=expected, action=NO_SETTINGS[key])
+    return unknown_name(where, what, key, (*names, LEVELS))
 
 
-def _convert(value: object, hint: Any) -> Any:
-    """Turn TOML's lists into tuples and whole numbers into floats where floats belong."""
-    if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:
-        return tuple(_convert(v, typing.get_args(hint)[0]) for v in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+def _plain(key: str, value: Any, hint: Any) -> Any:
+    """Return the value of the field ``key`` as it is kept, of any form that may be written.
+
+    One value stands for a list of it, one number of ``resize`` for height and width, a text for
+    what the command line reads it as, a path for its text, an array for its numbers; whole numbers
+    become floats where floats belong. What is none of these is returned as it is.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, str) and key in shorthand.TEXTS:
+        value = shorthand.TEXTS[key](value, f"config key {key!r}")
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        if is_instance(value, item):
+            value = (value, value) if key == "resize" else (value,)
+        if isinstance(value, list | tuple):
+            return tuple(_plain("", v, item) for v in value)
+    if hint is float and is_instance(value, float):
         return float(value)
     return value
 
@@ -379,17 +409,16 @@ def chosen(given: Mapping[str, object], path: Path | None = None) -> TrainConfig
         given: names of fields and their values; they go before those of the file.
         path: TOML file with any of the keys.
 
-    ``data`` without a ``dataset`` means class folders.
+    ``data`` without a ``dataset`` means class folders. See :func:`settings` for ``levels``.
 
     Raises:
         UserError: an absent or wrong file, an unknown key, a wrong value.
     """
-    table = {} if path is None else _table(_read(path), str(path))
-    _check_keys(table, str(path))
-    merged = {**table, **given}
+    table = {} if path is None else settings(_table(_read(path), str(path)), str(path))
+    merged = {**table, **settings(given, "the settings")}
     if merged.get("data"):
         merged.setdefault("dataset", OF_DATA)
-    return _from_table(merged)
+    return TrainConfig(**merged)
 
 
 def _read(path: Path) -> str:

@@ -26,10 +26,17 @@ def is_instance(value: object, hint: Any) -> bool:
         return isinstance(value, tuple) and all(is_instance(v, item) for v in value)
     if hint is float:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return number and math.isfinite(typing.cast(float, value))
+        return number and _is_finite(typing.cast(float, value))
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def type_text(hint: Any) -> str:

@@ -2,86 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from codegen.errors import UserError
-from nestnet import config
+from nestnet.shorthand import TEXTS, sparsity_of
+
+
+def setting(key: str, text: str | None, flag: str) -> Any:
+    """Return what ``text`` after ``flag`` means for the setting ``key``; None without a text.
+
+    Raises:
+        UserError: it means nothing.
+    """
+    return None if text is None else TEXTS[key](text, flag)
 
 
 def sparsity(text: str | None, levels: int | None) -> tuple[float, ...] | None:
     """Return the sparsities that --sparsity and --levels ask for, None for the default."""
-    if text is None:
-        return None if levels is None else config.default_sparsity(levels)
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(
-            "--sparsity",
-            "not a list of numbers",
-            got=repr(text),
-            expected="numbers from 0 to 1 with commas, as in 0.9,0.8,0.7,0.5",
-            action="Write 90 % as 0.9",
-        ) from None
-    if levels is not None and levels != len(values):
-        raise UserError(
-            "--levels",
-            "differs from the number of sparsities",
-            got=levels,
-            expected=f"{len(values)}, as many as --sparsity lists",
-            action="Leave --levels out",
-        )
-    return values
-
-
-def pixels(mean: str | None, std: str | None) -> dict[str, tuple[float, ...] | None]:
-    """Return what --mean and --std give, numbers with commas between them.
-
-    Raises:
-        UserError: something else than numbers.
-    """
-    return {"mean": _numbers(mean, "--mean"), "std": _numbers(std, "--std")}
-
-
-def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(
-            flag,
-            "not a list of numbers",
-            got=repr(text),
-            expected="one number, or one per channel with commas, as in 0.485,0.456,0.406",
-            action="Correct it",
-        ) from None
-
-
-_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": 1024**2, "kb": 1000, "mb": 1000**2}
-
-
-def size(text: str | None, flag: str) -> int | None:
-    """Return the bytes that ``text`` names: 48KiB, 48kB or 49152; None without a text.
-
-    Raises:
-        UserError: no such size, or not even one byte.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
-    scale = _UNITS.get(found[2].lower()) if found else None
-    count = float(found[1]) * scale if found and scale else 0.0
-    if count < 1 or not count.is_integer():
-        raise UserError(
-            flag,
-            "not a size",
-            got=repr(text),
-            expected="bytes with or without a unit, as in 48KiB, 48kB, 49152",
-            action="Write a whole number of bytes, KiB, MiB, kB or MB",
-        )
-    return int(count)
+    values = setting("sparsity", text, "--sparsity")
+    return values if levels is None else sparsity_of(levels, values)
 
 
 def flash(budget: str | None, total: str | None, board: str | None) -> dict[str, object]:
@@ -99,26 +40,12 @@ def flash(budget: str | None, total: str | None, board: str | None) -> dict[str,
             action="Leave one out",
         )
     return {
-        "flash_bytes": size(budget, "--flash") if total is None else 0,
-        "flash_total_bytes": size(total, "--flash-total") if budget is None else 0,
+        "flash_bytes": setting("flash_bytes", budget, "--flash") if total is None else 0,
+        "flash_total_bytes": setting("flash_total_bytes", total, "--flash-total")
+        if budget is None
+        else 0,
         "board": "" if budget is not None and board is None else board,
     }
-
-
-def resize(text: str | None) -> tuple[int, int] | None:
-    """Return height and width of --resize; one number is both."""
-    parts = (text or "").lower().split("x")
-    if text is None:
-        return None
-    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-        raise UserError(
-            "--resize",
-            "not a size",
-            got=repr(text),
-            expected="HEIGHTxWIDTH in pixels, as in 32x48, or one number for both",
-            action="Write whole numbers",
-        )
-    return int(parts[0]), int(parts[-1])
 
 
 def input_shape(text: str | None) -> tuple[int, int, int] | None:

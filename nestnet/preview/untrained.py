@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,15 +32,15 @@ _IMAGES = 8
 def untrained(
     model: str,
     *,
-    sparsity: Sequence[float] = TrainConfig.sparsity,
+    sparsity: float | Sequence[float] = TrainConfig.sparsity,
     group: str = TrainConfig.group,
     allocation: str = TrainConfig.allocation,
     seed: int = 0,
     input_shape: tuple[int, int, int] | None = None,
     classes: int | None = None,
     module: nn.Module | None = None,
-    mean: Sequence[float] = (),
-    std: Sequence[float] = (),
+    mean: float | Sequence[float] = (),
+    std: float | Sequence[float] = (),
 ) -> Graph:
     """Return the integer graph of a model with random weights and random nested masks.
 
@@ -64,9 +65,8 @@ def untrained(
     Raises:
         UserError: unknown model, options that do not fit it, or an input shape that is needed.
     """
-    options = TrainConfig(
-        model=model, sparsity=tuple(sparsity), group=group, allocation=allocation, seed=seed
-    )
+    given: Any = {"sparsity": sparsity, "mean": mean, "std": std}
+    options = TrainConfig(model=model, group=group, allocation=allocation, seed=seed, **given)
     if module is not None and input_shape is not None and classes is not None:
         shape, outputs = input_shape, classes
     else:
@@ -74,7 +74,7 @@ def untrained(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pixels = pixels_of(mean, std, shape[2])
+        pixels = pixels_of(options.mean, options.std, shape[2])
         network = trace(module or models.build(model, shape, outputs), shape, pixels)
     network.set_levels(options.levels)
     layers = {} if options.is_dense else network.prunable()

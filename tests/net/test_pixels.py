@@ -168,7 +168,7 @@ def own_loop(mean: Any, std: Any) -> nn.Module:
 def test_other_inputs_than_the_trained_ones_are_noticed(
     trained: tuple[Any, Any], said: dict[str, Any], warns: bool
 ) -> None:
-    net = nestnet.nest(own_loop(*trained), SHAPE, sparsity=(0.5,), group="1x1", **said)
+    net = nestnet.nest(own_loop(*trained), SHAPE, sparsity=0.5, group="1x1", **said)
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         nestnet.quantize(net, pixels())

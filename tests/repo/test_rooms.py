@@ -27,7 +27,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"flow"},
     ],
     "nestnet": [
-        {"version", "notices", "config_checks", "pixels", "classes"},
+        {"version", "notices", "config_checks", "pixels", "classes", "shorthand"},
         {"config", "frontend", "models"},
         {"runs", "datasets", "net"},
         {"runfiles", "sparsity"},

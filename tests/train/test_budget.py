@@ -24,7 +24,8 @@ from codegen.program.coding import CodingOptions
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.cli import options
-from nestnet.config import TrainConfig, default_sparsity
+from nestnet.config import TrainConfig
+from nestnet.shorthand import default_sparsity
 from nestnet.sparsity.budget import HEADROOM
 from nestnet.sparsity.east import RELATIVE_TIME
 from nestnet.training import checkpoint

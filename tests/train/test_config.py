@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codegen.errors import UserError
 from nestnet import config as configs
-from nestnet.config import TrainConfig, chosen, default_sparsity, from_toml, load, to_toml
+from nestnet.config import TrainConfig, chosen, from_toml, load, to_toml
+from nestnet.config_checks import MAX_LEVELS
+from nestnet.shorthand import default_sparsity
 
 SPARSITIES = st.lists(st.floats(0, 0.999), min_size=1, max_size=8, unique=True).map(
     lambda values: tuple(sorted(values, reverse=True))
@@ -99,7 +104,7 @@ def test_whole_numbers_become_floats_as_in_a_file() -> None:
     assert isinstance(config.lr, float) and isinstance(config.split[0], float)
 
 
-@pytest.mark.parametrize("levels", range(1, configs.MAX_LEVELS + 1))
+@pytest.mark.parametrize("levels", range(1, MAX_LEVELS + 1))
 def test_default_sparsities_are_valid(levels: int) -> None:
     assert TrainConfig(sparsity=default_sparsity(levels)).levels == levels
 
@@ -156,3 +161,88 @@ def test_data_alone_means_class_folders(tmp_path: Path) -> None:
     assert chosen({"dataset": "cifar10"}, path).dataset == "cifar10"
     assert chosen({"data": "photos", "dataset": "digits"}).dataset == "digits"
     assert chosen({"data": ""}).dataset == "digits"
+
+
+SHORT_FORMS: list[tuple[str, object, object]] = [
+    ("mean", 0, (0.0,)),
+    ("mean", [0.25, 1, 0.5], (0.25, 1.0, 0.5)),
+    ("mean", "0.25,1", (0.25, 1.0)),
+    ("std", 1, (1.0,)),
+    ("std", "0.5", (0.5,)),
+    ("resize", 48, (48, 48)),
+    ("resize", "48", (48, 48)),
+    ("resize", "31x37", (31, 37)),
+    ("resize", [31, 37], (31, 37)),
+    ("sparsity", 0.7, (0.7,)),
+    ("sparsity", 0, (0.0,)),
+    ("sparsity", "0.9,0.5", (0.9, 0.5)),
+    ("dense_layers", "body.3", ("body.3",)),
+    ("dense_layers", ["a", "b"], ("a", "b")),
+    ("flash_bytes", "48KiB", 49152),
+    ("flash_bytes", 49152, 49152),
+    ("flash_total_bytes", "1.5kB", 1500),
+]
+"""Setting, a value as somebody writes it, the value that is kept."""
+
+
+@pytest.mark.parametrize(("key", "value", "kept"), SHORT_FORMS, ids=lambda v: str(v))
+def test_short_forms_are_read_alike_everywhere(
+    key: str, value: object, kept: object, tmp_path: Path
+) -> None:
+    others = {"mean": "std = 1\n", "std": "mean = 0\n", "flash_total_bytes": 'board = "stm32f4"\n'}
+    path = tmp_path / "some.toml"
+    path.write_text(f"{others.get(key, '')}{key} = {json.dumps(value)}\n")
+    from_file = chosen({}, path)
+    path.write_text(others.get(key, ""))
+    for config in (from_file, chosen({key: value}, path)):
+        assert getattr(config, key) == kept
+        assert type(getattr(config, key)) is type(kept)
+        assert from_toml(to_toml(config), "again") == config
+
+
+def test_arrays_and_paths_are_values_too(tmp_path: Path) -> None:
+    mean = np.array([0.25, 0.5, 0.75], np.float32)
+    config = chosen({"mean": mean, "std": np.float32(0.5), "data": tmp_path, "epochs": np.int64(3)})
+    assert (config.mean, config.std, config.epochs) == ((0.25, 0.5, 0.75), (0.5,), 3)
+    assert config.data == str(tmp_path) and config.dataset == "folder"
+
+
+@pytest.mark.parametrize(
+    ("change", "fragments"),
+    [
+        ({"resize": True}, ["resize", "whole number"]),
+        ({"resize": "large"}, ["config key 'resize': not a size; got 'large'"]),
+        ({"mean": "grey"}, ["config key 'mean': not a list of numbers", "'grey'"]),
+        ({"mean": {"r": 1}}, ["mean", "a list"]),
+        ({"flash_bytes": "lots"}, ["config key 'flash_bytes': not a size"]),
+        ({"split": 0.5}, ["four shares"]),
+        ({"lr": 10**400}, ["lr", "a finite number"]),
+        ({"levels": 3, "sparsity": [0.9, 0.5]}, ["'levels': differs", "got 3, expected 2"]),
+        ({"levels": 0}, ["'levels': no such number of levels; got 0, expected 1..8"]),
+        ({"levels": True}, ["no such number of levels"]),
+        ({"levels": "3"}, ["no such number of levels"]),
+        ({"out": "runs"}, ["no such setting; got 'out'", "--out FOLDER"]),
+        ({"flash": "48KiB"}, ["no such setting", "Did you mean 'flash_bytes'"]),
+        ({"train": {"epochs": 3}}, ["settings in a table; got [train]", "Remove the heading"]),
+        ({"level": 3}, ["Did you mean 'levels'"]),
+        ({"device": "gpu"}, ["Did you mean 'cuda'"]),
+        ({"amp": "bfloat16"}, ["Did you mean 'bf16'"]),
+    ],
+)
+def test_what_is_no_short_form_is_a_user_error(
+    change: dict[str, Any], fragments: list[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        TrainConfig(**configs.settings(change, "here", "no such setting"))
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_levels_are_the_default_sparsities_of_so_many(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("levels = 3\n")
+    assert chosen({}, path).sparsity == default_sparsity(3)
+    assert chosen({"levels": 2}, path).sparsity == default_sparsity(2)
+    assert chosen({"sparsity": 0.5}, path).sparsity == (0.5,)
+    path.write_text("levels = 2\nsparsity = [0.8, 0.4]\n")
+    assert chosen({}, path).sparsity == (0.8, 0.4)

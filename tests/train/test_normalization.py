@@ -13,11 +13,11 @@ from nestnet import config as configs
 from nestnet import runs
 from nestnet.config import TrainConfig
 
-SHORT = TrainConfig(epochs=3, split=(0.4, 0.2, 0.2, 0.2), sparsity=(0.5,), mean=(0,), std=(1,))
+SHORT = TrainConfig(epochs=3, split=(0.4, 0.2, 0.2, 0.2), sparsity=(0.5,))
 
 
 def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
-    run = nestnet.train(SHORT, out=tmp_path, quiet=True)
+    run = nestnet.train(SHORT, out=tmp_path, quiet=True, mean=0, std=1)
     assert configs.load(run / runs.CONFIG).std == (1.0,)
     graph = nestfile.load(run / runs.MODEL)
     source = graph.value(graph.input)
@@ -26,5 +26,5 @@ def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
     assert level.accuracy_quantized > 0.6
     before = sorted(tmp_path.iterdir())
     with pytest.raises(UserError, match="sees pixels otherwise"):
-        nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=str(run), mean=(), std=())
+        nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=run)
     assert sorted(tmp_path.iterdir()) == before
