@@ -230,6 +230,6 @@ def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tup
             "no such level",
             got=bad[0] if bad else "none",
             expected=f"0..{len(graph.levels) - 1}",
-            action="Choose levels with --level, or leave it out for all",
+            action="Choose others with --levels, or leave it out for all",
         )
     return chosen

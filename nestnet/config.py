@@ -130,7 +130,8 @@ class TrainConfig:
     amp: str = "auto"
     """Mixed precision of the float phases: bf16 where the device is fast at it, or off."""
     init_from: str = ""
-    """Run folder or checkpoint whose weights the training starts from; empty starts fresh."""
+    """Run, by folder or name, or checkpoint whose weights the training starts from; empty starts
+    fresh. A run records the checkpoint."""
     flash_bytes: int = 0
     """What all weights and tables may take in flash; 0: the sparsities decide. With a budget they
     only say how dense each level is beside the densest."""

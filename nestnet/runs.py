@@ -26,6 +26,15 @@ def create(config: TrainConfig, root: Path) -> Path:
     Raises:
         UserError: the named run exists already, or the folder cannot be made.
     """
+    blocked = [place for place in (root, *root.parents) if place.exists() and not place.is_dir()]
+    if blocked:
+        raise UserError(
+            str(root),
+            "--out is a file" if blocked[0] == root else "--out lies below a file",
+            got=f"the file {blocked[0]}",
+            expected="a folder, or a path where one can be made",
+            action="Choose another --out",
+        )
     folder = root / (config.name or _free_name(config, root))
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -86,21 +95,45 @@ def newest(root: Path = DEFAULT_ROOT, *, finished: bool = True) -> Path:
     return runs[-1]
 
 
-def find(name: str, root: Path = DEFAULT_ROOT) -> Path:
-    """Return the run folder given by path or by name below ``root``; UserError if there is none."""
+def find(name: str, root: Path = DEFAULT_ROOT, option: str = "--run") -> Path:
+    """Return the run folder given by path or by name below ``root``.
+
+    Raises:
+        UserError: there is none; ``option`` is what named it.
+    """
     for folder in (Path(name), root / name):
         if (folder / CONFIG).is_file():
             return folder
     known = [run.name for run in listing(root)]
     if known:
-        raise unknown_name("--run", "no such run", name, known)
+        raise unknown_name(option, "no such run", name, known)
     raise UserError(
-        "--run",
+        option,
         "no such run",
         got=repr(name),
         expected=f"a folder with {CONFIG}, or a name below {root}/",
         action="Run: nestnet train --levels 4",
     )
+
+
+def weights(name: str, root: Path = DEFAULT_ROOT) -> Path:
+    """Return the checkpoint of a run, given by path or by name below ``root``, or the file itself.
+
+    Raises:
+        UserError: no such run, or one without a finished epoch.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    folder = find(name, root, "--init-from")
+    if not (folder / CHECKPOINT).is_file():
+        raise UserError(
+            str(folder),
+            "the run has no weights yet",
+            got=f"no {CHECKPOINT}",
+            expected="a run that finished an epoch",
+            action=f"Continue it: nestnet train --resume {folder}",
+        )
+    return folder / CHECKPOINT
 
 
 def model_file(name: str | None) -> Path:

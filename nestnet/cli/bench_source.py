@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,12 @@ from typing import Any
 from codegen.errors import UserError
 from codegen.graph.ir import Int8Array
 from nestnet.cli.device_images import device_images, random_images
+
+ONLY_UNTRAINED = (
+    "--model", "--levels", "--sparsity", "--group", "--allocation", "--seed", "--input-shape",
+    "--classes",
+)  # fmt: skip
+"""Options of `nestnet bench` that make a network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +32,14 @@ def trained(model: Path, images: int) -> Source:
     return Source(model, device_images(model, images).images)
 
 
-def refuse_untrained_options(options: Mapping[str, Any]) -> None:
-    """Raise UserError if ``options`` has a value: only an untrained network takes one."""
-    given = [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]
-    if given:
+def refuse_untrained_options(given: Sequence[str]) -> None:
+    """Raise UserError if ``given`` has an option that only an untrained network takes."""
+    extra = [name for name in given if name in ONLY_UNTRAINED]
+    if extra:
         raise UserError(
-            given[0],
+            extra[0],
             "only an untrained network has a choice of it",
-            got=", ".join(given),
+            got=", ".join(extra),
             expected="these options together with --untrained",
             action="Add --untrained, or leave them out to measure a run",
         )

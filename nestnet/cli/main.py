@@ -84,6 +84,7 @@ def _top(
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[
         str | None, typer.Option(help="Shipped model, NAME@WIDTH, or path/to/file.py:factory.")
     ] = None,
@@ -165,10 +166,10 @@ def train(
     }
     given = {key: value for key, value in values.items() if value is not None}
     if resume is not None:
-        arguments.refuse_with_resume(given, settings)
+        arguments.refuse_with_resume(context)
         from nestnet.training.loop import resume as resume_training  # imports torch
 
-        run = resume_training(runs.find(resume, out))
+        run = resume_training(runs.find(resume, out, "--resume"))
     else:
         chosen = config.chosen(given, settings)
         from nestnet.preview.flash_total import resolve  # imports torch
@@ -282,6 +283,7 @@ def run(
 
 @app.command()
 def bench(
+    context: typer.Context,
     board: BoardOption = "qemu_m4",
     run: RunOption = None,
     untrained: Annotated[
@@ -336,7 +338,7 @@ def bench(
         bench_source.refuse_run(run)
         source = bench_source.untrained(options, images)
     else:
-        bench_source.refuse_untrained_options(options)
+        bench_source.refuse_untrained_options(arguments.given(context))
         source = bench_source.trained(runs.model_file(run), images)
     with tables.working(f"{len(source.images)} images on {board}"):
         result = flow.bench(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+import typer
 
 from codegen.errors import UserError
 from nestnet.shorthand import TEXTS, sparsity_of
@@ -80,13 +80,19 @@ def levels(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def refuse_with_resume(given: Mapping[str, object], settings: Path | None) -> None:
+def given(context: typer.Context) -> list[str]:
+    """Return the options that stand on the command line, in the order of --help."""
+    sources = {p: context.get_parameter_source(str(p.name)) for p in context.command.params}
+    return [p.opts[0] for p, source in sources.items() if source and source.name == "COMMANDLINE"]
+
+
+def refuse_with_resume(context: typer.Context) -> None:
     """Refuse flags of training, or a configuration file, beside ``--resume``.
 
     Raises:
         UserError: there are some.
     """
-    extra = [f"--{key.replace('_', '-')}" for key in given] + ["--config"] * (settings is not None)
+    extra = [name for name in given(context) if name not in ("--resume", "--out", "--json")]
     if extra:
         raise UserError(
             "--resume",

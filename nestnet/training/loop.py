@@ -66,6 +66,8 @@ def train(
             expected="what it leaves for weights and tables",
             action="Train with nestnet.train or the command line, which measure it",
         )
+    if config.init_from:
+        config = replace(config, init_from=str(runs.weights(config.init_from, root)))
     session = prepare(config, quiet, module)
     rehearse(session)
     run = runs.create(config, root) if session.processes.leads else root

@@ -20,7 +20,7 @@ from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer, trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.pixels import pixels_of
-from nestnet.runs import CHECKPOINT
+from nestnet.runs import weights
 from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable
 from nestnet.training import distributed
@@ -114,7 +114,7 @@ def prepare(
     seen = network.pixels
     network.to(device=device)
     if config.init_from:
-        _start_from(network, Path(config.init_from), config, data.class_names)
+        _start_from(network, weights(config.init_from), config, data.class_names)
     if processes.leads and not resumed:
         notice_other_inputs(network, data.train.images)
     layers = prunable_layers(network, config)
@@ -239,14 +239,13 @@ def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
 
 
 def _start_from(
-    network: NestedNet, source: Path, config: TrainConfig, class_names: tuple[str, ...]
+    network: NestedNet, path: Path, config: TrainConfig, class_names: tuple[str, ...]
 ) -> None:
-    """Load the weights of another run into ``network``; its levels start from the densest one's.
+    """Load a checkpoint's weights into ``network``; its levels start from the densest one's.
 
     Raises:
         UserError: a run of another network, or one that sees pixels or names classes otherwise.
     """
-    path = source / CHECKPOINT if source.is_dir() else source
     checkpoint = load_checkpoint(path)
     check_classes(
         str(path),

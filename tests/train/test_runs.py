@@ -38,8 +38,21 @@ def test_a_name_in_use_is_a_user_error(tmp_path: Path) -> None:
 
 def test_a_root_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot create|exists already"):
-        runs.create(TrainConfig(), tmp_path / "file")
+    for root, what in (("file", "--out is a file"), ("file/x/y", "--out lies below a file")):
+        with pytest.raises(UserError, match=rf"{what}; got the file .*file, .*another --out"):
+            runs.create(TrainConfig(name="mine"), tmp_path / root)
+
+
+def test_weights_are_those_of_a_run_by_path_or_name_or_a_checkpoint(tmp_path: Path) -> None:
+    run = runs.create(TrainConfig(name="first"), tmp_path)
+    with pytest.raises(UserError, match=r"no weights yet.*nestnet train --resume"):
+        runs.weights("first", tmp_path)
+    file = run / runs.CHECKPOINT
+    file.write_text("")
+    for name in ("first", str(run), str(file)):
+        assert runs.weights(name, tmp_path) == file
+    with pytest.raises(UserError, match=r"--init-from: no such run.*Did you mean 'first'"):
+        runs.weights("frist", tmp_path)
 
 
 def test_newest_is_by_start_and_may_ask_for_finished_ones(tmp_path: Path) -> None:

@@ -128,9 +128,11 @@ def test_configurations_end_in_a_model_with_their_levels(
 
 def test_training_starts_from_another_run(run: Path, tmp_path: Path) -> None:
     fresh = nestnet.train(SHORT, out=tmp_path, quiet=True, epochs=1, lr=1e-6)
-    onward = nestnet.train(SHORT, out=tmp_path, quiet=True, epochs=1, lr=1e-6, init_from=str(run))
+    onward = nestnet.train(SHORT, out=tmp_path, quiet=True, epochs=1, lr=1e-6, init_from=run)
     assert nestnet.evaluate(fresh)[3].accuracy_float < 0.5
     assert nestnet.evaluate(onward)[3].accuracy_float > 0.9
+    named = nestnet.train(SHORT, out=tmp_path, quiet=True, epochs=1, lr=1e-6, init_from=onward.name)
+    assert nestnet.evaluate(named)[3].accuracy_float > 0.9
     with pytest.raises(UserError, match="does not fit the network"):
         nestnet.train(
             SHORT, out=tmp_path, quiet=True, model="resnet8", init_from=str(run), resize=(32, 32)
@@ -171,7 +173,7 @@ def test_own_module_trains_resumes_and_refuses_wrong_classes(tmp_path: Path) -> 
         ({"dataset": "digit"}, "digits"),
         ({"dense_layers": ("nowhere",)}, "nowhere"),
         ({"group": "1x4", "allocation": "uniform", "sparsity": (0.9, 0.8999)}, "too few groups"),
-        ({"init_from": "nowhere"}, "no such file"),
+        ({"init_from": "nowhere"}, "--init-from: no such run"),
     ],
 )
 def test_mistakes_leave_nothing_behind(
