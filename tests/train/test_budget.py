@@ -32,7 +32,7 @@ from nestnet.training import checkpoint
 from nestnet.training.loop import resume, train
 from nestnet.training.session import Session, prepare
 
-LOOP = sys.modules["nestnet.train"]
+LOOP = sys.modules["nestnet.training.loop"]
 SHORT = TrainConfig(epochs=5, split=(0.4, 0.4, 0.0, 0.2), batch=256, flash_bytes=8192)
 
 

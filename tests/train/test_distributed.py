@@ -23,7 +23,7 @@ import torch
 import nestnet.training.loop
 from nestnet.config import TrainConfig
 torch.set_num_threads(1)
-loop = sys.modules["nestnet.train"]
+loop = sys.modules["nestnet.training.loop"]
 finish = loop._finish
 def report(session, run):
     state = session.network.state_dict()

@@ -24,7 +24,7 @@ from nestnet.runfiles import alone
 from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.loop import resume, train
 
-LOOP = sys.modules["nestnet.train"]
+LOOP = sys.modules["nestnet.training.loop"]
 CONFIG = TrainConfig(name="run", epochs=7, split=(0.3, 0.3, 0.2, 0.2), batch=256, seed=11)
 """5 steps an epoch; 2 epochs warm-up, 2 ramp, 2 recovery, 1 quantized."""
 

@@ -83,7 +83,7 @@ def test_masks_stay_as_the_ramp_leaves_them(
         maps[state.epoch] = found
         save_checkpoint(state, path)
 
-    loop = importlib.import_module("nestnet.train")
+    loop = importlib.import_module("nestnet.training.loop")
     monkeypatch.setattr(loop, "save_checkpoint", keep)
     config = replace(SHORT, epochs=10, split=split)
     nestnet.train(config, out=tmp_path, quiet=True)
