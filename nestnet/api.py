@@ -59,7 +59,8 @@ class LevelAccuracy:
     sparsity: float
     """Achieved, over all prunable weights."""
     accuracy_float: float
-    """Of the final weights without quantization."""
+    """Of the final weights, which saw quantization in training, without it. The "float" that
+    training and `nestnet run` show is that of the weights before the quantization-aware epochs."""
     accuracy_quantized: float
     """Of the fake-quantized network."""
     class_names: tuple[str, ...] = field(repr=False)

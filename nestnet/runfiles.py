@@ -3,6 +3,7 @@ full."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -11,6 +12,18 @@ from pathlib import Path
 
 from codegen.errors import UserError
 from nestnet.runs import CONFIG
+
+_NO_ROOM = ("room on the disk", "Make room")
+_NOT_ALLOWED = ("a writable folder", "Make the folder writable, or copy the run to one that is")
+_OTHERWISE = ("a folder that can be written", "Remove the cause")
+_WAYS_OUT = {
+    errno.ENOSPC: _NO_ROOM,
+    errno.EDQUOT: _NO_ROOM,
+    errno.EROFS: _NOT_ALLOWED,
+    errno.EACCES: _NOT_ALLOWED,
+    errno.EPERM: _NOT_ALLOWED,
+}
+"""What is missing where a file cannot be written, and what to do about it."""
 
 
 @contextmanager
@@ -46,12 +59,13 @@ def writing(run: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        expected, action = _WAYS_OUT.get(error.errno or 0, _OTHERWISE)
         raise UserError(
             str(error.filename or run),
             "cannot write",
             got=error.strerror or error,
-            expected="room on the disk and a writable folder",
-            action=f"Make room; nothing is lost, to continue: nestnet train --resume {run}",
+            expected=expected,
+            action=f"{action}; nothing is lost, to continue: nestnet train --resume {run}",
         ) from error
 
 

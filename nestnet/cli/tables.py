@@ -12,6 +12,11 @@ from rich.text import Text
 
 MOST_CLASSES = 16
 """Classes up to which a table shows how often each is taken for each."""
+ACCURACIES = (
+    "accuracy float: of the whole test set, before the quantization-aware epochs; "
+    "reference and device: int8, of these images"
+)
+"""What the columns of :func:`device_levels` mean."""
 MIN_WIDTH = 140
 """Columns assumed where the output is a file or a pipe, so that no table is cut."""
 
@@ -82,7 +87,7 @@ def device_levels(title: str, boards: Mapping[str, Mapping[str, Any]]) -> Group:
                 count(level["ram_bytes"]),
             )
         table.add_section()
-    return _titled(title, table)
+    return Group(_titled(title, table), Text(ACCURACIES))
 
 
 def classes(report: Mapping[str, Any]) -> Group:

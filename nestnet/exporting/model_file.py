@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import Level, Provenance
+from codegen.graph.ir import Graph, Level, Provenance
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.runfiles import write_atomic
@@ -70,6 +71,16 @@ def write_model(
     graph = export(network, levels, provenance, c_identifier(run.name))
     write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
+
+
+def finished(run: Path) -> Graph | None:
+    """Return the network of ``run`` if it was written from the checkpoint beside it, else None."""
+    try:
+        graph = nestfile.load(run / MODEL)
+    except UserError:
+        return None
+    made_from = graph.provenance.parent_sha256
+    return graph if made_from == nestfile.file_sha256(run / CHECKPOINT) else None
 
 
 def level_names(sparsity: Sequence[float]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from codegen.errors import UserError
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.config import Phase, TrainConfig, to_toml
-from nestnet.exporting.model_file import write_model
+from nestnet.exporting.model_file import finished, write_model
 from nestnet.net.finite import check_ranges, not_finite
 from nestnet.runfiles import alone, write_atomic, writing
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
@@ -109,7 +110,15 @@ def _train(session: Session, run: Path, first_epoch: int) -> Path:
 
 
 def _train_alone(session: Session, run: Path, first_epoch: int) -> Path:
-    """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue."""
+    """Train from ``first_epoch`` on and finish; Ctrl-C says how to continue.
+
+    A finished run is shown and left as it is: it may lie where nothing can be written.
+    """
+    made = finished(run) if first_epoch == session.config.epochs else None
+    if made is not None:
+        _show(session, run, "kept", [level.accuracy_quantized or 0.0 for level in made.levels])
+        distributed.leave()
+        return run
     for note in session.notes:
         session.console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     session.console.print(plan_text(session.config, session.model))
@@ -345,12 +354,20 @@ def _finish(session: Session, run: Path) -> Path:
     if session.processes.leads:
         with writing(run):
             _write_results(session, run, quantized)
-    session.console.print(f"float  {level_text(levels, session.accuracy_float)}")
+    _show(session, run, "wrote", quantized)
+    return run
+
+
+def _show(session: Session, run: Path, done: str, quantized: Sequence[float]) -> None:
+    """Print every level's accuracies and where the network is."""
+    levels = range(session.config.levels)
+    plain = level_text(levels, session.accuracy_float)
+    before = "before the quantization-aware epochs"
+    session.console.print(f"float  {plain}  ({before})", soft_wrap=True)
     session.console.print(f"int8   {level_text(levels, quantized)}")
     if session.budget is not None:
         session.console.print(f"flash  {session.budget.summary()}")
-    session.console.print(f"wrote  {run / runs.MODEL}")
-    return run
+    session.console.print(f"{done:5}  {run / runs.MODEL}")
 
 
 def _write_results(session: Session, run: Path, quantized: list[float]) -> None:

@@ -269,6 +269,7 @@ def test_run_writes_the_schema_of_the_demo(copy: Path, here: Here) -> None:
         *["run", "--board", "host", "--images", "3", "--json", "out/r.json"], folder=copy
     )
     assert done.returncode == 0, done.stderr
+    assert "accuracy float: of the whole test set, before the quantization-aware" in done.stdout
     report = json.loads((copy / "out/r.json").read_text())
     assert {"levels", "weights_bytes", "arena_bytes", "elf"} <= set(report)
     assert [level["level"] for level in report["levels"]] == [0, 1]

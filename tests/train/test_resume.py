@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
 import os, signal, sys
 import torch
 from pathlib import Path
-import nestnet.training.checkpoint
+import nestnet.runfiles
 from nestnet.config import from_toml
 from nestnet.training.loop import train
 torch.set_num_threads(1)
@@ -110,7 +111,7 @@ def killing(source, target):
             file.truncate(1000)
         os.kill(os.getpid(), signal.SIGKILL)
     replace(source, target)
-nestnet.training.checkpoint.os.replace = killing
+nestnet.runfiles.os.replace = killing
 train(from_toml(sys.argv[1], "test"), Path(sys.argv[2]), quiet=True)
 """
     root = Path(__file__).resolve().parents[2]
@@ -128,10 +129,34 @@ train(from_toml(sys.argv[1], "test"), Path(sys.argv[2]), quiet=True)
     _assert_same(run, whole)
 
 
-def test_resuming_a_finished_run_changes_nothing(whole: Path) -> None:
-    before = {path.name: path.read_bytes() for path in whole.iterdir()}
-    resume(whole, quiet=True)
-    assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
+def test_resuming_a_finished_run_writes_nothing(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its folder may lie on a medium that cannot be written."""
+
+    def state() -> dict[str, tuple[bytes, int, int]]:
+        paths = {path.name: (path, path.stat()) for path in whole.iterdir()}
+        return {n: (p.read_bytes(), s.st_ino, s.st_mtime_ns) for n, (p, s) in paths.items()}
+
+    before = state()
+    assert resume(whole) == whole
+    assert state() == before
+    shown = capsys.readouterr().out
+    assert "(before the quantization-aware epochs)" in shown
+    assert "kept" in shown and "wrote" not in shown and "int8   L0" in shown
+
+
+@pytest.mark.parametrize("left", [None, b"", b"cut"], ids=["no model", "an empty one", "a cut one"])
+def test_a_finished_run_without_its_model_writes_it_again(
+    left: bytes | None, whole: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / runs.MODEL).unlink()
+    if left is not None:
+        (run / runs.MODEL).write_bytes(left)
+    resume(run, quiet=True)
+    _assert_same(run, whole)
 
 
 def test_ctrl_c_says_how_to_continue(
@@ -192,16 +217,31 @@ def test_a_state_that_is_not_finite_stops_in_its_epoch_though_the_loss_is(
     assert load_checkpoint(tmp_path / "run" / runs.CHECKPOINT).epoch == 1
 
 
-@pytest.mark.parametrize("call", [1, 4, 9])
-def test_a_full_disk_says_how_to_go_on(
-    call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("call", "number", "action"),
+    [
+        (1, errno.ENOSPC, "Make room"),
+        (4, errno.EDQUOT, "Make room"),
+        (9, errno.EROFS, "Make the folder writable"),
+        (2, errno.EACCES, "Make the folder writable"),
+        (3, errno.EIO, "Remove the cause"),
+    ],
+)
+def test_a_file_that_cannot_be_written_says_how_to_go_on(
+    call: int,
+    number: int,
+    action: str,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    failure = OSError(number, os.strerror(number))
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", _raise_at_call(call, os.fsync, full))
-        with pytest.raises(UserError, match=f"No space left.*nestnet train --resume {run}"):
+        patch.setattr(os, "fsync", _raise_at_call(call, os.fsync, failure))
+        with pytest.raises(UserError, match=f"{action}.*train --resume {run}") as caught:
             train(CONFIG, tmp_path, quiet=True)
+    assert os.strerror(number) in str(caught.value)
     assert not list(run.glob("*.partial"))
     resume(run, quiet=True)
     _assert_same(run, whole)
