@@ -144,7 +144,8 @@ def train(
         config: where to start from; default: :class:`TrainConfig` as it is.
         module: your own model, instead of ``config.model``; it starts from its current weights.
         out: folder of the run folders.
-        quiet: show nothing.
+        quiet: show no progress. What is odd about data or model is said all the same, as a
+            warning of the class :class:`nestnet.notices.Notice`.
         **settings: fields of :class:`TrainConfig` to change; ``data`` without ``dataset`` or
             ``config`` means class folders, ``levels`` the default sparsities of so many. Short
             forms are those of the command line: ``resize=48``, ``mean=0``, ``flash_bytes="48KiB"``.

@@ -14,12 +14,14 @@ class Notice(UserWarning):
     """
 
 
-def notice(text: str) -> None:
-    """Say ``text`` once through Python's ``warnings``."""
-    warnings.warn(text, Notice, stacklevel=2)
+def notice(*texts: str) -> None:
+    """Say each of ``texts`` through Python's ``warnings``."""
+    for text in texts:
+        warnings.warn(text, Notice, stacklevel=2)
 
 
 _python_shows = warnings.showwarning
+_shown: set[str] = set()
 
 
 def _show(
@@ -30,12 +32,17 @@ def _show(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if issubclass(category, Notice):
-        print(f"note: {message}", file=file or sys.stderr)
-    else:
+    if not issubclass(category, Notice):
         _python_shows(message, category, filename, lineno, file, line)
+    elif str(message) not in _shown:
+        _shown.add(str(message))
+        print(f"note: {message}", file=file or sys.stderr)
 
 
 def print_plainly() -> None:
-    """Print notices to stderr as 'note: text' from now on; other warnings as Python does."""
+    """Print each notice once to stderr as 'note: text' from now on; other warnings as Python does.
+
+    Python itself forgets what it has shown whenever somebody changes its filters, as PyTorch does.
+    """
+    _shown.clear()
     warnings.showwarning = _show

@@ -119,8 +119,6 @@ def _train_alone(session: Session, run: Path, first_epoch: int) -> Path:
         _show(session, run, "kept", [level.accuracy_quantized or 0.0 for level in made.levels])
         distributed.leave()
         return run
-    for note in session.notes:
-        session.console.print(f"note: {note}", soft_wrap=True, markup=False, highlight=False)
     session.console.print(plan_text(session.config, session.model))
     if session.budget is not None:
         session.console.print(session.budget.plan(), soft_wrap=True)

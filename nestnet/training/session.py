@@ -19,6 +19,7 @@ from nestnet.config import TrainConfig, from_toml
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer, trace
 from nestnet.net.trained_inputs import notice_other_inputs
+from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.runs import weights
 from nestnet.sparsity.budget import FlashBudget
@@ -59,8 +60,6 @@ class Session:
     augment: str
     model: str
     data_title: str
-    notes: tuple[str, ...]
-    """What the user should know of the data before the training."""
     class_names: tuple[str, ...]
     train: Batches
     test: Batches
@@ -97,7 +96,8 @@ def prepare(
 ) -> Session:
     """Load the data and build the network ``config`` asks for, or nest ``module``.
 
-    Of a ``resumed`` run the weights are still to come, so a flash budget is not checked.
+    Of a ``resumed`` run the weights are still to come, so a flash budget is not checked; what
+    there is to notice about data and network has been said when it began.
 
     Raises:
         UserError: any of them cannot be used.
@@ -115,8 +115,6 @@ def prepare(
     network.to(device=device)
     if config.init_from:
         _start_from(network, weights(config.init_from), config, data.class_names)
-    if processes.leads and not resumed:
-        notice_other_inputs(network, data.train.images)
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
@@ -125,6 +123,9 @@ def prepare(
         budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
     train = Batches(data.train, device, config.batch, processes.rank, processes.world, seen)
+    if processes.leads and not resumed:
+        notice_other_inputs(network, data.train.images)
+        notice(*data.notes, *datasets.oddities(data), *few_steps(train, config))
     return Session(
         config=config,
         processes=processes,
@@ -133,7 +134,6 @@ def prepare(
         augment=data.default_augment if config.augment == "auto" else config.augment,
         model=model,
         data_title=data.title,
-        notes=(*data.notes, *datasets.oddities(data), *few_steps(train, config)),
         class_names=data.class_names,
         train=train,
         test=Batches(data.test, device, config.batch, pixels=seen),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +17,11 @@ from codegen.errors import UserError
 from nestnet import datasets
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, oddities
+from nestnet.notices import Notice
 from nestnet.training.batches import Batches
 from nestnet.training.session import few_steps
 from tests.data.conftest import encode, random_tree, write_directory
+from tests.repo.conftest import nestnet as nestnet_command
 
 
 def made(train: tuple[int, ...], test: tuple[int, ...], shape: tuple[int, int, int]) -> Dataset:
@@ -83,18 +88,47 @@ def test_few_steps_are_said(images: int, batch: int, expected: str | None) -> No
     assert said == (() if expected is None else (expected,))
 
 
-def test_training_says_it_before_it_begins(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def odd(tmp_path: Path) -> str:
+    """Return the path of a small data set with a test image among its training images."""
     files, _ = random_tree(size=(8, 8))
     files["test/ant/00.png"] = files["train/ant/00.png"]
-    data = write_directory(files, tmp_path / "data [1]")
-    nestnet.train(data=str(data), sparsity=(0.0,), epochs=1, out=tmp_path / "runs")
-    shown = capsys.readouterr().out
-    assert "note: 9 test images: accuracies move in steps of 11.1%" in shown
-    assert "note: 1 of 9 test images are also training images" in shown
-    assert "note: 9 training images at batch 9, cut from 128, make 1 step" in shown
-    assert shown.index("note:") < shown.index("epochs:")
+    return str(write_directory(files, tmp_path / "data [1]"))
+
+
+ODD = (
+    "9 test images: accuracies move in steps of 11.1%",
+    "1 of 9 test images are also training images",
+    "9 training images at batch 9, cut from 128, make 1 step",
+)
+
+
+def test_training_says_it_before_it_begins(
+    odd: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As warnings, that a script may silence or turn into errors."""
+    settings: dict[str, Any] = {"data": odd, "sparsity": 0, "epochs": 1, "out": tmp_path / "runs"}
+    with pytest.warns(Notice) as said:
+        nestnet.train(**settings, quiet=True)
+    for text in ODD:
+        assert [str(w.message).startswith(text) for w in said].count(True) == 1, text
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)
+        with pytest.raises(Notice, match="9 test images"):
+            nestnet.train(**settings)
+    assert "epochs:" not in capsys.readouterr().out
+    assert len(list((tmp_path / "runs").iterdir())) == 1, "before the second run's folder is made"
+
+
+def test_the_command_line_says_it_once_as_notes(odd: str, tmp_path: Path) -> None:
+    line = ("train", "--data", odd, "--sparsity", "0", "--epochs", "1", "--name", "odd")
+    done = nestnet_command(*line, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for text in ODD:
+        assert len(re.findall(f"^note: {re.escape(text)}", done.stderr, re.M)) == 1, text
+    assert all(line.startswith("note: ") for line in done.stderr.splitlines())
+    again = nestnet_command("train", "--resume", "odd", folder=tmp_path)
+    assert again.returncode == 0 and not again.stderr
 
 
 def test_the_size_suggested_for_photos_fits_a_board(tmp_path: Path) -> None:
