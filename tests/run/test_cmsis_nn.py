@@ -133,3 +133,23 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CMSIS_NN_INCLUDE", str(DOUBLE))
     with pytest.raises(UserError, match="CMSIS_NN_LIB: not set"):
         toolchain.build(folder)
+
+
+@pytest.mark.parametrize("board_id", ["host", "stm32f7"])
+def test_cleaning_needs_no_library(
+    board_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CMSIS_NN_INCLUDE", raising=False)
+    folder = project.write(
+        mixed_graph(), SHA256, boards.load(board_id), tmp_path / "out", kernels="cmsis-nn"
+    )
+    (folder / "build").mkdir()
+
+    def make(goal: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-C", str(folder), goal]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = make("clean")
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "build").exists()
+    assert "set CMSIS_NN_INCLUDE" in make("library").stderr
