@@ -16,6 +16,8 @@ ONLY_UNTRAINED = (
     "--classes",
 )  # fmt: skip
 """Options of `nestnet bench` that make a network."""
+ONLY_TRAINED = ("--run", "--data")
+"""Options of `nestnet bench` that name a run and its images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +29,9 @@ class Source:
     """Shape (n, h, w, c)."""
 
 
-def trained(model: Path, images: int) -> Source:
+def trained(model: Path, images: int, data: str = "") -> Source:
     """Return a trained network with images of its test set, random ones away from its run."""
-    return Source(model, device_images(model, images).images)
+    return Source(model, device_images(model, images, data).images)
 
 
 def refuse_untrained_options(given: Sequence[str]) -> None:
@@ -72,17 +74,14 @@ def untrained(options: Mapping[str, Any], images: int) -> Source:
     return Source(networks.write_untrained(graph), chosen)
 
 
-def refuse_run(run: str | None) -> None:
-    """Refuse ``--run`` beside ``--untrained``.
-
-    Raises:
-        UserError: there is one.
-    """
-    if run is not None:
+def refuse_trained_options(given: Sequence[str]) -> None:
+    """Raise UserError if ``given`` has an option that only a trained network takes."""
+    extra = [name for name in given if name in ONLY_TRAINED]
+    if extra:
         raise UserError(
-            "--run",
+            extra[0],
             "a run is trained",
-            got=f"--run {run} --untrained",
+            got=f"{', '.join(extra)} beside --untrained",
             expected="one of both",
             action="Leave one out",
         )

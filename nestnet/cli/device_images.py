@@ -35,23 +35,32 @@ class DeviceImages:
         return f"{self.data}, {len(self.images)} of {self.available} test images"
 
 
-def device_images(model: Path, count: int) -> DeviceImages:
+def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
     """Return ``count`` images of the test set of the run that ``model`` lies in, evenly spread.
 
     Spread, because many data sets are sorted by class. More than there are gives all of them. A
-    network that lies in no run folder, as one with random weights, gets random images.
+    network that lies in no run folder, as one with random weights, gets random images. ``data`` is
+    where the data set lies now, if it has moved since the training.
 
     Raises:
-        UserError: ``count`` below 1, the run's data set cannot be loaded any more, or its classes
-            are not those of the network.
+        UserError: ``count`` below 1, ``data`` for a network without a run, the run's data set
+            cannot be loaded any more, or its classes are not those of the network.
     """
     run = model.parent
     if not (run / runs.CONFIG).is_file():
+        if data:
+            raise UserError(
+                "--data",
+                "the network lies in no run, which would say how to read it",
+                got=data,
+                expected="a network in the folder of its run",
+                action="Name the run with --run, or leave --data out for random images",
+            )
         images = random_images(nestfile.load(model), count)
         return DeviceImages("random images", images, None, len(images))
     _check_count(count)
     chosen = config.load(run / runs.CONFIG)
-    dataset = datasets.of(chosen)
+    dataset = datasets.of(chosen, data)
     _check_classes(model, dataset.class_names)
     available = len(dataset.test.labels)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)

@@ -70,6 +70,8 @@ JsonOption = Annotated[
 ]
 ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
 
+DataOption = Annotated[str, typer.Option("--data", help="Where the run's data set lies by now.")]
+
 
 @app.callback(invoke_without_command=True)
 def _top(
@@ -243,6 +245,7 @@ def run(
     board: BoardOption = "host",
     run: RunOption = None,
     images: ImagesOption = 200,
+    data: DataOption = "",
     levels: Annotated[str | None, typer.Option("--levels", help="As in 0,3; else all.")] = None,
     probe: ProbeOption = None,
     out: OutOption = None,
@@ -256,23 +259,23 @@ def run(
     options = CodingOptions(optimize, codecs, decode)
     model = runs.model_file(run)
     board_files.load(board)
-    data = device_images(model, images)
+    test = device_images(model, images, data)
     chosen = arguments.levels(levels)
-    with tables.working(f"{len(data.images)} images on {board}"):
+    with tables.working(f"{len(test.images)} images on {board}"):
         report = flow.run(
             model,
             board,
-            data.images,
-            data.labels,
+            test.images,
+            test.labels,
             levels=chosen,
             out=out,
             kernels=kernels,
             options=options,
             probe=probe,
         )
-    title = f"{report.network}, {data.title}"
+    title = f"{report.network}, {test.title}"
     tables.console().print(tables.device_levels(title, {board: report.as_json()}))
-    if data.labels is not None:
+    if test.labels is not None:
         tables.console().print(tables.classes(report.as_json()))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:
@@ -308,6 +311,7 @@ def bench(
     ] = None,
     classes: Annotated[int | None, typer.Option(help="With --untrained: logits.")] = None,
     images: Annotated[int, typer.Option("--images", help="Images to average over.")] = 1,
+    data: DataOption = "",
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
     optimize: OptimizeOption = None,
@@ -335,19 +339,14 @@ def bench(
         "classes": classes,
     }
     if untrained:
-        bench_source.refuse_run(run)
+        bench_source.refuse_trained_options(arguments.given(context))
         source = bench_source.untrained(options, images)
     else:
         bench_source.refuse_untrained_options(arguments.given(context))
-        source = bench_source.trained(runs.model_file(run), images)
+        source = bench_source.trained(runs.model_file(run), images, data)
     with tables.working(f"{len(source.images)} images on {board}"):
         result = flow.bench(
-            source.model,
-            board,
-            source.images,
-            out=out,
-            kernels=kernels,
-            options=coding,
+            source.model, board, source.images, out=out, kernels=kernels, options=coding
         )
     tables.console().print(bench_tables.as_table(result))
     outputs.write(csv_path, bench_tables.as_csv(result))

@@ -43,18 +43,26 @@ def exit_code(command: Any, line: list[str] | None) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        print(explain(error), file=sys.stderr)
+        print(explain(error, _command_path(command, line)), file=sys.stderr)
         code = EXIT_CODE
     return code if isinstance(code, int) else 0
 
 
-def explain(error: Any) -> UserError:
+def _command_path(command: Any, line: list[str] | None) -> str:
+    """Return "nestnet train" for a line with that command; "nestnet" for one without any."""
+    words = sys.argv[1:] if line is None else line
+    first = next((word for word in words if not word.startswith("-")), "")
+    return f"nestnet {first}" if first in command.commands else "nestnet"
+
+
+def explain(error: Any, where: str = "nestnet") -> UserError:
     """Return the :class:`UserError` for an exception of the parser (Typer's usage errors).
 
+    ``where`` is the command where the exception does not know it, as for an option without a value.
     Unknown commands and options list the valid ones and suggest the nearest.
     """
     context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "nestnet"
+    where = where if context is None else context.command_path
     message = str(error.format_message()).strip()
     unknown_option = getattr(error, "option_name", None)
     if message.startswith("No such option") and unknown_option and context is not None:

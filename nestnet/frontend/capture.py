@@ -118,7 +118,7 @@ def _agrees(module: nn.Module, traced: Trace) -> bool:
         clone = float_clone(module).eval()
         with quiet(), torch.no_grad():
             outputs = tree_leaves(clone(images.clone()))
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise UserError(
             f"model {type(module).__name__}",
             "fails in evaluation mode",

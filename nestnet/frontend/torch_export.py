@@ -55,7 +55,7 @@ def export(
                 part.momentum = _CUMULATIVE_MOMENTUM
         with quiet():
             return torch.export.export(clone, (example,), dynamic_shapes=dynamic, strict=False)
-    except Exception as error:  # torch.export raises many types for a user's mistake
+    except (Exception, SystemExit) as error:  # torch.export raises many types for a user's mistake
         raise UserError(
             f"model {type(module).__name__}",
             "torch.export cannot capture the model",

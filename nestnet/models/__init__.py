@@ -134,11 +134,12 @@ def _own(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modul
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise _failed(str(path), "the model file cannot be imported", error) from error
     factory = getattr(module, function, None)
     if not callable(factory):
-        found = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        own = [value for value in vars(module).values() if inspect.isfunction(value)]
+        found = [value.__name__ for value in own if value.__module__ == module.__name__]
         raise UserError(
             str(path),
             "no such function in the model file",
@@ -158,7 +159,7 @@ def _call(
 ) -> nn.Module:
     try:
         model = factory(input_shape, classes, **options)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise _failed(where, "the factory failed", error) from error
     if not isinstance(model, nn.Module):
         raise UserError(
@@ -171,7 +172,7 @@ def _call(
     return model
 
 
-def _failed(where: str, what: str, error: Exception) -> UserError:
+def _failed(where: str, what: str, error: BaseException) -> UserError:
     lines = str(error).strip().splitlines()
     return UserError(
         where,

@@ -82,6 +82,20 @@ def test_changed_class_folders_are_refused(
     assert sorted(run.parent.rglob("*")) == before
 
 
+def test_data_that_has_moved_is_found_where_it_is_said_to_be(run: Path) -> None:
+    old, new = run.parent.parent / "data", run.parent.parent / "elsewhere"
+    before = device_images(run / runs.MODEL, 5)
+    old.rename(new)
+    with pytest.raises(UserError, match="no such file or directory"):
+        device_images(run / runs.MODEL, 5)
+    after = device_images(run / runs.MODEL, 5, str(new))
+    assert (after.images == before.images).all() and after.labels == before.labels
+    assert (trained(run / runs.MODEL, 5, str(new)).images == before.images).all()
+    _rename(new)
+    with pytest.raises(UserError, match="got 0 'bee', 1 'cat', 2 'wasp'"):
+        device_images(run / runs.MODEL, 5, str(new))
+
+
 @pytest.mark.parametrize("meeting", ["evaluate", "resume"])
 def test_images_of_another_size_are_refused(meeting: str, run: Path) -> None:
     files, _ = random_tree(size=(11, 9))

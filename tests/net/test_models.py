@@ -100,6 +100,14 @@ def broken(input_shape, classes):
     raise RuntimeError("no such luck\\nsecond line")
 def nothing(input_shape, classes):
     return None
+def leaving(input_shape, classes):
+    exit(3)
+class Leaves(nn.Linear):
+    def forward(self, x):
+        exit("gone")
+def late(input_shape, classes):
+    return nn.Sequential(nn.Flatten(), Leaves(30, classes))
+from torch.nn.functional import relu
 """
 
 
@@ -112,7 +120,12 @@ def test_own_model(tmp_path: Path) -> None:
     for function, words in (
         ("broken", "the factory failed; got RuntimeError: no such luck, expected"),
         ("nothing", "returned no module; got NoneType"),
-        ("absent", "no such function in the model file; got 'absent', expected net, broken"),
+        (
+            "absent",
+            "no such function in the model file; got 'absent', expected net, broken, "
+            "nothing, leaving, late. Name",
+        ),
+        ("leaving", "the factory failed; got SystemExit: 3, expected"),
     ):
         with pytest.raises(UserError, match=words):
             models.build(f"{path}:{function}", (5, 3, 2), 7)
@@ -123,3 +136,13 @@ def test_own_file_that_fails(tmp_path: Path) -> None:
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(UserError, match="cannot be imported; got ModuleNotFoundError"):
         models.build(f"{path}:net", (5, 3, 2), 7)
+    path.write_text("import sys\nsys.exit()\n")
+    with pytest.raises(UserError, match="cannot be imported; got SystemExit: no message"):
+        models.build(f"{path}:net", (5, 3, 2), 7)
+
+
+def test_a_forward_that_leaves_the_program_is_a_user_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    with pytest.raises(UserError, match="cannot capture the model; got SystemExit: gone"):
+        trace(models.build(f"{path}:late", (5, 3, 2), 7), (5, 3, 2))

@@ -45,6 +45,8 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train extra", r"got .*extra"),
     ("train --levels four", r"--levels"),
     ("train --levels", r"--levels"),
+    ("train --flash", r"'--flash' requires an argument.*See nestnet train --help"),
+    ("bench --untrained --model", r"'--model' requires an argument.*See nestnet bench --help"),
     ("info", r"Missing argument"),
     ("train --model resnet9", r"unknown model; got 'resnet9', expected one of .*resnet8"),
     ("train --model nothere.py:make", r"model file does not exist"),
@@ -66,7 +68,7 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --group 4x1", r"1x1 \| 1x2 \| 1x4"),
     ("train --routing sheel", r"shared \| shell.*Did you mean 'shell'"),
     ("train --allocation x", r"global \| latency \| uniform"),
-    ("train --device gpu", r"auto \| cpu \| cuda"),
+    ("train --device gpu", r"auto \| cpu \| cuda.*Did you mean 'cuda'"),
     ("train --augment x", r"auto \| crop \| flip-crop \| none"),
     ("train --epochs 0", r"epochs.*at least 1"),
     ("train --batch 1", r"batch.*at least 2"),
@@ -102,6 +104,7 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("bench --untrained", r"--untrained: which model.*Add --model resnet8"),
     ("bench --untrained --model resnet9", r"unknown model"),
     ("bench --untrained --model resnet8 --run r", r"--run: a run is trained"),
+    ("bench --untrained --model resnet8 --data d", r"--data: a run is trained; got --data beside"),
     ("bench --untrained --model resnet8 --input-shape 32x32", r"HEIGHTxWIDTHxCHANNELS"),
     ("bench --untrained --model digits_cnn --classes 0", r"classes"),
     ("bench --untrained --model digits_cnn --images 0", r"--images: no image to run"),
@@ -234,6 +237,7 @@ def test_a_network_away_from_its_run(copy: Path, here: Here) -> None:
         assert level["bit_exact"] is True and level["images"] == 7
         assert level["accuracy_device"] is None and level["accuracy_reference"] is None
     _check(here("run", "--run", str(lone), "--images", "0"), r"--images: no image to run")
+    _check(here("run", "--run", str(lone), "--data", "x"), r"--data: the network lies in no run")
 
 
 def test_a_network_with_random_weights_runs_on_random_images(here: Here, tmp_path: Path) -> None:
