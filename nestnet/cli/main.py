@@ -84,7 +84,7 @@ def _top(
         typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def train(
     context: typer.Context,
     model: Annotated[
@@ -171,9 +171,12 @@ def train(
         arguments.refuse_with_resume(context)
         from nestnet.training.loop import resume as resume_training  # imports torch
 
-        run = resume_training(runs.find(resume, out, "--resume"))
+        stopped = runs.find(resume, out, "--resume")
+        outputs.refuse_inputs([json_path], outputs.settings_of(stopped / runs.MODEL))
+        run = resume_training(stopped)
     else:
         chosen = config.chosen(given, settings)
+        outputs.refuse_inputs([json_path], [chosen.data, chosen.model])
         from nestnet.preview.flash_total import resolve  # imports torch
         from nestnet.training.loop import train as start_training
 
@@ -181,7 +184,7 @@ def train(
     outputs.write_json(json_path, {"run": str(run), **info.describe(run)[1]})
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def codegen(
     board: Annotated[str, typer.Option(help="Target; see nestnet boards.")] = "",
     run: RunOption = None,
@@ -211,7 +214,7 @@ def codegen(
     outputs.write_json(json_path, {"project": str(folder), **asdict(facts)})
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def build(
     board: Annotated[
         str | None, typer.Option(help="Target; the newest project if left out.")
@@ -240,7 +243,7 @@ def build(
     )
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def run(
     board: BoardOption = "host",
     run: RunOption = None,
@@ -259,6 +262,7 @@ def run(
     options = CodingOptions(optimize, codecs, decode)
     model = runs.model_file(run)
     board_files.load(board)
+    outputs.refuse_inputs([json_path], outputs.settings_of(model))
     test = device_images(model, images, data)
     chosen = arguments.levels(levels)
     with tables.working(f"{len(test.images)} images on {board}"):
@@ -284,7 +288,7 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def bench(
     context: typer.Context,
     board: BoardOption = "qemu_m4",
@@ -343,7 +347,9 @@ def bench(
         source = bench_source.untrained(options, images)
     else:
         bench_source.refuse_untrained_options(arguments.given(context))
-        source = bench_source.trained(runs.model_file(run), images, data)
+        trained = runs.model_file(run)
+        outputs.refuse_inputs([csv_path, json_path], outputs.settings_of(trained))
+        source = bench_source.trained(trained, images, data)
     with tables.working(f"{len(source.images)} images on {board}"):
         result = flow.bench(
             source.model, board, source.images, out=out, kernels=kernels, options=coding
@@ -353,7 +359,7 @@ def bench(
     outputs.write_json(json_path, result.as_json())
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def classify(
     photo: Annotated[Path, typer.Argument(help="Image file.")],
     run: RunOption = None,
@@ -383,7 +389,7 @@ def classify(
     outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def models(json_path: JsonOption = None) -> None:
     """List the shipped models."""
     from nestnet import models as shipped  # imports torch
@@ -394,7 +400,7 @@ def models(json_path: JsonOption = None) -> None:
     outputs.write_json(json_path, dict(rows))
 
 
-@app.command("datasets")
+@app.command("datasets", cls=outputs.Command)
 def list_datasets(json_path: JsonOption = None) -> None:
     """List the data sets."""
     rows = [(name, datasets.describe(name)) for name in datasets.names()]
@@ -402,7 +408,7 @@ def list_datasets(json_path: JsonOption = None) -> None:
     outputs.write_json(json_path, dict(rows))
 
 
-@app.command()
+@app.command(cls=outputs.Command)
 def boards(json_path: JsonOption = None) -> None:
     """List the boards."""
     known = [board_files.load(name) for name in board_files.names()]
@@ -421,7 +427,7 @@ def boards(json_path: JsonOption = None) -> None:
     outputs.write_json(json_path, {board.id: asdict(board) for board in known})
 
 
-@app.command("info")
+@app.command("info", cls=outputs.Command)
 def show_info(
     file: Annotated[Path, typer.Argument(help="Any file or folder that nestnet wrote.")],
     json_path: JsonOption = None,
