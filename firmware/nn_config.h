@@ -18,14 +18,14 @@
 #error "nn_config.h: NN_CHECK_WEIGHTS must be 0 or 1"
 #endif
 
-/* The most levels a model may have. A nested layer keeps one cursor (8 bytes) per level on the stack, and one
- * with coded streams two pointers (8 bytes) more for each level the model has.
- * Legal: 1..255. Default 16. */
+/* The most levels a model may have. A nested layer keeps one cursor (8 bytes) for each on the stack, which
+ * NN_*_STACK_BYTES of a model.h counts at the default; fewer save stack, and a model.c that has more levels
+ * does not compile. Legal: 1..16, more than 16 no model has. Default 16. */
 #ifndef NN_MAX_LEVELS
 #define NN_MAX_LEVELS 16
 #endif
-#if NN_MAX_LEVELS < 1 || NN_MAX_LEVELS > 255
-#error "nn_config.h: NN_MAX_LEVELS must be 1..255"
+#if NN_MAX_LEVELS < 1 || NN_MAX_LEVELS > 16
+#error "nn_config.h: NN_MAX_LEVELS must be 1..16"
 #endif
 
 /* Whether inner loops scheduled by hand are used where the core has them. They are inline assembly that only
