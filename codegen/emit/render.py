@@ -127,6 +127,7 @@ def image_header(
         image: the network's input.
         answers: one per level.
     """
+    content = (photo, identifier, image.tobytes(), *(answer.output.tobytes() for answer in answers))
     return (
         _environment()
         .get_template("image.h.j2")
@@ -137,6 +138,7 @@ def image_header(
             version=GENERATOR_VERSION,
             graph_sha256=graph_sha256,
             identifier=identifier,
+            id=_digest((graph_sha256, GENERATOR_VERSION, *content)),
             image=image.reshape(-1),
             levels=answers,
         )
@@ -170,7 +172,11 @@ def _identity(program: Program, board: Board, graph_sha256: str) -> str:
     """Return 8 hexadecimal digits of all that the network's own C text depends on."""
     parts = (graph_sha256, GENERATOR_VERSION, board.id, program.kernels)
     coding = (program.optimize, program.codecs, program.decode)
-    return hashlib.sha256(repr((*parts, *coding)).encode()).hexdigest()[:8]
+    return _digest((*parts, *coding))
+
+
+def _digest(parts: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
 def _net(program: Program, board: Board, identity: str) -> _Net:

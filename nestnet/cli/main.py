@@ -19,6 +19,7 @@ from codegen.program.coding import CodingOptions
 from codegen.target import boards as board_files
 from nestnet import config, datasets, notices, runs
 from nestnet.cli import bench_source, bench_tables, info, outputs, tables
+from nestnet.cli import c_array as c_arrays
 from nestnet.cli import options as arguments
 from nestnet.cli.device_images import device_images
 from nestnet.cli.usage import exit_code
@@ -371,6 +372,7 @@ def classify(
 ) -> None:
     """Classify a photo at every level, on this computer, with the bits of the device."""
     model = runs.model_file(run)
+    array = c_arrays.name_in(c_array)
     graph = nestfile.load(model)
     from nestnet.cli.photo import read_photo  # imports pillow
 
@@ -380,11 +382,8 @@ def classify(
     levels = as_json(graph, answers)
     tables.console().print(tables.answers(title, levels))
     if c_array is not None:
-        from nestnet.exporting.model_file import c_identifier  # imports torch
-
-        name = f"nn_{c_identifier(c_array.stem)}"
         digest = nestfile.file_sha256(model)
-        text = render.image_header(graph, digest, photo.name, name, made.image, answers)
+        text = render.image_header(graph, digest, photo.name, array, made.image, answers)
         outputs.write(c_array, text)
     outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
 

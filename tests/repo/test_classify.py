@@ -20,7 +20,7 @@ from codegen.graph.classify import as_json, classify
 from codegen.graph.synthetic import linear_layer_graph, random_images
 from codegen.measure.compare import accuracy, confusion
 from nestnet.cli.photo import read_photo
-from tests.repo.conftest import Here
+from tests.repo.conftest import ROOT, Here
 
 RUN = "runs/net-digits-1"
 
@@ -132,3 +132,45 @@ def test_a_network_that_takes_no_photo(tmp_path: Path) -> None:
         for answer in answers
     ]
     assert len(as_json(graph, answers)) == len(graph.levels)
+
+
+def test_two_photos_of_one_name_do_not_compile_together(model: Path, here: Here) -> None:
+    folder = model.parents[2]
+    for name in ("one", "two"):
+        photo(folder / f"{name}.png", (11, 13) if name == "one" else (13, 11))
+        done = here("classify", f"{name}.png", "--c-array", f"{name}/photo.h")
+        assert done.returncode == 0, done.stderr
+    for header in ("one", "two"):
+        (folder / "both.c").write_text(
+            f'#include "one/photo.h"\n#include "{header}/photo.h"\n'
+            "const void *used[] = {nn_photo, nn_photo_output};\n"
+        )
+        command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "both.c", "-o", "x.o"]
+        built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert (built.returncode == 0) == (header == "one"), built.stderr
+    assert "two different images are called nn_photo" in built.stderr
+
+
+@pytest.mark.parametrize("header", [
+    "model.h", "weights.h", "nestnet.h", "nn_config.h", "out/nn_walk.h", "run.h", "net.h",
+    "model_net.h", "Argmax.h",
+])  # fmt: skip
+def test_a_header_of_a_name_that_c_has_is_refused(header: str, model: Path, here: Here) -> None:
+    folder = model.parents[2]
+    photo(folder / "a.png")
+    done = here("classify", "a.png", "--c-array", header)
+    assert done.returncode == 2 and "has this name already" in done.stderr
+    assert not (folder / header).exists()
+
+
+def test_a_header_beside_the_configuration(model: Path, here: Here) -> None:
+    """config.h is free, and its include guard is not that of nn_config.h."""
+    folder = model.parents[2]
+    photo(folder / "a.png")
+    assert here("classify", "a.png", "--c-array", "config.h").returncode == 0
+    (folder / "x.c").write_text(
+        '#include "config.h"\n#include "nn_config.h"\n#if NN_MAX_LEVELS != 16\n#error\n#endif\n'
+        "const void *used[] = {nn_config, nn_config_output};\n"
+    )
+    command = ["cc", "-Wall", "-Werror", f"-I{ROOT / 'firmware'}", "-c", "x.c", "-o", "x.o"]
+    subprocess.run(command, cwd=folder, check=True)
