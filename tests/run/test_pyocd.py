@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,8 +54,9 @@ def test_requests_are_served_until_exit() -> None:
 
 def test_another_halt_is_an_error() -> None:
     core = Core([("call", 1), ("fault", 0)])
-    with pytest.raises(UserError, match="outside a semihosting request; got pc 0x08000100"):
+    with pytest.raises(UserError, match="outside a semihosting request; got pc 0x08000100") as e:
         pyocd.serve(core, core, timeout_s=5)
+    assert "reset the board, and run again" in str(e.value)
 
 
 def test_a_program_that_never_halts_times_out() -> None:
@@ -102,8 +104,15 @@ def test_which_probe_is_never_guessed(wanted: str | None, words: str) -> None:
 
 
 def test_no_probe_at_all() -> None:
-    with pytest.raises(UserError, match="no debug probe found"):
+    with pytest.raises(UserError, match=r"no debug probe found.* Connect the board"):
         pyocd.choose([], "0668")
+
+
+def test_without_the_package_it_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyocd.core.helpers", None)
+    with pytest.raises(UserError, match=r"pyOCD is not installed.* pip install pyocd") as caught:
+        pyocd.check_probe(boards.load("stm32f4"), None)
+    assert "onnect" not in str(caught.value)
 
 
 @dataclass

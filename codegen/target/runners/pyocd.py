@@ -129,7 +129,13 @@ def check_probe(board: Board, wanted: str | None) -> Any:
         from pyocd.target import TARGET
         from pyocd.target.pack.pack_target import ManagedPacks
     except ImportError as error:
-        raise _failed("pyOCD is not installed", str(error)) from error
+        raise UserError(
+            "pyocd",
+            "pyOCD is not installed",
+            got=str(error),
+            expected="the Python package that serves debug probes",
+            action="Install it: pip install pyocd",
+        ) from error
     chip = board.pyocd_target
     packed = (device.part_number.lower() for device in ManagedPacks.get_installed_targets())
     if chip not in TARGET and chip not in packed:
@@ -150,7 +156,13 @@ def choose(probes: Sequence[Probe], wanted: str | None) -> Probe:
         UserError: there is none, or more than one: the message lists them.
     """
     if not probes:
-        raise _failed("no debug probe found", "none connected")
+        raise UserError(
+            "pyocd",
+            "no debug probe found",
+            got="none connected",
+            expected="a board on a debug probe that pyOCD can open",
+            action="Connect the board and check that `pyocd list` shows its probe",
+        )
     meant = [probe for probe in probes if (wanted or "").lower() in probe.unique_id.lower()]
     if len(meant) == 1:
         return meant[0]
@@ -210,10 +222,11 @@ def serve(target: Target, agent: Agent, timeout_s: float) -> None:
 
 
 def _failed(what: str, got: str) -> UserError:
+    """Return the error of a run that had begun: probe and chip were there."""
     return UserError(
         "pyocd",
         what,
         got=got,
-        expected="a board on a debug probe, served by pyOCD",
-        action="Connect the board; `pyocd list` shows probes, `pyocd pack install` adds chips",
+        expected="a program that runs to its end on the board",
+        action="Check cable and power, reset the board, and run again",
     )
