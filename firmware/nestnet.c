@@ -119,8 +119,10 @@ nn_status nn_set_profile(nn_net *net, nn_profile_hook hook, void *context)
 int8_t nn_quantize(const nn_tensor_info *tensor, float real)
 {
     const float steps = real / tensor->scale;
+    uint32_t bits;
     int32_t rounded;
-    if (steps != steps) { /* NaN */
+    __builtin_memcpy(&bits, &steps, sizeof bits);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) { /* NaN; -ffast-math would drop steps != steps */
         return tensor->zero_point;
     }
     if (steps >= 256.0f) {

@@ -38,6 +38,26 @@ def test_every_status_of_the_api(checks_weights: int, tmp_path: Path) -> None:
     run_checked(["./api_test"], tmp_path)
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("level", ["-O1", "-O3"])
+def test_no_number_becomes_the_zero_point_with_fast_math(
+    compiler: str, level: str, tmp_path: Path
+) -> None:
+    """The value comes from the command line: the compiler cannot know it."""
+    (tmp_path / "main.c").write_text(
+        '#include <stdlib.h>\n#include "nestnet.h"\n'
+        "int main(int count, char **words)\n{\n"
+        "    const nn_tensor_info tensor = {1, 1, 1, -3, 0.5f};\n"
+        "    return count == 3 && nn_quantize(&tensor, strtof(words[1], NULL)) == atoi(words[2])"
+        " ? 0 : 1;\n}\n",
+        encoding="ascii",
+    )
+    command = [need(compiler), "-std=c99", level, "-ffast-math", *include_path(False), "main.c"]
+    run_checked([*command, *map(str, RUNTIME), "-o", "x"], tmp_path)
+    for word, quantized in (("nan", -3), ("-nan", -3), ("inf", 127), ("-inf", -128), ("2", 1)):
+        run_checked(["./x", word, str(quantized)], tmp_path)
+
+
 def test_api_test_would_notice_a_failure(tmp_path: Path) -> None:
     text = (FIRMWARE / "nestnet.c").read_text(encoding="ascii")
     check = "if (level >= net->model->level_count) {\n        return NN_ERR_LEVEL"
