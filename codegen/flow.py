@@ -28,8 +28,12 @@ ANALYTIC = "analytic"
 
 
 def default_project(nestfile_path: Path, board_id: str) -> Path:
-    """Return where the project of a network goes by default: ``build/<run>-<board>``."""
-    return Path("build") / f"{nestfile_path.resolve().parent.name}-{board_id}"
+    """Return where the project of a network goes by default: ``build/<run>-<board>``.
+
+    Raises:
+        UserError: unknown board.
+    """
+    return Path("build") / f"{nestfile_path.resolve().parent.name}-{boards.load(board_id).id}"
 
 
 def codegen(
@@ -45,7 +49,7 @@ def codegen(
 
     Args:
         nestfile_path: the network.
-        board_id: name of a file in boards/.
+        board_id: name of a file in boards/, or the path of a board's TOML file.
         out: the folder; default: :func:`default_project`.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
         cycles: what nn_fit_cycles shall go by: "auto", bench's estimate where compiler and emulator
@@ -130,7 +134,7 @@ def run(
     Raises:
         UserError: bad arguments, or the machine or a tool is missing.
     """
-    board = boards.load(board_id)
+    board = runnable(board_id)
     toolchain.check_tools(board)
     check_probe(board, probe)
     graph = nestfile.load(nestfile_path)
@@ -166,9 +170,27 @@ def bench(
     return measure(running, images, levels, built)
 
 
+def runnable(board_id: str) -> Board:
+    """Return a board that :func:`run` can run.
+
+    Raises:
+        UserError: unknown, or its file names no runner.
+    """
+    board = boards.load(board_id)
+    if board.runner == "none":
+        raise UserError(
+            f"board {board.id}",
+            "nestnet cannot run it",
+            got='runner = "none" in its file',
+            expected="a board with a runner; `nestnet build` and `nestnet bench` need none",
+            action="Run the same core emulated, as with --board qemu_m4, or see docs/boards.md",
+        )
+    return board
+
+
 def _emulator(board: Board) -> str | None:
     """Return the emulated board with the core of a chip; None for what runs here itself."""
-    if board.runner != "pyocd":
+    if board.runner not in ("pyocd", "none"):
         return None
     if board.core.name not in EMULATOR:
         raise UserError(

@@ -44,7 +44,7 @@ def generate(
 
     Args:
         nestfile_path: the network.
-        board_id: name of a file in boards/.
+        board_id: name of a file in boards/, or the path of a board's TOML file.
         out_dir: created, or replaced if an earlier call made it.
         kernels: "nestnet" or "cmsis-nn" for dense layers.
         cycles: of the levels, or a report with them (:mod:`codegen.emit.level_cycles`); default:
@@ -92,6 +92,7 @@ def write(
     texts = render.project_files(packed, board, graph_sha256, _sources(copied), known.source)
     info = _info(packed, board, graph_sha256, known.source)
     files = {path: text.encode() for path, text in texts.items()}
+    files[PurePosixPath(boards.IN_PROJECT)] = boards.to_toml(board).encode()
     for path in copied:
         files["firmware" / path] = (paths.firmware() / path).read_bytes()
     output_folder.replace(
@@ -132,6 +133,7 @@ def is_current(
         found == (graph_sha256, board.id, kernels, render.GENERATOR_VERSION)
         and info.coding == chosen
         and not manifest.missing(project)
+        and boards.of_project(project) == board
         and _has_current_firmware(project, board)
     )
 

@@ -15,7 +15,7 @@ from codegen.program.coding import Coding
 MARKER = "nestnet-project.json"
 """The file that says a folder is ours, and what is in it."""
 
-MARKER_VERSION = 4
+MARKER_VERSION = 5
 _DECODED = frozenset(get_args(Codec)) - {"raw"}
 
 

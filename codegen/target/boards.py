@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from codegen import paths
 from codegen.errors import UserError
 
-RUNNERS = ("host", "qemu", "pyocd")
+RUNNERS = ("host", "qemu", "pyocd", "none")
 DSP_CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m35p", "cortex-m55", "cortex-m85")
 CORES = ("host", "cortex-m0", "cortex-m0plus", "cortex-m1", "cortex-m3", "cortex-m23", *DSP_CORES)
 MEMORY_USES = ("flash", "ram", "spare")
 CACHE_KINDS = ("none", "flash", "l1")
+IN_PROJECT = "board.toml"
+"""The file of a generated project that holds its board."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ADDRESSES = 2**32
 
 
 @dataclass(frozen=True)
@@ -108,37 +115,80 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in paths.boards().glob("*.toml")))
 
 
-def load(board_id: str) -> Board:
-    """Read the board called ``board_id``.
+def load(name: str) -> Board:
+    """Read the shipped board called ``name``, or the one in a file whose path ends in ``.toml``.
 
     Raises:
-        UserError: no such board, or its file breaks the schema.
+        UserError: no such board, its file breaks the schema, or a file of the user's has the id of
+            a shipped board.
     """
-    if board_id not in names():
+    shipped = names()
+    if name in shipped:
+        return load_file(paths.boards() / f"{name}.toml")
+    if not name.endswith(".toml"):
         raise UserError(
             "board",
             "unknown board",
-            got=repr(board_id),
-            expected="one of " + ", ".join(names()),
-            action="Choose one with --board, or list them with `nestnet boards`",
+            got=repr(name),
+            expected="one of " + ", ".join(shipped) + ", or the path of a TOML file",
+            action="Choose one with --board, or write my_chip.toml as docs/boards.md says",
         )
-    return load_file(paths.boards() / f"{board_id}.toml")
+    path = Path(name)
+    board = load_file(path)
+    if board.id in shipped and path.resolve().parent != paths.boards().resolve():
+        expected = "an id of its own, not one of " + ", ".join(shipped)
+        raise _error(name, "a shipped board has this id", board.id, expected)
+    return board
 
 
 def load_file(path: Path) -> Board:
-    """Read one board file.
+    """Read one board file, whose name is the board's id.
 
     Raises:
-        UserError: not TOML, an unknown or missing key, a value of the wrong type or range.
+        UserError: it cannot be read, is not TOML, has an unknown or missing key, or a value of the
+            wrong type or range.
     """
+    board = _read(path)
+    if board.id != path.stem:
+        raise _error(path.name, "id differs from the file name", board.id, path.stem)
+    return board
+
+
+def of_project(project: Path) -> Board:
+    """Return the board that a generated project was written for.
+
+    Raises:
+        UserError: as :func:`load_file`.
+    """
+    return _read(project / IN_PROJECT)
+
+
+def _read(path: Path) -> Board:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _error(str(path), "cannot read", error.strerror or error, "a board file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _error(path.name, "not valid TOML", error, "a TOML document") from error
-    reader = _Table(path.name, data)
-    board = _board(reader, path.name)
-    _check(board, path)
+    board = _board(_Table(path.name, data), path.name)
+    _check(board, path.name)
     return board
+
+
+def to_toml(board: Board) -> str:
+    """Return the text of a file that reads back as ``board``."""
+    facts = asdict(board)
+    lines = [f"{key} = {_toml(key, value)}" for key, value in facts.items() if type(value) is str]
+    tables = [(f"[{key}]", value) for key, value in facts.items() if isinstance(value, dict)]
+    for title, table in [*tables, *(("[[memory]]", region) for region in facts["memory"])]:
+        lines += ["", title, *(f"{key} = {_toml(key, value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(key: str, value: object) -> str:
+    if key in ("address", "device_id"):
+        return f"{value:#x}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _error(where: str, what: str, got: object, expected: object) -> UserError:
@@ -170,10 +220,12 @@ class _Table:
 
     def text(self, key: str, choices: tuple[str, ...] = ()) -> str:
         """Return a non-empty string, one of ``choices`` if there are any."""
-        expected = "one of " + ", ".join(choices) if choices else "a non-empty string"
+        expected = "one of " + ", ".join(choices) if choices else "printable text on one line"
         value: str = self._typed(
             key,
-            lambda v: isinstance(v, str) and v != "" and (not choices or v in choices),
+            lambda v: (
+                isinstance(v, str) and v.isprintable() and v != "" and (not choices or v in choices)
+            ),
             expected,
         )
         return value
@@ -192,7 +244,10 @@ class _Table:
         """Return a list of strings."""
         value: list[str] = self._typed(
             key,
-            lambda v: isinstance(v, list) and all(isinstance(item, str) for item in v),
+            lambda v: (
+                isinstance(v, list)
+                and all(isinstance(item, str) and item.isprintable() for item in v)
+            ),
             "a list of strings",
         )
         return tuple(value)
@@ -278,11 +333,10 @@ def _board(table: _Table, where: str) -> Board:
     )
 
 
-def _check(board: Board, path: Path) -> None:
+def _check(board: Board, where: str) -> None:
     """Refuse a board whose parts do not fit together."""
-    where = path.name
-    if board.id != path.stem:
-        raise _error(where, "id differs from the file name", board.id, path.stem)
+    if not _ID.fullmatch(board.id):
+        raise _error(where, "not an id", repr(board.id), "letters, digits, _ and -, as in my_chip")
     needed: tuple[tuple[str, str, object], ...] = (
         ("qemu", "qemu_machine", board.qemu_machine),
         ("pyocd", "pyocd_target", board.pyocd_target),
@@ -301,6 +355,10 @@ def _check(board: Board, path: Path) -> None:
         if board.memory:
             raise _error(where, "memory regions on the host", len(board.memory), "none")
         return
+    for region in board.memory:
+        if region.size_bytes == 0 or region.address + region.size_bytes > _ADDRESSES:
+            got = f"{region.size_bytes} bytes at {region.address:#x}"
+            raise _error(where, f"no such region as {region.name}", got, "a part of 4 GiB")
     for use in ("flash", "ram"):
         regions = sorted((m for m in board.memory if m.use == use), key=lambda m: m.address)
         if not regions:

@@ -94,7 +94,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     """
     info = read_info(project)
     check_complete(project)
-    board = boards.load(info.board)
+    board = boards.of_project(project)
     check_tools(board)
     given = {**_cmsis_paths(info, variables or {}), **(variables or {})}
     command = [find("make"), "-C", str(project), f"-j{os.cpu_count() or 1}", "--output-sync"]

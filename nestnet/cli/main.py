@@ -51,7 +51,7 @@ app = typer.Typer(
 RunOption = Annotated[
     str | None, typer.Option("--run", help="Run folder, its name, or a .nestnet file.")
 ]
-BoardOption = Annotated[str, typer.Option("--board", help="Target; see nestnet boards.")]
+BoardOption = Annotated[str, typer.Option("--board", help="See nestnet boards; or a TOML file.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Project folder.")]
 KernelsOption = Annotated[
     str, typer.Option("--kernels", help="Dense layers: nestnet | cmsis-nn (yours to install).")
@@ -126,7 +126,7 @@ def train(
     flash_total: Annotated[
         str | None, typer.Option(help="Prune until the whole firmware for --board fits.")
     ] = None,
-    board: Annotated[str | None, typer.Option(help="With --flash-total.")] = None,
+    board: Annotated[str | None, typer.Option(help="With --flash-total; also a TOML file.")] = None,
     method: Annotated[
         str | None, typer.Option(help="With a flash budget: " + " | ".join(config.METHODS))
     ] = None,
@@ -187,7 +187,7 @@ def train(
 
 @app.command(cls=outputs.Command)
 def codegen(
-    board: Annotated[str, typer.Option(help="Target; see nestnet boards.")] = "",
+    board: Annotated[str, typer.Option(help="See nestnet boards; or a TOML file.")] = "",
     run: RunOption = None,
     out: OutOption = None,
     kernels: KernelsOption = "nestnet",
@@ -218,7 +218,7 @@ def codegen(
 @app.command(cls=outputs.Command)
 def build(
     board: Annotated[
-        str | None, typer.Option(help="Target; the newest project if left out.")
+        str | None, typer.Option(help="Or a TOML file; without, the newest project.")
     ] = None,
     run: RunOption = None,
     out: OutOption = None,
@@ -262,7 +262,7 @@ def run(
     """Run test images on a board; compare all bits."""
     options = CodingOptions(optimize, codecs, decode)
     model = runs.model_file(run)
-    board_files.load(board)
+    flow.runnable(board)
     outputs.refuse_inputs([json_path], outputs.settings_of(model))
     test = device_images(model, images, data)
     chosen = arguments.levels(levels)
@@ -279,7 +279,7 @@ def run(
             probe=probe,
         )
     title = f"{report.network}, {test.title}"
-    tables.console().print(tables.device_levels(title, {board: report.as_json()}))
+    tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
     if test.labels is not None:
         tables.console().print(tables.classes(report.as_json()))
     outputs.write_json(json_path, report.as_json())

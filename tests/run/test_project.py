@@ -90,7 +90,7 @@ def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"nestnet_project": 4}', '{"nestnet_project": 3}']
+    "text", ["", "[]", "{}", '{"nestnet_project": 5}', '{"nestnet_project": 4}']
 )
 def test_a_damaged_marker_is_a_user_error(tmp_path: Path, text: str) -> None:
     (tmp_path / manifest.MARKER).write_text(text)
