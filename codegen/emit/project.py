@@ -222,7 +222,7 @@ def _info(
         LayerFacts(
             index=layer.index,
             name=layer.name,
-            c_name=layer.c_name,
+            c_name=f"{graph.name}_{layer.c_name}",
             kernel=layer.kernel,
             reason=layer.reason,
             flash_bytes=layer.flash_bytes,

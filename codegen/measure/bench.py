@@ -28,9 +28,6 @@ EMULATOR = {
 }
 """The emulated board that stands for a chip with this core."""
 
-OURS = ("run", "finished", "mark_layer")
-"""Functions of no layer beside those named ``nn_``; the rest that runs in one is a library's."""
-
 DECODE = "decode"
 """Row of the decoders, which layers with coded streams share."""
 
@@ -284,12 +281,13 @@ class _Library:
         """Run once more, layer by layer, if any layer calls a library."""
         if not any(_calls_library(layer) for layer in built.info.layers):
             return None
-        layers = {layer.c_name for layer in built.info.layers}
+        network = built.info.network
+        ours = {f"{function}_{network}" for function in ("run", "decode", "finished")}
+        ours |= {"mark_layer", *(layer.c_name for layer in built.info.layers)}
         found = {
             name: executed
             for name, executed in runners.count_layers(built, images, levels).items()
-            if name.partition("_decode")[0] not in layers and not name.startswith("nn_")
-            if name not in OURS
+            if name.removesuffix("_decode") not in ours and not name.startswith("nn_")
         }
         return cls(found, len(built.info.layers) + 1)
 

@@ -46,6 +46,7 @@ class LayerFacts:
     index: int
     name: str
     c_name: str
+    """Its function in model.c, ``<network>_layer_<index>_<name>``."""
     kernel: str
     reason: str
     flash_bytes: int

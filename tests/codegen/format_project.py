@@ -110,7 +110,7 @@ class CodedStream:
 
 def coded_streams(model_c: str, layer: str) -> dict[str, CodedStream]:
     """Return the coded streams of ``layer`` by the name of their member in the image."""
-    body = re.search(rf"^DECODE {layer}_decode\(.*?^}}", model_c, re.M | re.S)
+    body = re.search(rf"^DECODE \w+_{layer}_decode\(.*?^}}", model_c, re.M | re.S)
     streams: dict[str, CodedStream] = {}
     if body is None:
         return streams
@@ -154,7 +154,7 @@ def alignment(model_c: str, layer: str, role: str, level: str | None, member: Me
 
 def layer_body(model_c: str, layer: str) -> tuple[str, dict[str, int], str]:
     """Return kernel, the numbers of its shape, and the call's arguments of a layer function."""
-    body = re.search(rf"^LAYER {layer}\(.*?^}}", model_c, re.M | re.S)
+    body = re.search(rf"^LAYER \w+_{layer}\(.*?^}}", model_c, re.M | re.S)
     need(body is not None, f"{layer}: no function")
     assert body is not None
     cmsis = re.search(r"        arm_(\w+)_wrapper_s8\(", body[0])

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from codegen import flow
+from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
+from codegen.program.coding import CodingOptions
 from codegen.target import boards, toolchain
 
-from .conftest import Build, need_tools, small_graph
+from .conftest import SHA256, WARNINGS, Build, need_tools, small_graph
 
 
 @pytest.mark.parametrize("board_id", ["host", "qemu_m4"])
@@ -228,3 +230,30 @@ def test_two_networks_in_one_program(build: Build, tmp_path: Path) -> None:
     outputs = np.frombuffer(run.stdout, np.int8).reshape(5, 2, 1, 1, 3)
     assert np.array_equal(outputs[:, 0], reference.run(graphs[0], images, 1))
     assert np.array_equal(outputs[:, 1], reference.run(graphs[1], images, 0))
+
+
+@pytest.mark.parametrize("decode", ["inference", "level"])
+def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
+    """As a unity build has it; the second network has coded streams."""
+    need_tools("host")
+    graphs = [small_graph("first", seed=1), small_graph("second", seed=2)]
+    plain, coded = CodingOptions("speed", "raw"), CodingOptions("size", "all", decode)
+    for graph, options in zip(graphs, (plain, coded), strict=True):
+        folder = tmp_path / graph.name
+        project.write(graph, SHA256, boards.load("host"), folder, options=options)
+    assert "#define DECODE" in (tmp_path / "second/model.c").read_text()
+    parts = [f"{name}/{file}.c" for name in ("first", "second") for file in ("model", "weights")]
+    parts += [f"first/firmware/{path.name}" for path in (tmp_path / "first/firmware").glob("*.c")]
+    text = "".join(f'#include "{part}"\n' for part in sorted(parts))
+    (tmp_path / "main.c").write_text(text + TWO_NETWORKS)
+    command = ["cc", "-std=c11", *WARNINGS, "-O2", "-I.", "-Ifirst/firmware"]
+    command += ["-Ifirst/firmware/kernels/portable", "main.c", "-o", "two"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    images = random_images(graphs[0], 3, seed=3)
+    run = subprocess.run(
+        [tmp_path / "two"], input=images.tobytes(), capture_output=True, check=True
+    )
+    outputs = np.frombuffer(run.stdout, np.int8).reshape(3, 2, 1, 1, 3)
+    for position, level in ((0, 1), (1, 0)):
+        expected = reference.run(graphs[position], images, level)
+        assert np.array_equal(outputs[:, position], expected)
