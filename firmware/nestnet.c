@@ -159,14 +159,8 @@ unsigned nn_argmax(const int8_t *values, unsigned count)
 
 const char *nn_strerror(nn_status status)
 {
-    switch (status) {
-#define NN_STATUS_TEXT(code, text) \
-    case code:                     \
-        return text;
-        NN_STATUS_LIST(NN_STATUS_TEXT)
+#define NN_STATUS_TEXT(code, text) [code] = text,
+    static const char *const texts[] = {NN_STATUS_LIST(NN_STATUS_TEXT)};
 #undef NN_STATUS_TEXT
-    case NN_STATUS_COUNT:
-        break;
-    }
-    return "unknown status";
+    return (unsigned)status < NN_STATUS_COUNT ? texts[status] : "unknown status";
 }

@@ -9,7 +9,9 @@
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define NN_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #else
-#define NN_STATIC_ASSERT(condition, text) extern char nn_assertion_holds[(condition) ? 1 : -1]
+#define NN_STATIC_ASSERT(condition, text)  NN_ASSERTION(condition, __COUNTER__)
+#define NN_ASSERTION(condition, number)    NN_ASSERTION_OF(condition, number)
+#define NN_ASSERTION_OF(condition, number) extern char nn_assertion_##number[(condition) ? 1 : -1]
 #endif
 
 #endif

@@ -116,8 +116,9 @@ static uint8_t *nn_deltas_groups(nn_deltas *s, const uint8_t *stored, const uint
     }
 }
 
-int nn_deltas_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows, uint32_t count,
-                     uint32_t group, uint8_t *out, uint32_t out_bytes)
+__attribute__((nonnull)) int nn_deltas_decode(const uint8_t *stored, uint32_t stored_bytes, uint32_t rows,
+                                              uint32_t count, uint32_t group, uint8_t *out,
+                                              uint32_t out_bytes)
 {
     if (stored_bytes == 0u || stored[0] - 1u >= MAX_WIDTH) {
         return 0;

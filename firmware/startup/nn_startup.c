@@ -115,7 +115,8 @@ static void end_after_fault(void)
 __attribute__((used)) void nn_fault_with_frame(uint32_t *frame, uint32_t overflown)
 {
     const uint16_t *const at = (const uint16_t *)(uintptr_t)frame[STACKED_PC];
-    const int is_code = (const void *)at > (const void *)&vectors && (const uint32_t *)at < nn_data_load;
+    const int is_code =
+        (const void *)at > (const void *)&vectors && (const void *)at < (const void *)nn_data_load;
     if (overflown == 0u && is_code && *at == SEMIHOSTING_CALL) {
         frame[STACKED_PC] += 2u;
         frame[STACKED_R0] = 0xFFFFFFFFu;
