@@ -28,6 +28,23 @@
 #error "nn_config.h: NN_MAX_LEVELS must be 1..16"
 #endif
 
+/* Whether the portable kernels are meant although the core has DSP instructions. With 0 compiling them there
+ * is a warning, for it takes an include path that lacks firmware/kernels/dsp, or names it behind
+ * firmware/kernels/portable, and costs most of the speed. Legal: 0 or 1. Default 0. */
+#ifndef NN_PORTABLE_KERNELS
+#define NN_PORTABLE_KERNELS 0
+#endif
+#if NN_PORTABLE_KERNELS != 0 && NN_PORTABLE_KERNELS != 1
+#error "nn_config.h: NN_PORTABLE_KERNELS must be 0 or 1"
+#endif
+
+/* Whether the compiler's flags are of a core with DSP instructions. Not an option: see above. */
+#ifdef __ARM_FEATURE_DSP
+#define NN_CORE_HAS_DSP 1
+#else
+#define NN_CORE_HAS_DSP 0
+#endif
+
 /* Whether inner loops scheduled by hand are used where the core has them. They are inline assembly that only
  * gcc takes: clang, and with it Keil's armclang, has no flag outputs for Arm and fewer registers to give.
  * With 0 the same DSP instructions come from intrinsics, in the compiler's order: 1.2 to 1.3 times the

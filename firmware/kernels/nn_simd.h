@@ -27,6 +27,7 @@
 #ifndef NN_SIMD_H
 #define NN_SIMD_H
 
+#include "../nn_config.h"
 #include "nn_layer.h"
 
 NN_INLINE uint32_t nn_load_pair(const int16_t *p);

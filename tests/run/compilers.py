@@ -39,7 +39,7 @@ NETWORKS: dict[str, tuple[Graph, CodingOptions]] = {
 """All kernels with tables, depthwise among them; and every group size with coded streams."""
 
 _SECTIONS = "-ffunction-sections -fdata-sections"
-_PORTABLE = "-I. -Ifirmware -Ifirmware/kernels/portable -Ifirmware/port"
+_PORTABLE = "-I. -Ifirmware -Ifirmware/kernels/portable -Ifirmware/port -DNN_PORTABLE_KERNELS=1"
 _WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Werror"
 
 

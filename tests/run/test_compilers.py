@@ -82,6 +82,13 @@ def test_the_analyzer_finds_nothing(kernels: str, tmp_path: Path) -> None:
     made = project.write(graph, SHA256, boards.load("qemu_m4"), tmp_path / "p")
     command = ["arm-none-eabi-gcc", *core.cpu_flags, *core.fpu_flags, "-std=c99", "-O2", *WARNINGS]
     command += ["-fanalyzer", "-I.", "-Ifirmware", f"-Ifirmware/kernels/{kernels}"]
-    command += ["-Ifirmware/kernels/portable", "-c", "model.c", "-o", "x.o"]
+    command += [
+        "-Ifirmware/kernels/portable",
+        "-DNN_PORTABLE_KERNELS=1",
+        "-c",
+        "model.c",
+        "-o",
+        "x.o",
+    ]
     done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -3,6 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 
+#if NN_CORE_HAS_DSP && !NN_PORTABLE_KERNELS
+#warning \
+    "slow portable kernels on a core with DSP: name firmware/kernels/dsp before firmware/kernels/portable, or state NN_PORTABLE_KERNELS=1"
+#endif
+
 #define NN_KEEP_LOOP
 #define NN_OPAQUE(x) (x)
 
