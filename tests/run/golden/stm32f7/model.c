@@ -19,6 +19,9 @@
 #include "kernels/nn_softmax.h"
 
 #define LEVEL_COUNT NN_TINY_LEVEL_COUNT
+#if LEVEL_COUNT > NN_MAX_LEVELS
+#error "nn_config.h: NN_MAX_LEVELS is below the 2 levels of network tiny: raise it, or leave it out"
+#endif
 #define DENSEST (LEVEL_COUNT - 1u)
 
 /* A layer's code stays a function of its own, so that profilers can tell layers apart. Its pointers are never
@@ -30,12 +33,13 @@
 #define LAYER static __attribute__((noipa, nonnull)) void
 #endif
 
-static const struct nn_weights_tiny *const w = &nn_weights_tiny;
+static const struct nn_weights_tiny *const weights_tiny = &nn_weights_tiny;
+#define WEIGHTS (*weights_tiny)
 
 /* Layer 0, conv0: dense conv, kernel 3x3, stride 1x1.
  * 5x7x3 -> 5x7x4; 172 bytes of weights and tables.
  * Why this kernel: dense at every level: dense 144 bytes, 8766 modelled cycles. */
-LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
+LAYER tiny_layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
         .in_h = 5, .in_w = 7, .in_c = 3,
@@ -55,20 +59,20 @@ LAYER layer_00_conv0(const nn_net *net, const int8_t *in, int8_t *out)
     };
     const unsigned level = net->run_level;
     const nn_requant_level tables = {
-        .multiplier = w->layer_00_conv0_multiplier[level],
-        .bias = w->layer_00_conv0_bias,
-        .bias_delta = level < DENSEST ? w->layer_00_conv0_bias_delta[level] : NULL,
+        .multiplier = WEIGHTS.layer_00_conv0_multiplier[level],
+        .bias = WEIGHTS.layer_00_conv0_bias,
+        .bias_delta = level < DENSEST ? WEIGHTS.layer_00_conv0_bias_delta[level] : NULL,
         .residual_multiplier = 0,
     };
     int16_t *const scratch = (int16_t *)(void *)((int8_t *)net->arena + 0); /* 256 bytes */
 
-    nn_dense_conv(&shape, &requant, &tables, 3, w->layer_00_conv0_weights, in, NULL, out, scratch);
+    nn_dense_conv(&shape, &requant, &tables, 3, WEIGHTS.layer_00_conv0_weights, in, NULL, out, scratch);
 }
 
 /* Layer 1, conv1: nested conv, kernel 3x3, stride 1x1, groups of 4, adds its second input.
  * 5x7x4 -> 5x7x4; 131 bytes of weights and tables.
  * Why this kernel: levels differ: nested 95 bytes, 8105 modelled cycles. */
-LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
+LAYER tiny_layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
     static const nn_window_shape shape = {
         .in_h = 5, .in_w = 7, .in_c = 4,
@@ -88,10 +92,10 @@ LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, 
     };
     const unsigned level = net->run_level;
     const nn_requant_level tables = {
-        .multiplier = w->layer_01_conv1_multiplier[level],
-        .bias = w->layer_01_conv1_bias,
-        .bias_delta = level < DENSEST ? w->layer_01_conv1_bias_delta[level] : NULL,
-        .residual_multiplier = w->layer_01_conv1_residual_multiplier[level],
+        .multiplier = WEIGHTS.layer_01_conv1_multiplier[level],
+        .bias = WEIGHTS.layer_01_conv1_bias,
+        .bias_delta = level < DENSEST ? WEIGHTS.layer_01_conv1_bias_delta[level] : NULL,
+        .residual_multiplier = WEIGHTS.layer_01_conv1_residual_multiplier[level],
     };
     static const nn_stream streams[LEVEL_COUNT] = {
         {nn_weights_tiny.layer_01_conv1_positions_0, nn_weights_tiny.layer_01_conv1_weights_0},
@@ -105,7 +109,7 @@ LAYER layer_01_conv1(const nn_net *net, const int8_t *in, const int8_t *second, 
 /* Layer 2, conv2: depthwise conv, kernel 3x3, stride 1x1.
  * 5x7x4 -> 5x7x4; 64 bytes of weights and tables.
  * Why this kernel: one filter per channel. */
-LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
+LAYER tiny_layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
         .in_h = 5, .in_w = 7, .in_c = 4,
@@ -125,23 +129,23 @@ LAYER layer_02_conv2(const nn_net *net, const int8_t *in, int8_t *out)
     };
     const unsigned level = net->run_level;
     const nn_requant_level tables = {
-        .multiplier = w->layer_02_conv2_multiplier[level],
-        .bias = w->layer_02_conv2_bias,
-        .bias_delta = level < DENSEST ? w->layer_02_conv2_bias_delta[level] : NULL,
+        .multiplier = WEIGHTS.layer_02_conv2_multiplier[level],
+        .bias = WEIGHTS.layer_02_conv2_bias,
+        .bias_delta = level < DENSEST ? WEIGHTS.layer_02_conv2_bias_delta[level] : NULL,
         .residual_multiplier = 0,
     };
     int16_t *const scratch = (int16_t *)(void *)((int8_t *)net->arena + 0); /* 560 bytes */
 
-    nn_depthwise_conv(&shape, &requant, &tables, 5, w->layer_02_conv2_weights, NULL, level, in, out, scratch);
+    nn_depthwise_conv(&shape, &requant, &tables, 5, WEIGHTS.layer_02_conv2_weights, NULL, level, in, out, scratch);
 }
 
 /* Layer 3, add3: add.
  * 5x7x4 -> 5x7x4; 24 bytes of weights and tables.
  * Why this kernel: not fused: no convolution of its own produces this sum. */
-LAYER layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
+LAYER tiny_layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, int8_t *out)
 {
-    const int32_t *const multiplier = w->layer_03_add3_add_multiplier[net->run_level];
-    const int32_t offset = w->layer_03_add3_add_offset[net->run_level];
+    const int32_t *const multiplier = WEIGHTS.layer_03_add3_add_multiplier[net->run_level];
+    const int32_t offset = WEIGHTS.layer_03_add3_add_offset[net->run_level];
 
     nn_add(140, multiplier[0], multiplier[1], offset, 16, -128, 127, in, second, out);
 }
@@ -149,7 +153,7 @@ LAYER layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *second, i
 /* Layer 4, pool4: avg pool, kernel 5x7, stride 1x1.
  * 5x7x4 -> 1x1x4; 0 bytes of weights and tables.
  * Why this kernel: the only kernel for this operator. */
-LAYER layer_04_pool4(const int8_t *in, int8_t *out)
+LAYER tiny_layer_04_pool4(const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
         .in_h = 5, .in_w = 7, .in_c = 4,
@@ -165,7 +169,7 @@ LAYER layer_04_pool4(const int8_t *in, int8_t *out)
 /* Layer 5, linear5: nested linear, groups of 2.
  * 1x1x4 -> 1x1x3; 57 bytes of weights and tables.
  * Why this kernel: levels differ: nested 36 bytes, 222 modelled cycles. */
-LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
+LAYER tiny_layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
 {
     static const nn_window_shape shape = {
         .in_h = 1, .in_w = 1, .in_c = 4,
@@ -185,9 +189,9 @@ LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
     };
     const unsigned level = net->run_level;
     const nn_requant_level tables = {
-        .multiplier = w->layer_05_linear5_multiplier[level],
-        .bias = w->layer_05_linear5_bias,
-        .bias_delta = level < DENSEST ? w->layer_05_linear5_bias_delta[level] : NULL,
+        .multiplier = WEIGHTS.layer_05_linear5_multiplier[level],
+        .bias = WEIGHTS.layer_05_linear5_bias,
+        .bias_delta = level < DENSEST ? WEIGHTS.layer_05_linear5_bias_delta[level] : NULL,
         .residual_multiplier = 0,
     };
     static const nn_stream streams[LEVEL_COUNT] = {
@@ -202,12 +206,12 @@ LAYER layer_05_linear5(const nn_net *net, const int8_t *in, int8_t *out)
 /* Layer 6, softmax6: softmax.
  * 1x1x3 -> 1x1x3; 512 bytes of weights and tables.
  * Why this kernel: the only kernel for this operator. */
-LAYER layer_06_softmax6(const int8_t *in, int8_t *out)
+LAYER tiny_layer_06_softmax6(const int8_t *in, int8_t *out)
 {
-    nn_softmax(1, 3, w->layer_06_softmax6_table, in, out);
+    nn_softmax(1, 3, WEIGHTS.layer_06_softmax6_table, in, out);
 }
 
-static void finished(const nn_net *net, unsigned layer)
+static void finished_tiny(const nn_net *net, unsigned layer)
 {
     if (net->profile != NULL) {
         net->profile(net->profile_context, layer);
@@ -216,28 +220,28 @@ static void finished(const nn_net *net, unsigned layer)
 
 /* Arena offsets are planned so that no layer overwrites what a later one still reads. A layer's output may lie
  * over an input that no other layer reads, as far as its kernel's order of reads and writes allows. */
-static nn_status run(const nn_net *net, const int8_t *input, int8_t *output)
+static nn_status run_tiny(const nn_net *net, const int8_t *input, int8_t *output)
 {
     int8_t *const arena = net->arena;
 
-    layer_00_conv0(net, input, arena + 288); /* -> 5x7x4 */
-    finished(net, 0);
-    layer_01_conv1(net, arena + 288, arena + 288, arena + 560); /* -> 5x7x4 */
-    finished(net, 1);
-    layer_02_conv2(net, arena + 560, arena + 704); /* -> 5x7x4 */
-    finished(net, 2);
-    layer_03_add3(net, arena + 704, arena + 560, arena + 0); /* -> 5x7x4 */
-    finished(net, 3);
-    layer_04_pool4(arena + 0, arena + 8); /* -> 1x1x4 */
-    finished(net, 4);
-    layer_05_linear5(net, arena + 8, arena + 8); /* -> 1x1x3 */
-    finished(net, 5);
-    layer_06_softmax6(arena + 8, output); /* -> 1x1x3 */
-    finished(net, 6);
+    tiny_layer_00_conv0(net, input, arena + 288); /* -> 5x7x4 */
+    finished_tiny(net, 0);
+    tiny_layer_01_conv1(net, arena + 288, arena + 288, arena + 560); /* -> 5x7x4 */
+    finished_tiny(net, 1);
+    tiny_layer_02_conv2(net, arena + 560, arena + 704); /* -> 5x7x4 */
+    finished_tiny(net, 2);
+    tiny_layer_03_add3(net, arena + 704, arena + 560, arena + 0); /* -> 5x7x4 */
+    finished_tiny(net, 3);
+    tiny_layer_04_pool4(arena + 0, arena + 8); /* -> 1x1x4 */
+    finished_tiny(net, 4);
+    tiny_layer_05_linear5(net, arena + 8, arena + 8); /* -> 1x1x3 */
+    finished_tiny(net, 5);
+    tiny_layer_06_softmax6(arena + 8, output); /* -> 1x1x3 */
+    finished_tiny(net, 6);
     return NN_OK;
 }
 
-static const nn_level_info levels[LEVEL_COUNT] = {
+static const nn_level_info levels_tiny[LEVEL_COUNT] = {
     {
         .name = "L0",
         .sparsity_permille = 714,
@@ -256,7 +260,7 @@ static const nn_level_info levels[LEVEL_COUNT] = {
     },
 };
 
-static const char *const layer_names[NN_TINY_LAYER_COUNT] = {
+static const char *const layer_names_tiny[NN_TINY_LAYER_COUNT] = {
     "conv0",
     "conv1",
     "conv2",
@@ -288,11 +292,17 @@ const nn_model nn_model_tiny = {
     .arena_bytes = NN_TINY_ARENA_BYTES,
     .level_count = LEVEL_COUNT,
     .layer_count = NN_TINY_LAYER_COUNT,
-    .levels = levels,
-    .layer_names = layer_names,
+    .levels = levels_tiny,
+    .layer_names = layer_names_tiny,
     .weights = &nn_weights_tiny,
     .weights_bytes = sizeof nn_weights_tiny,
     .weights_crc32 = 0x38737888u,
-    .run = run,
+    .run = run_tiny,
     .decode = NULL,
 };
+
+/* Another network's model.c may follow in one translation unit. */
+#undef LEVEL_COUNT
+#undef DENSEST
+#undef LAYER
+#undef WEIGHTS

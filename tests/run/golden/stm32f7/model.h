@@ -10,7 +10,7 @@
  *   times 7.20, to stay above the pipeline model
  */
 #if defined(NN_TINY_MODEL_ID) && NN_TINY_MODEL_ID != 0xa9d43e9cu
-#error "two different networks are called tiny: generate one of them again with nestnet codegen --name"
+#error "two networks, or one generated in two ways, are called tiny: generate one of them again with nestnet codegen --name"
 #endif
 #ifndef NN_TINY_MODEL_H
 #define NN_TINY_MODEL_H
