@@ -33,6 +33,7 @@ from nestnet.classes import check_names
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export as export_graph
 from nestnet.exporting.model_file import c_identifier, level_names
+from nestnet.net.finite import check_ranges, check_state
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, calibrate, predict, trace
@@ -217,9 +218,11 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
     A notice names outputs that have next to no int8 values beside a much larger one.
 
     Raises:
-        UserError: the images have another type or shape, or a layer's output is not finite.
+        UserError: the images have another type or shape, or a weight, a statistic or a layer's
+            output is not finite.
     """
     images = checked_images(images, network.input_shape)
+    check_state(network)
     notice_other_inputs(network, images)
     calibrate(network, images)
     _note_coarse_outputs(network, images)
@@ -262,10 +265,12 @@ def export(
         dataset: what to call the data set.
 
     Raises:
-        UserError: class names that do not name the outputs; activation ranges are unknown, or the
-            network does not fit the integer contract.
+        UserError: class names that do not name the outputs; weights, statistics or activation
+            ranges are not finite or unknown, or the network does not fit the integer contract.
     """
     path = Path(path)
+    check_state(network)
+    check_ranges(network)
     if class_names:
         check_names("class_names", class_names, network.classes)
     count = network.n_levels

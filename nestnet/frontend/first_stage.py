@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -13,13 +14,17 @@ from nestnet.pixels import WHITE, Pixels
 _NAME = "normalize"
 
 
-def normalized(network: Network, pixels: Pixels) -> tuple[Network, dict[str, Values]]:
+def normalized(
+    network: Network, pixels: Pixels, names: Iterable[str] = ()
+) -> tuple[Network, dict[str, Values]]:
     """Return ``network`` behind a stage that makes its input x of pixel / 255.
 
     The stage is a batch norm that stands alone, with mean and std as its fixed statistics; their
-    values are returned by the names the stage gives them.
+    values are returned by the names the stage gives them. ``names`` are those of the module's
+    parameters and buffers: the stage's are others.
     """
     taken = {tensor.name for tensor in network.tensors} | {stage.name for stage in network.stages}
+    taken |= {name.split(".")[0] for name in (*taken, *names)}
     name = _NAME
     while name in taken:
         name += "_"

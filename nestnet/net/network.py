@@ -97,17 +97,17 @@ class NestedNet(nn.Module):
         graph and under fake quantization the network then starts from pixel / 255.
         """
         super().__init__()
+        tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
+        tensors.update(module.named_buffers(remove_duplicate=False))
         constants: dict[str, Tensor] = {}
         if not pixels.is_grid:
-            network, constants = normalized(network, pixels)
+            network, constants = normalized(network, pixels, tensors)
         self.network = network
         self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
         self.places: dict[str, str] = {}
         """Stage -> where it stands in the user's source."""
-        tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
-        tensors.update(module.named_buffers(remove_duplicate=False))
         tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
@@ -386,6 +386,12 @@ class NestedNet(nn.Module):
                 module.frozen = frozen
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Return where ``network`` lies: a network of pools alone has no weights, perhaps no buffer."""
+    state = (*network.parameters(), *network.buffers())
+    return state[0].device if state else torch.device("cpu")
+
+
 def _on_cpu(tensor: Tensor) -> Tensor:
     """Return ``tensor`` in float32 on the CPU, to be trained where the user's is."""
     return tensor.detach().cpu().float().requires_grad_(tensor.requires_grad)
@@ -406,7 +412,7 @@ def predict(
         UserError: the images have another type or shape.
     """
     images = checked_images(images, net.input_shape)
-    device = next(iter(net.parameters())).device
+    device = device_of(net)
     with evaluation(net):
         parts = [
             net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
@@ -429,7 +435,7 @@ def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -
     """
     images = checked_images(images, net.input_shape)
     net.set_quantize(True, bn_frozen=True)
-    device = next(iter(net.parameters())).device
+    device = device_of(net)
     with calibration(net):
         for start in range(0, len(images), batch_size):
             batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from nestnet.frontend.stages import stage_inputs
-from nestnet.net.network import NestedNet, to_float_input
+from nestnet.net.network import NestedNet, device_of, to_float_input
 from nestnet.net.quantizer import evaluation
 from nestnet.notices import notice
 
@@ -46,7 +46,7 @@ def notice_other_inputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
 def _first_norm(network: NestedNet, images: NDArray[np.uint8]) -> tuple[float, float] | None:
     """Return the median ratio of variances and shift of means at the first trained batch norm."""
     level = network.n_levels - 1
-    device = next(iter(network.parameters())).device
+    device = device_of(network)
     with evaluation(network):
         x = to_float_input(images, network.pixels).to(device)
         values = {network.network.input: network.pixels.to_input(x)}

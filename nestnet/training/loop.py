@@ -22,7 +22,7 @@ from nestnet import config as configs
 from nestnet import runs
 from nestnet.config import Phase, TrainConfig, to_toml
 from nestnet.exporting.model_file import finished, write_model
-from nestnet.net.finite import check_ranges, not_finite
+from nestnet.net.finite import LARGEST, check_ranges, not_finite
 from nestnet.runfiles import alone, write_atomic, writing
 from nestnet.sparsity.prune import achieved_sparsity, moves_at, prune
 from nestnet.sparsity.schedule import one_cycle
@@ -262,7 +262,12 @@ def _check_state(session: Session, epoch: int, run: Path) -> None:
     names = [name.removeprefix("body.") for name in not_finite(session.network)]
     if names:
         others = f" and {len(names) - 1} others" if len(names) > 1 else ""
-        raise _diverged(f"'{names[0]}'{others} stopped being finite", "NaN or infinity", epoch, run)
+        raise _diverged(
+            f"'{names[0]}'{others} stopped being finite",
+            f"NaN, infinity or beyond {LARGEST:g}",
+            epoch,
+            run,
+        )
 
 
 def _diverged(what: str, got: object, epoch: int, run: Path) -> UserError:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ from torch import nn
 
 import nestnet
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
+from codegen.graph import reference
 from nestnet.net.network import NestedNet, predict
 from tests.net.nets import conv_bn, head
 
@@ -60,16 +66,68 @@ def test_a_single_image_is_enough() -> None:
     assert predict(net, PIXELS[:1], 1).shape == (1, 5)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("spoil", ["0.0.weight", "0.1.running_var", "0.1.bias.0", "4.bias"])
-def test_outputs_that_are_not_finite_are_refused(spoil: str, value: float) -> None:
-    """A network may lose its finite weights in a training loop of the user's own."""
-    net = network()
+SPOILT = ("0.weight", "1.running_mean", "1.running_var", "1.bias.0", "6.bias")
+
+
+def spoilt(net: NestedNet, name: str, value: float) -> NestedNet:
+    """Return ``net`` with one number of ``name`` lost, as a diverging training loop leaves it."""
     with torch.no_grad():
-        tensor = net.state_dict()[f"body.{spoil}"]
+        tensor = net.state_dict()[f"body.{name}"]
         tensor[(0,) * tensor.dim()] = value
-    if spoil == "0.1.running_var" and value == float("inf"):
-        return  # divides by infinity: a channel of zeros
-    layer = "0.0" if spoil.startswith("0.") else "4"
-    with pytest.raises(UserError, match=rf"layer '{layer}': its output is not finite"):
-        nestnet.quantize(net, PIXELS)
+    return net
+
+
+@functools.cache
+def clipped(activation: type[nn.Module]) -> NestedNet:
+    """Return a network whose batch norm is followed by ``activation``."""
+    body = (nn.Conv2d(3, 11, 3, bias=False), nn.BatchNorm2d(11), activation())
+    return nestnet.nest(
+        nn.Sequential(*body, conv_bn(11, 13), *head(13)), SHAPE, sparsity=(0.5, 0.2)
+    )
+
+
+@pytest.mark.parametrize("hidden_by", [nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e38])
+@pytest.mark.parametrize("name", SPOILT)
+def test_numbers_that_are_not_finite_are_refused(
+    name: str, value: float, hidden_by: type[nn.Module], tmp_path: Path
+) -> None:
+    """Also where activations hide them: infinities of either sign become limits or zeros."""
+    net = copy.deepcopy(clipped(hidden_by))
+    with pytest.raises(UserError, match=rf"^tensor '{re.escape(name)}': holds values that no"):
+        nestnet.quantize(spoilt(net, name, value), PIXELS)
+    assert not net.quantize
+    spoilt(net, name, 0.5)
+    nestnet.quantize(net, PIXELS)
+    with pytest.raises(UserError, match=rf"^tensor '{re.escape(name)}'"):
+        nestnet.export(spoilt(net, name, value), tmp_path / "net.nestnet")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38])
+def test_ranges_that_are_not_finite_are_not_exported(value: float, tmp_path: Path) -> None:
+    net = nestnet.quantize(network(), PIXELS)
+    observer = next(step.observer for step in net.steps if step.observer is not None)
+    observer.range[1] = value
+    with pytest.raises(UserError, match=r"layer '0\.0': its output is not finite"):
+        nestnet.export(net, tmp_path / "net.nestnet")
+
+
+@pytest.mark.parametrize("channels", [3, 11])
+def test_a_network_without_weights_is_quantized(channels: int, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net = nestnet.nest(module, (7, 5, channels), sparsity=(0.0,))
+    images = np.random.default_rng(0).integers(0, 256, (17, 7, 5, channels), dtype=np.uint8)
+    nestnet.quantize(net, images)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "pools.nestnet"))
+    got = reference.run(graph, (images.astype(np.int16) - 128).astype(np.int8), 0)
+    output = graph.value(graph.output)
+    reals = (got.reshape(17, channels) - np.float64(output.zero_point)) * output.scale[0]
+    assert np.abs(reals - predict(net, images, 0)).max() < 1e-3 * output.scale[0]
+
+
+def test_a_network_that_holds_nothing_is_run() -> None:
+    net = nestnet.nest(nn.Sequential(nn.MaxPool2d((7, 5)), nn.Flatten()), SHAPE, sparsity=(0.0,))
+    nestnet.quantize(net, PIXELS)
+    wanted = (PIXELS.max((1, 2)) - np.float32(128)) / 64
+    assert np.array_equal(predict(net, PIXELS, 0), wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -191,3 +192,18 @@ def test_pixel_scale_of_a_channel_pair() -> None:
     assert Pixels((10.0,), (4.0,)).is_grid
     assert not Pixels((10.0, 10.0), (4.0, 5.0)).is_grid
     assert not Pixels((-3.0,), (4.0,)).is_grid and not Pixels((256.0,), (4.0,)).is_grid
+
+
+@pytest.mark.parametrize("taken", ["normalize", "normalize_"])
+def test_a_module_may_be_called_as_the_stage_for_pixels(taken: str) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(7)
+    norm.running_mean, norm.running_var = torch.rand(7), torch.rand(7) + 0.5
+    parts = {"conv": nn.Conv2d(3, 7, 3), taken: norm, "relu": nn.ReLU()}
+    ends = dict(zip(("pool", "flat", "head"), head(7), strict=True))
+    module = nn.Sequential(OrderedDict(parts | ends)).eval()
+    net = nestnet.nest(
+        module, (9, 11, 3), sparsity=(0.0,), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25)
+    ).eval()
+    x = torch.randn(5, 3, 9, 11)
+    assert torch.allclose(net(x), module(x), atol=1e-5)
