@@ -192,11 +192,20 @@ def _check_sharing(network: Network, module: nn.Module) -> None:
 
 
 def _check_values(network: Network, module: nn.Module) -> None:
-    """Refuse weights, biases and batch-norm statistics that no network can compute with."""
+    """Refuse weights, biases and batch-norm statistics that no network can compute with, and such
+    as the module holds without knowing."""
     state = _state(module)
     for stage in network.stages:
         norm = stage.norm if isinstance(stage, Conv | Linear) else None
         for name in _tensors_of(stage):
+            if name not in state:
+                raise UserError(
+                    f"tensor '{name}' of layer '{stage.name}'",
+                    "is neither a parameter nor a buffer of the model",
+                    got="a plain tensor, which is not saved, moved or trained with the model",
+                    expected="weights that the model knows",
+                    action="Register it with register_buffer, or make it an nn.Parameter",
+                )
             variance = norm is not None and name == norm.running_var
             good = state[name].isfinite()
             if variance:

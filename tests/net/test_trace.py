@@ -405,3 +405,21 @@ def test_unused_branch_is_ignored() -> None:
         return x
 
     assert trace_network(Wrapper(Call(function)), (7, 5, 3)).stages
+
+
+class PlainTensor(nn.Module):
+    """A filter that is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blur = torch.full((3, 1, 3, 3), 1 / 9)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.conv2d(x, self.blur, padding=1, groups=3)
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_a_weight_the_module_does_not_know_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'blur' of layer.*neither a parameter nor.*register_buf"):
+        trace_network(PlainTensor(), (7, 5, 3))
