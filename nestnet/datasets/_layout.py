@@ -1,7 +1,7 @@
 """Find the classes and splits of a tree of image files before any is read.
 
 Either ``train/<class>/`` and ``test/<class>/``, or plain class folders; both may lie in a folder
-that holds nothing else.
+that holds no other folder and no image.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def find_layout(source: Source) -> Layout:
             continue
         split, inner = found
         if len(inner) == 1 and not name.endswith("/"):
-            if split or PurePosixPath(name).suffix.lower() in Image.registered_extensions():
+            if split or _is_image(name):
                 stray.append(name)
             continue
         label = _class_name(source, inner[0], classes[split])
@@ -120,17 +120,19 @@ def _root_of_classes(source: Source) -> Parts:
                 expected=EXPECTED,
                 action=_remedy(source, meant),
             )
-        if len(folders) > 1 or files or not deep or len(root) == _DEEPEST_ROOT:
+        images = any(map(_is_image, files))
+        if len(folders) > 1 or images or not deep or len(root) == _DEEPEST_ROOT:
             return root
         root = (*root, *folders)
 
 
 def _children(names: tuple[str, ...], root: Parts) -> tuple[set[str], set[str], set[str]]:
-    """Return the folders and files directly in ``root``, and which folders hold folders alone."""
+    """Return the folders and files directly in ``root``, and which folders hold folders and no
+    image."""
     folders: set[str] = set()
     files: set[str] = set()
     with_folders: set[str] = set()
-    with_files: set[str] = set()
+    with_images: set[str] = set()
     for name in names:
         parts = PurePosixPath(name).parts
         inner = parts[len(root) :]
@@ -141,11 +143,11 @@ def _children(names: tuple[str, ...], root: Parts) -> tuple[set[str], set[str], 
             (folders if is_folder else files).add(inner[0])
             continue
         folders.add(inner[0])
-        if len(inner) == 2 and not is_folder:
-            with_files.add(inner[0])
-        else:
+        if len(inner) > 2 or is_folder:
             with_folders.add(inner[0])
-    return folders, files, with_folders - with_files
+        elif _is_image(name):
+            with_images.add(inner[0])
+    return folders, files, with_folders - with_images
 
 
 def _remedy(source: Source, meant: list[str]) -> str:
@@ -161,6 +163,11 @@ def _remedy(source: Source, meant: list[str]) -> str:
             f"Add test/, or give {source.path}/{meant[0]} alone to have test images drawn from it"
         )
     return "Sort the images into these folders"
+
+
+def _is_image(name: str) -> bool:
+    """Tell whether a file of this name is one, as opposed to a README or a list of labels."""
+    return PurePosixPath(name).suffix.lower() in Image.registered_extensions()
 
 
 def _place(name: str, folders: Mapping[Parts, str]) -> tuple[str, Parts] | None:

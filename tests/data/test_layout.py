@@ -169,6 +169,20 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert loaded.class_names == ("car", "plane", "train")
 
 
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("readme", ["README", "a/labels.csv", "a/b/licence.txt"])
+def test_texts_beside_the_folders_change_nothing(form: str, readme: str, tmp_path: Path) -> None:
+    files = {"a/b/" + name: content for name, content in plain_tree().items()} | {readme: b"text"}
+    loaded = datasets.load("folder", WRITERS[form](files, tmp_path / form))
+    assert loaded.class_names == ("ant", "bee", "cat")
+
+
+def test_an_image_beside_a_single_folder_is_refused(tmp_path: Path) -> None:
+    files = {"a/" + name: content for name, content in plain_tree().items()} | {"one.PNG": b""}
+    with pytest.raises(UserError, match="file outside a class folder; got a file directly in the"):
+        datasets.load("folder", write_directory(files, tmp_path))
+
+
 def test_folders_left_aside_are_said(tmp_path: Path) -> None:
     files, _ = random_tree()
     files |= {"val/ant/0.png": b"", "val/bee/0.png": b"", "more/x/y.txt": b"", "README": b""}
