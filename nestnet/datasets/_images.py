@@ -10,7 +10,8 @@ What a file holds becomes 8-bit grey or colour by one set of rules, wherever an 
 - Transparent pixels are laid over mid-grey, 128, which is the zero that networks pad with.
 - A photo is turned upright as its EXIF orientation says.
 - Refused: integers of 32 bits and floating-point samples (nothing says which value is white), more
-  than one picture in a file (animations, pages).
+  than one picture in a file (animations, pages), 16-bit colour with a transparent colour instead of
+  an alpha channel.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture
             image.load()
             _refuse_unscaled(name, image)
             deep = _bits(image, content) > 8
+            if deep:
+                _refuse_deep_key(name, image)
             grey = image.format == "PNG" and content[_PNG_COLOUR] in _PNG_GREY
             pixels, transparent = _plain(ImageOps.exif_transpose(image), grey)
     except _BOMB as error:
@@ -196,6 +199,19 @@ def _refuse_unscaled(name: str, image: Image.Image) -> None:
         )
 
 
+def _refuse_deep_key(name: str, image: Image.Image) -> None:
+    """Refuse a transparent colour in 16 bits: Pillow keeps 8 of them, where others look alike."""
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and key is not None:
+        raise _unusable(
+            name,
+            "a transparent colour of 16 bits",
+            f"the colour {key}",
+            "an alpha channel, or 8 bits",
+            "Write it with an alpha channel, or as an 8-bit image",
+        )
+
+
 def _bits(image: Image.Image, content: bytes) -> int:
     """Return how many bits a sample of the file has, as far as it is more than 8."""
     if image.mode.startswith("I"):
@@ -212,8 +228,10 @@ def _plain(image: Image.Image, grey: bool) -> tuple[Uint8Array, bool]:
     ``grey``: the file is grey although Pillow gives it as colour.
     """
     if image.mode.startswith("I"):
-        upper = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-        return upper[..., np.newaxis], False
+        samples = np.asarray(image).astype(np.int64)[..., np.newaxis]
+        key = image.info.get("transparency")
+        clear = np.zeros(samples.shape, bool) if key is None else samples == key
+        return np.where(clear, BACKGROUND, samples >> 8).astype(np.uint8), bool(clear.any())
     palette = image.mode in ("P", "PA")
     grey = grey or image.mode in ("1", "L", "LA", "La")
     transparent = False

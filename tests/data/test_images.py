@@ -30,8 +30,11 @@ def save(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def png16(samples: np.ndarray) -> bytes:
-    """Return 16-bit ``samples`` (h, w, 1, 2, 3 or 4) as a PNG, which Pillow cannot write itself."""
+def png16(samples: np.ndarray, transparent: tuple[int, ...] = ()) -> bytes:
+    """Return 16-bit ``samples`` (h, w, 1, 2, 3 or 4) as a PNG, which Pillow cannot write itself.
+
+    ``transparent`` is a colour that shall be, one number for each channel.
+    """
     height, width, channels = samples.shape
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
@@ -40,9 +43,10 @@ def png16(samples: np.ndarray) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
 
+    key = chunk(b"tRNS", struct.pack(f">{channels}H", *transparent)) if transparent else b""
     header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+        (chunk(b"IHDR", header), key, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
     )
 
 
@@ -83,6 +87,9 @@ FILES: dict[str, tuple[bytes, list[int]]] = {
     "grey 16 bits pgm": (b"P5 1 1 65535\n\x4d\x12", [0x4D]),
     "grey 12 bits pgm": (b"P5 1 1 4095\n\x08\x00", [0x80]),
     "grey 16 bits opaque": (png16(np.full((3, 5, 2), (0x4D12, 0xFFFF))), [0x4D]),
+    "grey 16 bits transparent key": (
+        png16(np.full((3, 5, 1), 0x4D12), transparent=(0x4D12,)), [128]),
+    "grey 16 bits other key": (png16(np.full((3, 5, 1), 0x4D12), transparent=(0x4D13,)), [0x4D]),
     "colour 16 bits": (png16(np.full((3, 5, 3), (0x4D12, 0x4E00, 0xFFFF))), [0x4D, 0x4E, 0xFF]),
     "photo with a preview": (
         save(Image.new("RGB", (8, 8), (200,) * 3), "MPO", save_all=True,
@@ -124,6 +131,10 @@ REFUSED = {
     "signed 16 bits": (
         save(Image.fromarray(np.full((3, 5), 300, np.uint16)), "TIFF", tiffinfo={339: 2}),
         r"which value is white; got integer samples of another kind",
+    ),
+    "colour 16 bits with a transparent colour": (
+        png16(np.full((3, 5, 3), (9, 8, 7)), transparent=(9, 8, 7)),
+        r"a transparent colour of 16 bits; got .*\(9, 8, 7\).*alpha channel",
     ),
     "floats": (
         encode(np.full((3, 5), 0.3, np.float32), "TIFF"),
