@@ -105,12 +105,13 @@ def make_epilogue(
 
 def integer_weight(layer: NestedWeight) -> Tensor:
     """Return the weights in int8 steps, shaped like the weight; 0 where no level keeps them."""
-    return integer_steps(layer.weight, layer.kept())
+    return integer_steps(layer.weight, layer.kept(), layer.input_span)
 
 
-def integer_steps(weight: Tensor, kept: Tensor | None) -> Tensor:
-    """Return :func:`integer_weight` of a layer with ``weight`` of which ``kept`` (0/1) is used."""
-    scale = weight_scale(weight, kept)
+def integer_steps(weight: Tensor, kept: Tensor | None, span: int) -> Tensor:
+    """Return :func:`integer_weight` of a layer with ``weight`` of which ``kept`` (0/1) is used, and
+    inputs up to ``span`` steps from their zero point."""
+    scale = weight_scale(weight, kept, span)
     per_channel = scale.reshape(-1, *([1] * (weight.dim() - 1)))
     steps = (weight.detach() / per_channel).round().clamp(-127, 127)
     return steps if kept is None else steps * kept
@@ -128,7 +129,7 @@ def _weight_sums(
     for level in range(shape[0]):
         mask = layer.mask(level)
         rows.append((size if mask is None else size * mask).flatten(1).sum(dim=1))
-    scales = weight_scale(layer.weight, layer.kept())
+    scales = weight_scale(layer.weight, layer.kept(), layer.input_span)
     return scales.cpu().numpy().astype(np.float64), torch.stack(rows).cpu().numpy()
 
 

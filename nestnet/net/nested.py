@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from codegen.graph.ir import NEVER
 from nestnet.frontend.stages import Conv, NormParams
 from nestnet.net.convolution import convolve
-from nestnet.net.quantizer import fake_quantize_weight
+from nestnet.net.quantizer import WIDEST_INPUT, fake_quantize_weight
 
 GradRouting = Literal["shared", "shell", "mixed"]
 """Which weights a level's loss updates: all it contains, only those it adds, or all it contains
@@ -59,6 +59,8 @@ class NestedWeight(nn.Module):
         self.register_buffer("group_size_value", torch.tensor(1, dtype=torch.int64))
         self.grad_routing: GradRouting = "shared"
         self.quantize = False
+        self.input_span = WIDEST_INPUT
+        """Steps that an int8 input is at most from its zero point."""
         self._cache: dict[tuple[str, int], Tensor] = {}
         self._cache_source: tuple[Tensor | None, int] = (None, 0)
 
@@ -113,7 +115,7 @@ class NestedWeight(nn.Module):
         """Return the weight as ``level`` sees it: masked and, if on, fake-quantized."""
         weight: Tensor = self.weight
         if self.quantize:
-            weight = fake_quantize_weight(weight, self.kept())
+            weight = fake_quantize_weight(weight, self.kept(), self.input_span)
         mask = self.mask(level)
         if mask is None:
             return weight

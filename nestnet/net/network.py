@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codegen.errors import UserError
+from codegen.graph.ir import input_span
 from nestnet.frontend import stages as st
 from nestnet.frontend.capture import capture
 from nestnet.frontend.first_stage import normalized
@@ -130,6 +131,7 @@ class NestedNet(nn.Module):
             elif stage.weight is not None:
                 layer = NestedConv(stage, tensors[stage.weight], bias)
             if layer is not None:
+                layer.input_span = input_span(self.grid(stage.input).zero_point)
                 place(self.get_submodule(_ROOT), stage.name, layer)
             if stage.norm is not None:
                 norm = LevelNorm(stage.norm, tensors, order if layer is None else None)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codegen.graph.ir import input_span
+
 MAX_RESIDUAL_STEPS = 63.0
 """Steps of a sum that one step of a residual may be; its multiplier has room for 64."""
 
@@ -27,9 +29,10 @@ _MIN_RANGE = 1e-6
 _ONLY_ZEROS = 1e-30
 """Range of a tensor of which nothing but zeros was seen; its scale is that of range 1."""
 
-_LARGEST_SUM = (2**31 - 1) // 256
-"""Of the integer magnitudes of a channel's weights, so that accumulators fit int32: an input is at
-most 255 from its zero point."""
+_INT32_MAX = 2**31 - 1
+
+WIDEST_INPUT = input_span(-128)
+"""Steps that an input is at most from its zero point, whatever that is."""
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -60,25 +63,27 @@ class _FakeQuantizeWeight(torch.autograd.Function):
         return grad, None
 
 
-def weight_scale(weight: Tensor, kept: Tensor | None) -> Tensor:
+def weight_scale(weight: Tensor, kept: Tensor | None, span: int = WIDEST_INPUT) -> Tensor:
     """Return the int8 scale of every output channel, shape (O,).
 
     ``kept`` masks the weights that some level contains. A channel without any gets scale 1. The
-    largest weight is 127 steps, fewer where so many weights are summed that int32 could overflow.
+    largest weight is 127 steps, fewer where so many weights are summed that int32 could overflow
+    with inputs that are up to ``span`` steps from their zero point.
     """
     values = (weight.detach() if kept is None else weight.detach() * kept).abs().flatten(1)
     scale = values.amax(dim=1).float() / 127.0
     terms = values.shape[1]
-    if terms * 127 > _LARGEST_SUM:
-        # Rounding adds at most half a step to each weight.
-        sums = values.double().sum(dim=1) / max(_LARGEST_SUM - terms / 2, 1.0)
+    largest_sum = _INT32_MAX // span
+    if terms * 127 > largest_sum:
+        # Rounding adds at most half a step to each weight, and two to the sum in single precision.
+        sums = values.double().sum(dim=1) / max(largest_sum - terms / 2 - 2, 1.0)
         scale = torch.maximum(scale, sums.float())
     return torch.where(scale > torch.finfo(torch.float32).tiny, scale, torch.ones_like(scale))
 
 
-def fake_quantize_weight(weight: Tensor, kept: Tensor | None) -> Tensor:
-    """Return ``weight`` on its per-channel int8 grid."""
-    scale = weight_scale(weight, kept).reshape(-1, *([1] * (weight.dim() - 1)))
+def fake_quantize_weight(weight: Tensor, kept: Tensor | None, span: int = WIDEST_INPUT) -> Tensor:
+    """Return ``weight`` on its per-channel int8 grid; see :func:`weight_scale`."""
+    scale = weight_scale(weight, kept, span).reshape(-1, *([1] * (weight.dim() - 1)))
     result: Tensor = _FakeQuantizeWeight.apply(weight, scale)  # type: ignore[no-untyped-call]
     return result
 

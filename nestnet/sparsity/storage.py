@@ -51,7 +51,7 @@ class Storage:
         kept = None if level_map is None else kept_weights(weight, level_map)
         conv = step.stage if isinstance(step.stage, st.Conv) else None
         return storage.layer_bytes(
-            _channels_last(integer_steps(weight, kept)).astype(np.int8),
+            _channels_last(integer_steps(weight, kept, step.layer.input_span)).astype(np.int8),
             1 if level_map is None else level_map.group_size,
             None if level_map is None else _channels_last(level_map.levels.cpu()),
             self.levels,

@@ -15,6 +15,7 @@ import nestnet
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
+from codegen.graph.ops.linear import Linear
 from nestnet import datasets
 from nestnet.config import TrainConfig
 from nestnet.net.network import calibrate, predict, trace
@@ -44,11 +45,17 @@ class OwnPadding(nn.Module):
         return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
+EXTENT = r"kernel and stride are at most 65535.*nothing has been trained yet"
 LATE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "padding": (lambda: body(nn.Linear(11, 10), kernel_size=1, padding=1),
                 r"module '0'.*padding that is not smaller than the kernel.*\(1, 1\).*Lower"),
     "padding, own line": (OwnPadding, r"test_rehearsal\.py:\d+.*padding that is not smaller"),
+    "stride": (lambda: nn.Sequential(nn.Conv2d(1, 7, 5), nn.ReLU(), nn.Conv2d(7, 11, 3, 65537),
+                                     nn.Flatten(), nn.Linear(11, 10)), EXTENT),
+    "pool": (lambda: nn.Sequential(nn.MaxPool2d(2, 65537), *body(nn.Linear(11, 10), padding=2)),
+             EXTENT),
 }  # fmt: skip
+"""Padding is refused by tracing already; strides by the rules of the integer graph alone."""
 
 
 @pytest.mark.parametrize("case", LATE)
@@ -152,6 +159,22 @@ def test_heads_with_many_inputs_fit_int32(width: int, tmp_path: Path) -> None:
     net.set_quantize(False)
     plain = predict(net, images, 0) / graph.value(graph.output).scale[0]
     assert np.abs(got - plain).max() <= 3
+
+
+@pytest.mark.parametrize(("first", "span"), [((), 128), ((nn.ReLU(),), 255)], ids=["0", "-128"])
+def test_weights_are_as_fine_as_the_zero_point_allows(
+    first: tuple[nn.Module, ...], span: int, tmp_path: Path
+) -> None:
+    head = nn.Linear(140_077, 3)
+    with torch.no_grad():
+        head.weight.fill_(1e-3)
+    net = trace(nn.Sequential(*first, nn.Flatten(), head), (7, 20_011, 1))
+    images = np.random.default_rng(0).integers(200, 256, (3, 7, 20_011, 1), dtype=np.uint8)
+    calibrate(net, images)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "wide.nestnet"))
+    (op,) = (op for op in graph.ops if isinstance(op, Linear))
+    largest = np.abs(op.weight.astype(np.int64)).sum(axis=1).max() * span
+    assert 0.98 * 2**31 < largest < 2**31
 
 
 class Residual(nn.Module):
