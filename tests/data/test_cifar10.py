@@ -27,7 +27,8 @@ from tests.data.conftest import (
     write_directory,
 )
 
-SHARED_COPY = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar.xz"
+JPEG_COPY = "NESTNET_CIFAR10_JPEG"
+"""Environment variable: path of an archive with CIFAR-10 as class folders of JPEG images."""
 
 
 @pytest.mark.parametrize("form", ["data", "data.zip", "data.tar.gz"])
@@ -205,9 +206,10 @@ def test_damaged_pickles_never_escape_as_another_error(data: st.DataObject) -> N
 
 
 def test_jpeg_copy_from_its_archive() -> None:
-    if not SHARED_COPY.is_file():
-        pytest.skip("the CIFAR-10 JPEG copy is not beside this checkout (shared/data)")
-    loaded = datasets.load("cifar10", SHARED_COPY)
+    path = os.environ.get(JPEG_COPY)
+    if path is None:
+        pytest.skip(f"{JPEG_COPY} names no archive of CIFAR-10 as JPEG images")
+    loaded = datasets.load("cifar10", Path(path))
     assert loaded.title == "CIFAR-10 (JPEG-75 copy)"
     assert loaded.train.images.shape == (50000, 32, 32, 3)
     assert np.bincount(loaded.test.labels).tolist() == [1000] * 10

@@ -25,16 +25,28 @@ from tests.data.conftest import random_tree, write_directory
 SPLITS = ("train", "test")
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """Return a finished run whose classes are ant, bee and cat, in data/ beside it."""
+@pytest.fixture(scope="module")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a finished run whose classes are ant, bee and cat, in data/ beside its runs/."""
     torch.set_num_threads(1)
-    files, _ = random_tree(size=(8, 9, 1)[:2])
-    data = write_directory(files, tmp_path / "data")
-    return nestnet.train(
+    top = tmp_path_factory.mktemp("classes") / "used"
+    files, _ = random_tree(size=(8, 9))
+    data = write_directory(files, top / "data")
+    made = nestnet.train(
         dataset="folder", data=str(data), model="digits_cnn", sparsity=(0.5,), epochs=1,
-        out=tmp_path / "runs", quiet=True,
+        out=top / "runs", quiet=True,
     )  # fmt: skip
+    shutil.copytree(top, top.parent / "kept")
+    return made
+
+
+@pytest.fixture
+def run(trained_run: Path) -> Path:
+    """Return the run as it was trained; it names its data, so both are restored where they lay."""
+    used = trained_run.parent.parent
+    shutil.rmtree(used)
+    shutil.copytree(used.parent / "kept", used)
+    return trained_run
 
 
 def _rename(data: Path) -> None:
