@@ -254,7 +254,8 @@ def _start_from(
         "Start from a run of the same data set, or name the classes as they were",
     )
     before = from_toml(checkpoint.config_toml, str(path))
-    if (before.mean, before.std) != (config.mean, config.std):
+    channels = network.input_shape[2]
+    if pixels_of(before.mean, before.std, channels) != network.pixels:
         raise UserError(
             str(path),
             "sees pixels otherwise than the new run",

@@ -28,3 +28,5 @@ def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sees pixels otherwise"):
         nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=run)
     assert sorted(tmp_path.iterdir()) == before
+    same = nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=str(run), mean=(1e-6,))
+    assert (same / runs.MODEL).is_file(), "another way to write the same pixels"
