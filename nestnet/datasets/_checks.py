@@ -29,8 +29,8 @@ def oddities(dataset: Dataset) -> tuple[str, ...]:
     shared = sum(count for image, (_, count) in tested.items() if image in trained)
     if shared:
         found.append(
-            f"{shared} of {test} test images are also training images: their accuracy is that of "
-            "learning by heart"
+            f"{shared} of {test} test images are also training images: the accuracy on them says "
+            "nothing about new images"
         )
     both = [
         trained.get(image, (set(), 0))[0] | tested.get(image, (set(), 0))[0]

@@ -32,9 +32,9 @@ _INSTEAD = {
     ),
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
                      "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
-    **dict.fromkeys(("mul", "div", "true_divide"), "no gate (squeeze-and-excitation, attention); a "
-                    "constant factor belongs into the weights, that of the input into std of "
-                    "nest or train"),
+    **dict.fromkeys(("mul", "div", "true_divide"), "a factor in the weights: a learned scale of "
+                    "channels is nn.BatchNorm2d, that of the input is std of nest or train; a "
+                    "factor computed from the image (a gate) has no equivalent"),
     **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
                     "weights, a constant of the input into mean of nest or train"),
     **dict.fromkeys(("cat", "concat", "stack"), "the sum of branches of one shape, as in a "
@@ -132,7 +132,7 @@ def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress
             f"{len(problems)} operators cannot be expressed",
             got="\n" + "\n".join(_entry(found) for found in kinds.values()) + "\n",
             expected=SUPPORTED,
-            action="Replace them all; the rest of the model is supported",
+            action="Replace them all; what depends on them is looked at again then",
         )
     names = Counter(operator_name(problem.node) for problem in problems)
     error.summary = ", ".join(f"{count} x {name}" for name, count in names.items())

@@ -28,7 +28,13 @@ def checked_images(images: object, shape: tuple[int, int, int]) -> NDArray[np.ui
             action = "Give images.cpu().numpy(), permuted to n, h, w, c"
     else:
         got, action = type(images).__name__, "Stack the images: np.stack(list_of_images)"
-    raise UserError("images", "not what is measured on", got=got, expected=expected, action=action)
+    raise UserError(
+        "images",
+        "not pixels in the form expected",
+        got=got,
+        expected=expected,
+        action=action,
+    )
 
 
 def _action(images: NDArray[np.generic], shape: tuple[int, int, int]) -> str:

@@ -201,6 +201,8 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     for line in ("1 x sigmoid", "1 x mul", "1 x group_norm", "1 x slice"):
         assert line in text
     assert "Use nn.BatchNorm2d" in text
+    assert "a learned scale of channels is nn.BatchNorm2d" in text
+    assert "the rest of the model is supported" not in text  # unknown behind what is lost
     assert "At module '0.1'; " in text  # no line of a user's: not PyTorch's either
     assert "container.py" not in text and "activation.py" not in text
     assert re.search(r"test_trace.py:\d+, module '0.2'; module '0.4'", text)
