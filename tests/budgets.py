@@ -18,9 +18,9 @@ import torch
 
 from codegen.emit import project
 from codegen.graph import file as nestfile
+from codegen.graph.synthetic import random_images
 from codegen.target import boards as board
 from codegen.target import runners, toolchain
-from nestnet.cli.device_images import random_images
 from nestnet.preview.untrained import untrained, write_untrained
 
 FILE = Path(__file__).with_name("budgets.toml")
@@ -56,7 +56,7 @@ def measure(network: str, board_id: str, folder: Path) -> dict[str, int]:
         graph, nestfile.file_sha256(path), board.load(board_id), folder / f"{network}-{board_id}"
     )
     built = toolchain.build(made)
-    result = runners.run(built, random_images(graph, 1), range(len(graph.levels)))
+    result = runners.run(built, random_images(graph, 1, 0), range(len(graph.levels)))
     assert result.instructions is not None and result.stack_bytes is not None
     instructions = {
         f"instructions_{round(100 * level.sparsity)}": round(count)

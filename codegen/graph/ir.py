@@ -34,6 +34,11 @@ Shape = tuple[int, int, int]
 """Height, width, channels."""
 
 
+MAX_LEVELS = 16
+MAX_EXTENT = 65535
+"""Of edge tensors, kernels and strides, which the firmware is told in 16 bits."""
+
+
 def input_span(zero_point: int) -> int:
     """Return the largest ``|q - zero_point|`` of an int8 q: 128 for zero point 0, 255 for -128."""
     return max(127 - zero_point, zero_point + 128)

@@ -11,11 +11,17 @@ from typing import get_args
 import numpy as np
 
 from codegen.errors import UserError
-from codegen.graph.ir import Allowed, Broken, Graph, Level, Op, Provenance, Value
-
-MAX_LEVELS = 16
-MAX_EXTENT = 65535
-"""Edge tensors are described to the firmware with 16-bit extents."""
+from codegen.graph.ir import (
+    MAX_EXTENT,
+    MAX_LEVELS,
+    Allowed,
+    Broken,
+    Graph,
+    Level,
+    Op,
+    Provenance,
+    Value,
+)
 
 MAX_ELEMENTS = 2**24
 """Of one value: more than any Cortex-M has RAM for, few enough to plan for in bounded time."""

@@ -8,9 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.graph.ir import Broken, Int8Array, Shape
+from codegen.graph.ir import MAX_EXTENT, Broken, Int8Array, Shape
 
-MAX_EXTENT = 65535
 MAX_TAPS = 2**20
 """Of a window; far above what any map has, and few enough to walk in bounded time."""
 

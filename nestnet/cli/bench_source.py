@@ -9,7 +9,8 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.graph.ir import Int8Array
-from nestnet.cli.device_images import device_images, random_images
+from codegen.graph.synthetic import random_images
+from nestnet.cli.device_images import check_count, device_images
 
 ONLY_UNTRAINED = (
     "--model", "--levels", "--sparsity", "--group", "--allocation", "--seed", "--input-shape",
@@ -69,6 +70,7 @@ def untrained(options: Mapping[str, Any], images: int) -> Source:
             expected="a shipped model or path/to/file.py:factory",
             action="Add --model resnet8; nestnet models lists them",
         )
+    check_count(images)
     graph = networks.untrained(given.pop("model"), **given)
     chosen = random_images(graph, images, given.get("seed", 0))
     return Source(networks.write_untrained(graph), chosen)

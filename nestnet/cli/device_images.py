@@ -9,7 +9,8 @@ import numpy as np
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import Graph, Int8Array
+from codegen.graph.ir import Int8Array
+from codegen.graph.synthetic import random_images
 from nestnet import config, datasets, runs
 from nestnet.classes import check_classes, check_names
 
@@ -46,6 +47,7 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
         UserError: ``count`` below 1, ``data`` for a network without a run, the run's data set
             cannot be loaded any more, or its classes are not those of the network.
     """
+    check_count(count)
     run = model.parent
     if not (run / runs.CONFIG).is_file():
         if data:
@@ -56,9 +58,8 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
                 expected="a network in the folder of its run",
                 action="Name the run with --run, or leave --data out for random images",
             )
-        images = random_images(nestfile.load(model), count)
+        images = random_images(nestfile.load(model), count, seed=0)
         return DeviceImages("random images", images, None, len(images))
-    _check_count(count)
     chosen = config.load(run / runs.CONFIG)
     dataset = datasets.of(chosen, data)
     _check_classes(model, dataset.class_names)
@@ -84,18 +85,8 @@ def _check_classes(model: Path, found: tuple[str, ...]) -> None:
         check_names(str(model), found, graph.value(graph.output).shape[2])
 
 
-def random_images(graph: Graph, count: int, seed: int = 0) -> Int8Array:
-    """Return ``count`` random int8 images (n, h, w, c) for ``graph``.
-
-    Raises:
-        UserError: ``count`` below 1.
-    """
-    _check_count(count)
-    shape = (count, *graph.value(graph.input).shape)
-    return np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
-
-
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """Raise UserError for a number of images below 1."""
     if count < 1:
         raise UserError(
             "--images", "no image to run", got=count, expected="at least 1", action="Give more"

@@ -16,16 +16,12 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
-from codegen.graph.ops.softmax import Softmax
+from codegen.graph.ops.softmax import MAX_CHANNELS, Softmax
 from nestnet.frontend import stages as st
 from nestnet.net.epilogue import UNIT_WEIGHT, integer_weight
 from nestnet.net.nested import NestedWeight
 from nestnet.net.network import NestedNet, Step
 from nestnet.net.requant import make_add
-
-_MAX_SOFTMAX_CHANNELS = 1024
-_MAX_EXTENT = 65535
-"""Of the network's input and output, which the firmware describes with 16 bits."""
 
 
 def export(
@@ -89,12 +85,12 @@ class _Exporter:
         edges = {"input": self.network.input, "output": self.network.output}
         for what, name in edges.items():
             shape = self.network.tensor(name).shape
-            if max(shape) > _MAX_EXTENT:
+            if max(shape) > ir.MAX_EXTENT:
                 raise UserError(
                     f"the model's {what}",
                     "too large",
                     got=" x ".join(map(str, shape)) + " in h, w, c",
-                    expected=f"at most {_MAX_EXTENT} of each",
+                    expected=f"at most {ir.MAX_EXTENT} of each",
                     action="Use fewer classes" if what == "output" else "Scale the images down",
                 )
 
@@ -219,12 +215,12 @@ class _Exporter:
         if stage.log:
             self.values[stage.output] = x
             return
-        if x.shape[2] > _MAX_SOFTMAX_CHANNELS:
+        if x.shape[2] > MAX_CHANNELS:
             raise UserError(
                 self.net.where(stage),
                 "softmax over too many channels",
                 got=x.shape[2],
-                expected=f"at most {_MAX_SOFTMAX_CHANNELS}",
+                expected=f"at most {MAX_CHANNELS}",
                 action="Remove the softmax; the arg-max of the logits is the same",
             )
         table = np.rint(2.0**15 * np.exp(-x.scale[0] * np.arange(256))).astype(np.uint16)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codegen.errors import UserError
-from codegen.graph.ir import input_span
+from codegen.graph.ir import MAX_LEVELS, input_span
 from nestnet.frontend import stages as st
 from nestnet.frontend.capture import capture
 from nestnet.frontend.first_stage import normalized
@@ -36,9 +36,6 @@ from nestnet.net.ranges import has_limit, quantization_sources, zero_point
 from nestnet.pixels import DEFAULT, Pixels
 
 _ROOT = "body"
-
-MAX_LEVELS = 16
-"""Most levels the integer graph may have."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,8 @@ class Softmax(OneInput):
     """
 
     table: Uint16Array
-    """Shape (256,): round(2**15 * exp(-scale * i)); entry 0 is 2**15. At most 1024 channels."""
+    """Shape (256,): round(2**15 * exp(-scale * i)); entry 0 is 2**15. At most MAX_CHANNELS
+    channels."""
 
     def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
         """Return the input's shape."""
