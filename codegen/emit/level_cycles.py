@@ -9,6 +9,7 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.kernels.common import cost
+from codegen.program.call import LevelCost
 from codegen.program.program import Program
 from codegen.target import memory_system
 from codegen.target.boards import Board
@@ -52,21 +53,21 @@ def analytic(packed: Program, board: Board) -> LevelCycles:
     With the margin it stays above the estimate (the upper end of a range) of every network it was
     compared with (docs/adr/0003-cycles-in-generated-code.md): a deadline must hold.
     """
+    layers = len(packed.layers)
+    cycles = tuple(bound(level.cost, layers, board, packed.kernels) for level in packed.levels)
     margin = safety(board, packed.kernels)
-    factor = margin * cost.CORE_FACTOR.get(board.core.name, 1.0)
-    cold = 0.0 if board.is_host else memory_system.of_board(board).miss_cycles / _line_bytes(board)
-    code_bytes = LAYER_CODE_BYTES * len(packed.layers)
-    cycles = tuple(
-        min(
-            round(factor * level.cost.cycles + cold * (level.cost.weight_bytes + code_bytes)),
-            MAX_CYCLES,
-        )
-        for level in packed.levels
-    )
     note = "" if board.is_host else f"; times {margin:.2f}, to stay above the pipeline model"
     if board.core.name not in _MODELLED:
         note = f"; {board.core.name} has no model: do not let nn_fit_cycles rely on them"
     return LevelCycles(cycles, cost.NAME + note)
+
+
+def bound(of: LevelCost, layers: int, board: Board, kernels: str) -> int:
+    """Return the cycles on ``board`` that what lowering reckoned with for ``layers`` comes to."""
+    factor = safety(board, kernels) * cost.CORE_FACTOR.get(board.core.name, 1.0)
+    cold = 0.0 if board.is_host else memory_system.of_board(board).miss_cycles / _line_bytes(board)
+    missed_bytes = of.weight_bytes + LAYER_CODE_BYTES * layers
+    return min(round(factor * of.cycles + cold * missed_bytes), MAX_CYCLES)
 
 
 def _line_bytes(board: Board) -> int:

@@ -37,7 +37,7 @@ class AvgPoolKernel(Kernel):
             args = AvgPoolArgs(pool_shape(op, graph), graph.value(op.output).zero_point)
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.AVG_POOL_ELEMENT),
+                lambda: pool_draft(op, graph, args, cost.AVG_POOL),
                 "the only kernel for this operator",
             )
 

@@ -105,7 +105,7 @@ class CmsisMaxPool(Kernel):
             args = CmsisPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.MAX_POOL_ELEMENT, in_place=False),
+                lambda: pool_draft(op, graph, args, cost.MAX_POOL, in_place=False),
                 "the only kernel for this operator",
             )
 

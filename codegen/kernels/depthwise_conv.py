@@ -31,6 +31,14 @@ DEPTHWISE_PLANES = 4
 DEPTHWISE_BYTES = 3072
 """Scratch a depthwise convolution does not exceed if two rows of outputs fit in less."""
 
+TILED_WIDTHS = (3, 5)
+"""Widths of kernels whose outputs are computed in tiles; the larger bounds the height as well."""
+
+TILED_STRIDE = 2
+SCHEDULED_KERNEL = 3
+FARTHEST_BYTE = 4095
+"""The largest offset that an instruction holds."""
+
 
 @dataclass(frozen=True)
 class DepthwiseConvArgs(Args):
@@ -64,6 +72,7 @@ def is_depthwise(op: Op, graph: Graph) -> TypeGuard[Conv2D]:
 def _draft(op: Conv2D, graph: Graph) -> Draft:
     """Return the call; weights of channels that no level has lie in flash as zeros, unread."""
     levels, shape = len(graph.levels), conv_shape(op, graph)
+    requant = requant_constants(op, graph)
     weights = np.ascontiguousarray(op.weight[..., 0])
     band = depthwise_band(shape)
     align = 4 if weights.size % 4 == 0 else 1
@@ -72,13 +81,13 @@ def _draft(op: Conv2D, graph: Graph) -> Draft:
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
-            cycles=cost.cycles(_instructions(op, shape, band, level)),
+            cycles=cost.cycles(_instructions(op, shape, band, level, path(shape, requant))),
             weight_bytes=kept_macs(op, 1, level) + map_bytes + table_bytes(op, level, levels),
         )
         for level in range(levels)
     )
     return Draft(
-        args=DepthwiseConvArgs(shape, requant_constants(op, graph), band),
+        args=DepthwiseConvArgs(shape, requant, band),
         contents=(Content("weights", weights, align), *table_contents(op, levels), *channels),
         levels=costs,
         scratch_bytes=depthwise_scratch_bytes(shape, band),
@@ -94,7 +103,30 @@ def _channel_contents(op: Conv2D) -> tuple[Content, ...]:
     return (Content("channel_level", op.group_level.reshape(-1), 1),)
 
 
-def _instructions(op: Conv2D, shape: WindowShape, band: int, level: int) -> float:
+def path(shape: WindowShape, requant: RequantConstants) -> cost.DepthwiseCost:
+    """Return the costs of how ``nn_depthwise_conv`` does a layer (its header says when)."""
+    if (
+        shape.kernel_w not in TILED_WIDTHS
+        or shape.kernel_h > max(TILED_WIDTHS)
+        or shape.stride_w > TILED_STRIDE
+    ):
+        return cost.DEPTHWISE_PLAIN
+    pitch = _pitch(shape)
+    is_scheduled = (
+        shape.kernel_h == shape.kernel_w == SCHEDULED_KERNEL
+        and shape.stride_h == shape.stride_w
+        and shape.out_w > 1
+        and (6 + 2 * shape.stride_h) * pitch + 8 <= FARTHEST_BYTE
+        and (shape.out_w + 1) * shape.out_c <= FARTHEST_BYTE
+        and requant.fraction_bits > 0
+        and (requant.act_min, requant.act_max) == (-128, 127)
+    )
+    return cost.DEPTHWISE_SCHEDULED if is_scheduled else cost.DEPTHWISE_TILES
+
+
+def _instructions(
+    op: Conv2D, shape: WindowShape, band: int, level: int, per: cost.DepthwiseCost
+) -> float:
     """Return what a depthwise convolution executes at ``level``.
 
     The input of a quad of channels is expanded if any is alive; its outputs are filled if any is
@@ -109,12 +141,12 @@ def _instructions(op: Conv2D, shape: WindowShape, band: int, level: int) -> floa
     filled = sum(len(quad) for quad in quads if not quad.all())
     bands = -(-shape.out_h // band)
     rows = shape.in_h + (bands - 1) * max(shape.kernel_h - shape.stride_h, 0)
-    instructions = kept_macs(op, positions, level) * cost.DEPTHWISE_MAC
-    instructions += int(alive.sum()) * (
-        positions * cost.DEPTHWISE_OUTPUT + bands * cost.DEPTHWISE_CHANNEL
-    )
+    odd = positions - (shape.out_h // 2 * 2) * (shape.out_w // 2 * 2)
+    instructions = kept_macs(op, positions, level) * per.mac
+    instructions += kept_macs(op, odd, level) * per.odd_mac
+    instructions += int(alive.sum()) * (positions * per.output + bands * per.channel)
     instructions += expanded * rows * shape.in_w * cost.DEPTHWISE_ELEMENT
-    return instructions + filled * positions * cost.DEPTHWISE_FILL
+    return instructions + filled * positions * cost.DEPTHWISE_FILL + cost.LAYER_START
 
 
 def depthwise_scratch_bytes(shape: WindowShape, band: int) -> int:
@@ -124,9 +156,13 @@ def depthwise_scratch_bytes(shape: WindowShape, band: int) -> int:
         shape: the layer's extents.
         band: output rows whose input is expanded at once.
     """
-    pitch = round_up((shape.out_w - 1) * shape.stride_w + shape.kernel_w, 2)
     rows = (band - 1) * shape.stride_h + shape.kernel_h
-    return round_up(2 * min(DEPTHWISE_PLANES, shape.out_c) * rows * pitch, 8)
+    return round_up(2 * min(DEPTHWISE_PLANES, shape.out_c) * rows * _pitch(shape), 8)
+
+
+def _pitch(shape: WindowShape) -> int:
+    """Return the elements of a plane's row."""
+    return round_up((shape.out_w - 1) * shape.stride_w + shape.kernel_w, 2)
 
 
 def depthwise_band(shape: WindowShape) -> int:

@@ -51,8 +51,9 @@ def _draft(op: Conv2D, graph: Graph) -> Draft:
     levels, shape = len(graph.levels), conv_shape(op, graph)
     align = 4 if op.weight.size % 4 == 0 else 1
     positions = shape.out_h * shape.out_w
-    per_position = op.weight.size * cost.GROUPED_MAC + shape.out_c * cost.GROUPED_OUTPUT
-    cycles = cost.cycles(positions * per_position)
+    per_output = cost.GROUPED_OUTPUT + shape.kernel_h * shape.kernel_w * cost.GROUPED_TAP
+    per_position = op.weight.size * cost.GROUPED_MAC + shape.out_c * per_output
+    cycles = cost.cycles(positions * per_position + cost.LAYER_START)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, positions, level),

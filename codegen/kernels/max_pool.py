@@ -35,7 +35,7 @@ class MaxPoolKernel(Kernel):
             args = MaxPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.MAX_POOL_ELEMENT),
+                lambda: pool_draft(op, graph, args, cost.MAX_POOL),
                 "the only kernel for this operator",
             )
 

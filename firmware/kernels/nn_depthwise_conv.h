@@ -16,7 +16,10 @@
  * filter, or literal NULL where every level has all; channels that level lacks are filled with what
  * requantizes an accumulator of 0, their weights are not read, their input counts for nothing. A channel's
  * input of a band is read before the channel's first output of the band is written: out may lie over in at a
- * multiple of in_c bytes where no later band reads. Cannot fail. */
+ * multiple of in_c bytes where no later band reads. Cannot fail.
+ * Speed: any shape is right, not every shape is fast. kernels/dsp/ has tiles for kernels 3 or 5 wide, at most
+ * 5 high, stride_w 1 or 2; tiles of 3x3 with equal strides are scheduled by hand. Other shapes go one product
+ * at a time, 3 to 5 times slower. codegen/kernels/depthwise_conv.py costs the three apart. */
 NN_INLINE void nn_depthwise_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                                  int32_t band, const int8_t *weights, const uint8_t *channel_level,
                                  uint32_t level, const int8_t *in, int8_t *out, int16_t *scratch);

@@ -10,6 +10,10 @@ import pytest
 from codegen import flow
 from codegen.emit import level_cycles, project
 from codegen.graph import file as nestfile
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_images
 from codegen.lower import lowering
 from codegen.measure import auto_cycles
@@ -31,6 +35,65 @@ def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "model.nestnet"
     nestfile.save(small_graph(), path)
     return path
+
+
+def same(kernel: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the padding with which the map keeps its size."""
+    return (kernel[0] - 1) // 2, (kernel[1] - 1) // 2, kernel[0] // 2, kernel[1] // 2
+
+
+def depthwise_graph() -> Graph:
+    """Return depthwise kernels with and without tiles, of even and odd extents."""
+    net = GraphBuilder((13, 14, 5), 1, 1)
+    last = "input"
+    for kernel in ((3, 3), (5, 5), (2, 3), (5, 3), (7, 3), (3, 7), (1, 1), (2, 2), (4, 4), (7, 7)):
+        last = net.conv(last, 5, kernel, padding=same(kernel), groups=5)
+    for stride in ((1, 2), (2, 1), (1, 3)):
+        last = net.conv(last, 5, (3, 3), stride=stride, padding=(1, 1, 1, 1), groups=5)
+    return net.graph()
+
+
+def other_graph() -> Graph:
+    """Return grouped, dense and pooling layers whose channels come in fours, and those left."""
+    net = GraphBuilder((17, 18, 6), 1, 1)
+    last = net.pool("input", AvgPool, (15, 16), (1, 1))
+    last = net.pool(last, AvgPool, (16, 16), (1, 1), (7, 7, 8, 8))  # more than 255 elements
+    for kernel, channels, groups in (
+        ((3, 3), 9, 3),
+        ((1, 1), 6, 3),
+        ((3, 3), 4, 2),
+        ((3, 3), 8, 4),
+    ):
+        last = net.conv(last, channels, kernel, padding=same(kernel), groups=groups)
+    last = net.conv(last, 8, (3, 3), padding=(1, 1, 1, 1), groups=8, residual=last)
+    for channels in (7, 1, 3, 5, 16):
+        conv = net.conv(last, channels, (3, 3), padding=(1, 1, 1, 1))
+        for kernel in ((1, 1), (2, 2), (3, 3)):
+            last = net.pool(conv, MaxPool, kernel, (1, 1), same(kernel))
+            conv = net.pool(last, AvgPool, kernel, (1, 1), same(kernel))
+        last = net.add(net.conv(conv, channels, (1, 1)), last)
+    for channels in (64, 3, 64, 1):
+        last = net.linear(last, channels)
+    last = net.reshape(last, (1, 1, 1))
+    for channels in (64, 3, 61):
+        last = net.conv(last, channels, (1, 1))
+    net.softmax(last)
+    return net.graph()
+
+
+def nested_graph() -> Graph:
+    """Return nested layers at 16 levels: the sparsest walk next to nothing."""
+    densities = tuple(index / 17 for index in range(1, 17))
+    net = GraphBuilder((5, 11, 8), 16, 1)
+    last = "input"
+    for group in (4, 2, 1):
+        for kernel in ((3, 3), (1, 1)):
+            last = net.conv(last, 8, kernel, padding=same(kernel), group=group, densities=densities)
+    last = net.conv(last, 5, (1, 1), group=4, densities=densities)
+    last = net.pool(last, AvgPool, (5, 11), (1, 1))
+    for group in (4, 2, 1):
+        last = net.linear(last, 31, group=group, densities=densities)
+    return net.graph()
 
 
 def cycles(info: ProjectInfo) -> list[int]:
@@ -84,14 +147,30 @@ def test_without_tools_the_analytic_model_is_said(
 @pytest.mark.parametrize("emulator", CHIPS)
 def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: str) -> None:
     need_tools(emulator)
-    graph = small_graph()
-    built = toolchain.build(project.write(graph, SHA256, boards.load(emulator), tmp_path / "out"))
-    images = random_images(graph, 1, seed=0)
-    for name in CHIPS[emulator]:
-        chip = boards.load(name)
-        spans, _ = benches.level_cycles(built, images, range(2), chip)
-        reckoned = level_cycles.analytic(lowering.lower(graph), chip).cycles
-        assert all(span.high <= above for span, above in zip(spans, reckoned, strict=True)), name
+    """Every kernel on both sides of each condition for its fast path, layer by layer."""
+    need_tools(emulator)
+    for number, graph in enumerate(
+        (small_graph(), depthwise_graph(), other_graph(), nested_graph())
+    ):
+        folder = tmp_path / str(number)
+        built = toolchain.build(project.write(graph, SHA256, boards.load(emulator), folder))
+        images = random_images(graph, 1, seed=0)
+        levels = range(len(graph.levels))
+        packed = lowering.lower(graph)
+        for name in CHIPS[emulator]:
+            chip = boards.load(name)
+            spans, _ = benches.level_cycles(built, images, levels, chip)
+            reckoned = level_cycles.analytic(packed, chip).cycles
+            assert all(span.high <= top for span, top in zip(spans, reckoned, strict=True)), name
+        measured = benches.measure(built, images, levels)
+        below = [
+            f"{layer.name} ({layer.kernel}): {spent.cycles.high} > {top}"
+            for level in measured.levels
+            for layer, spent in zip(packed.layers, level.layers, strict=False)
+            for top in [level_cycles.bound(layer.levels[level.level], 1, built.board, "nestnet")]
+            if spent.cycles is not None and spent.cycles.high > top
+        ]
+        assert not below, below
 
 
 def test_building_replaces_the_analytic_cycles(network: Path, tmp_path: Path) -> None:

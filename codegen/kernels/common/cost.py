@@ -74,6 +74,22 @@ DENSE: Mapping[int, TileCost] = {
 DENSE_LINEAR = TileCost(6.0, 15.0)
 """Four output channels share each input; nested linear layers cost what P = 1 costs."""
 
+LEFT_OVER = TileCost(6.6, 30.0)
+"""More of a dense output channel and tile without the one or three neighbours that share loads."""
+
+DENSE_PIXEL = 16.0
+"""More of a dense output channel where one column is computed at a time."""
+
+LAYER_START = 25.0
+"""Per layer."""
+
+NESTED_TILE: Mapping[int, float] = {4: 8.0, 2: 4.0, 1: 20.0}
+"""More per output channel and tile of a nested convolution, by group size. This and the next:
+what the largest estimate of short walks was above :data:`NESTED`, which ranks storages."""
+
+NESTED_ROW: Mapping[int, float] = {4: 8.0, 2: 8.0, 1: 24.0}
+"""More per output channel of a nested linear layer, and again per level above the first."""
+
 EXPAND_ELEMENT = 2.1
 """Per int16 element written to the patch buffer."""
 
@@ -106,23 +122,61 @@ SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 
 RESIDUAL_OUTPUT = 4.0
-DEPTHWISE_MAC = 0.95
-DEPTHWISE_OUTPUT = 5.0
+
+
+@dataclass(frozen=True)
+class DepthwiseCost:
+    """Instructions of a depthwise layer on one of its kernel's paths."""
+
+    mac: float
+    output: float
+    odd_mac: float
+    """More per multiply-accumulate of an output that is in no full tile of 2 x 2."""
+    channel: float
+    """Per channel and band of rows."""
+
+
+DEPTHWISE_SCHEDULED = DepthwiseCost(0.95, 5.0, 0.6, 60.0)
+"""3x3 tiles scheduled by hand, where :func:`codegen.kernels.depthwise_conv.path` finds them."""
+
+DEPTHWISE_TILES = DepthwiseCost(1.3, 6.0, 0.5, 110.0)
+"""Compiled tiles; this and the next fitted to 81 layers, the largest of both cores' estimates."""
+
+DEPTHWISE_PLAIN = DepthwiseCost(5.0, 9.0, 0.0, 60.0)
+"""One product at a time, for kernels and strides without tiles."""
+
 DEPTHWISE_ELEMENT = 2.1
 """Per input element widened into a plane."""
-
-DEPTHWISE_CHANNEL = 60.0
-"""Per channel and band of rows."""
 
 DEPTHWISE_FILL = 0.5
 """Per output of four channels of which the level lacks one; they are stored at once."""
 
 GROUPED_MAC = 4.3
-GROUPED_OUTPUT = 25.0
+GROUPED_TAP = 2.6
+"""Per output and kernel position, whatever the channels there."""
+
+GROUPED_OUTPUT = 28.0
 ADD_ELEMENT = 12.0
-MAX_POOL_ELEMENT = 4.0
-AVG_POOL_ELEMENT = 3.7
-SOFTMAX_CHANNEL = 30.0
+
+
+@dataclass(frozen=True)
+class PoolCost:
+    """Instructions of a pooling."""
+
+    element: float
+    """Per window element of a channel that is pooled with three others."""
+    output: float
+
+
+MAX_POOL = PoolCost(4.0, 2.0)
+AVG_POOL = PoolCost(3.7, 10.0)
+POOL_SINGLE = PoolCost(11.0, 12.0)
+"""Of a channel by itself: those left of fours, and all of an average too large for 16 bits."""
+
+AVG_POOL_QUAD_ELEMENTS = 255
+"""Window elements whose sum fits 16 bits (firmware/kernels/dsp/nn_avg_pool_body.h)."""
+
+SOFTMAX_CHANNEL = 34.0
 CMSIS_MAC = 1.5
 """CMSIS-NN at 99f736a, gcc 12 -O3: this and the two below from resnet8's 3x3 layers."""
 

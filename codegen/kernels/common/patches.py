@@ -71,6 +71,23 @@ def patch_cycles(
     return cost.cycles(shape.out_h * shape.out_c * channel + expanded + decoding)
 
 
+def _more(
+    op: Conv2D, storage: Storage, shape: WindowShape, tiles: Mapping[int, cost.TileCost]
+) -> int:
+    """Return cycles that a bound needs and that are equal for all storages."""
+    tile = best_tile(storage, shape, tiles)
+    row = len(cost.row_tiles(tile, shape.out_w, storage.nested))
+    if storage.nested:
+        per_row = shape.out_c * row * cost.NESTED_TILE[op.group_size]
+    else:
+        units = -(-shape.kernel_h * shape.kernel_w * shape.in_c // 4)
+        left = shape.out_c % (2 if tile > 1 else 4)
+        per_row = left * row * cost.channel_instructions(cost.LEFT_OVER, units)
+        if tile == 1:
+            per_row += shape.out_w * shape.out_c * cost.DENSE_PIXEL
+    return cost.cycles(shape.out_h * per_row + cost.LAYER_START)
+
+
 def patch_draft(
     op: Conv2D,
     graph: Graph,
@@ -91,10 +108,11 @@ def patch_draft(
     """
     levels = len(graph.levels)
     shape = conv_shape(op, graph)
+    more = _more(op, storage, shape, tiles)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
-            cycles=patch_cycles(op, storage, shape, tiles, level),
+            cycles=patch_cycles(op, storage, shape, tiles, level) + more,
             weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
         )
         for level in range(levels)

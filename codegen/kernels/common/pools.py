@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.pools import Pool
 from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import window_overlap
@@ -19,7 +20,7 @@ def pool_shape(op: Pool, graph: Graph) -> WindowShape:
 
 
 def pool_draft(
-    op: Pool, graph: Graph, args: Args, per_element: float, *, in_place: bool = True
+    op: Pool, graph: Graph, args: Args, in_fours: cost.PoolCost, *, in_place: bool = True
 ) -> Draft:
     """Return the call of a pooling kernel.
 
@@ -27,11 +28,19 @@ def pool_draft(
         op: the pooling.
         graph: what it is part of.
         args: the kernel's arguments.
-        per_element: instructions per window element.
+        in_fours: what four channels at once cost each.
         in_place: whether the output may lie over the input as far as the windows allow.
     """
-    outputs = prod(graph.value(op.output).shape)
-    cycles = cost.cycles(outputs * prod(op.kernel) * per_element)
+    height, width, channels = graph.value(op.output).shape
+    elements = prod(op.kernel)
+    single = channels % 4
+    if isinstance(op, AvgPool) and elements > cost.AVG_POOL_QUAD_ELEMENTS:
+        single = channels
+    per_position = sum(
+        count * (elements * per.element + per.output)
+        for count, per in ((channels - single, in_fours), (single, cost.POOL_SINGLE))
+    )
+    cycles = cost.cycles(height * width * per_position + cost.LAYER_START)
     overlap = window_overlap(pool_shape(op, graph), by_channel=True)
     return Draft(
         args=args,

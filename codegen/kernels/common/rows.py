@@ -35,6 +35,15 @@ def linear_cycles(op: Linear, storage: Storage, tile: cost.TileCost, level: int)
     return cost.cycles(instructions + walked + storage.decode_instructions[level])
 
 
+def _more(op: Linear, storage: Storage, level: int) -> int:
+    """Return cycles that a bound needs and that are equal for all storages."""
+    out_c, in_c = (int(extent) for extent in op.weight.shape)
+    if storage.nested:
+        return cost.cycles(cost.LAYER_START + out_c * cost.NESTED_ROW[op.group_size] * (1 + level))
+    single = cost.channel_instructions(cost.LEFT_OVER, -(-in_c // 4))
+    return cost.cycles(cost.LAYER_START + out_c % 4 * single)
+
+
 def linear_draft(
     op: Linear, graph: Graph, storage: Storage, tile: cost.TileCost, args: Args
 ) -> Draft:
@@ -44,7 +53,7 @@ def linear_draft(
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, 1, level),
-            cycles=linear_cycles(op, storage, tile, level),
+            cycles=linear_cycles(op, storage, tile, level) + _more(op, storage, level),
             weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
         )
         for level in range(levels)
