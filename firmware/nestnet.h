@@ -47,7 +47,7 @@ typedef struct {
     uint16_t sparsity_permille;  /* over all prunable weights, 0..1000 */
     uint16_t accuracy_permyriad; /* test top-1 of the integer network, 0..10000; 0xFFFF: not known */
     uint32_t macs;               /* multiply-accumulates of one inference */
-    uint32_t cycles;             /* of one inference; how they were obtained stands in model.h */
+    uint32_t cycles;             /* of one inference, UINT32_MAX if not known; model.h says whence they are */
     uint32_t weight_bytes;       /* flash read by this level: weights, positions and tables */
 } nn_level_info;
 
@@ -113,7 +113,8 @@ nn_status nn_set_level(nn_net *net, unsigned level);
 nn_status nn_set_sparsity(nn_net *net, unsigned percent);
 
 /* Choose the densest level whose cycles are at most budget_cycles, as nn_set_level does.
- * Errors: NN_ERR_NULL, NN_ERR_BUDGET if the sparsest level is too slow (level unchanged). */
+ * Errors: NN_ERR_NULL, NN_ERR_BUDGET if the sparsest level is too slow, or the cycles are not known
+ * (UINT32_MAX, above every smaller budget); the level is unchanged. */
 nn_status nn_fit_cycles(nn_net *net, uint32_t budget_cycles);
 
 /* Facts about a level, or NULL if there is no such level or net is NULL. */

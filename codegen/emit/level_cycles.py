@@ -17,6 +17,9 @@ from codegen.target.boards import Board
 MAX_CYCLES = 2**32 - 1
 """nn_level_info holds an uint32_t."""
 
+UNKNOWN = MAX_CYCLES
+"""Of a level on a core without a model: no budget below it is kept."""
+
 UPPER_END = "; upper end"
 """Said of cycles that are the upper end of a range."""
 
@@ -50,16 +53,30 @@ class LevelCycles:
 def analytic(packed: Program, board: Board) -> LevelCycles:
     """Return what packing reckoned with, times a margin: always there, needs no tool.
 
-    With the margin it stays above the estimate (the upper end of a range) of every network it was
-    compared with (docs/adr/0003-cycles-in-generated-code.md): a deadline must hold.
+    On a core without a model they are :data:`UNKNOWN`. With the margin it stays above the estimate
+    (the upper end of a range) of every network it was compared with
+    (docs/adr/0003-cycles-in-generated-code.md): a deadline must hold.
     """
+    if not is_modelled(board):
+        return LevelCycles((UNKNOWN,) * len(packed.levels), unknown(board))
     layers = len(packed.layers)
     cycles = tuple(bound(level.cost, layers, board, packed.kernels) for level in packed.levels)
     margin = safety(board, packed.kernels)
     note = "" if board.is_host else f"; times {margin:.2f}, to stay above the pipeline model"
-    if board.core.name not in _MODELLED:
-        note = f"; {board.core.name} has no model: do not let nn_fit_cycles rely on them"
     return LevelCycles(cycles, cost.NAME + note)
+
+
+def is_modelled(board: Board) -> bool:
+    """Return whether the analytic model was compared with an estimate on this core."""
+    return board.core.name in _MODELLED
+
+
+def unknown(board: Board) -> str:
+    """Return what is said of cycles on a core without a model."""
+    return (
+        f"not known ({UNKNOWN}): {board.core.name} has no model, so nn_fit_cycles answers "
+        "NN_ERR_BUDGET; give measured ones to nestnet codegen --cycles"
+    )
 
 
 def bound(of: LevelCost, layers: int, board: Board, kernels: str) -> int:

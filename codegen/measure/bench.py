@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from codegen.emit import level_cycles as level_cycles_of
 from codegen.graph.ir import Int8Array
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
@@ -51,7 +52,8 @@ class LayerCost:
     instructions: int | None
     """Executed; None where nothing counts them."""
     cycles: Span | None
-    """Estimated, not measured; None where the layer has no function of its own."""
+    """Estimated, not measured; None where the layer has no function of its own, or the core has
+    no model."""
     macs: int
     dense_macs: int
     """Multiply-accumulates of the same layer without any pruning."""
@@ -69,7 +71,8 @@ class LevelCost:
     name: str
     sparsity: float
     instructions: int | None
-    cycles: Span
+    cycles: Span | None
+    """None on a core without a model."""
     weights_bytes: int
     layers: tuple[LayerCost, ...]
     """The network's layers in order; where instructions are counted, then :data:`DECODE` if
@@ -170,8 +173,10 @@ def plain(span: Span | None) -> int | list[int] | None:
     return span.low if span.low == span.high else [span.low, span.high]
 
 
-def share(part: Span | None, whole: Span) -> float | None:
+def share(part: Span | None, whole: Span | None) -> float | None:
     """Return ``part`` as a share of ``whole``; ranges count with their middle."""
+    if whole is None:
+        return None
     total = whole.low + whole.high
     return None if part is None or not total else round((part.low + part.high) / total, 5)
 
@@ -213,11 +218,9 @@ def measure(
         clock_hz=target.board.core.clock_hz,
         executed_on=built.board.id,
         images=result.images,
-        estimator=_estimator(estimates, built.info.cycles_source),
+        estimator=_estimator(estimates, _otherwise(built)),
         levels=tuple(
-            _level(
-                built.info, result, estimates[position] if estimates else None, position, library
-            )
+            _level(built, result, estimates[position] if estimates else None, position, library)
             for position in range(len(levels))
         ),
         stack_bytes=result.stack_bytes,
@@ -241,11 +244,18 @@ def level_cycles(
     result = runners.run(built, images, levels, memory_system.plugin_arguments(model, built.board))
     estimates = _estimates(built, result, board, model)
     spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
-    return spans, _estimator(estimates, built.info.cycles_source)
+    return spans, _estimator(estimates, _otherwise(built))
 
 
 def _estimator(estimates: Sequence[Estimate], otherwise: str) -> str:
     return f"{estimates[0].model}: {estimates[0].note}" if estimates else otherwise
+
+
+def _otherwise(built: Built) -> str:
+    """Return what is said where nothing was estimated."""
+    if level_cycles_of.is_modelled(built.board):
+        return built.info.cycles_source
+    return level_cycles_of.unknown(built.board)
 
 
 def _estimates(
@@ -314,17 +324,20 @@ def _calls_library(facts: LayerFacts) -> bool:
 
 
 def _level(
-    info: ProjectInfo,
+    built: Built,
     result: RunResult,
     estimated: Estimate | None,
     position: int,
     library: _Library | None,
 ) -> LevelCost:
+    info = built.info
     facts = info.levels[position]
     layers = tuple(_layer(layer, result, estimated, position, library) for layer in info.layers)
     instructions = None
     reckoned = sum(layer.cycles[position] for layer in info.layers)
-    cycles = Span(reckoned, reckoned)
+    cycles: Span | None = Span(reckoned, reckoned)
+    if not level_cycles_of.is_modelled(built.board):
+        cycles, layers = None, tuple(replace(layer, cycles=None) for layer in layers)
     if result.instructions is not None:
         instructions = round(result.instructions[position])
     if estimated is not None and instructions is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from codegen import flow
 from codegen.emit import level_cycles, project
@@ -21,6 +24,7 @@ from codegen.measure import bench as benches
 from codegen.program import manifest
 from codegen.program.manifest import ProjectInfo
 from codegen.target import boards, toolchain
+from nestnet.cli import bench_tables
 
 from .conftest import SHA256, need_tools, small_graph
 
@@ -171,6 +175,27 @@ def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: s
             if spent.cycles is not None and spent.cycles.high > top
         ]
         assert not below, below
+
+
+@pytest.mark.parametrize("board_id", ["qemu_m0", "qemu_m3"])
+def test_cycles_of_a_core_without_a_model_are_not_known(
+    network: Path, tmp_path: Path, board_id: str
+) -> None:
+    need_tools(board_id)
+    images = random_images(small_graph(), 1, seed=0)
+    made = flow.bench(network, board_id, images, out=tmp_path / "out")
+    report = json.loads(json.dumps(made.as_json()))
+    for level in report["levels"]:
+        assert level["instructions"] > 0 and level["cycles"] is None and level["ms"] is None
+        assert {layer["cycles"] for layer in level["layers"]} == {None}
+    assert cycles(manifest.read_info(tmp_path / "out")) == [level_cycles.UNKNOWN] * 2
+    assert "NN_ERR_BUDGET" in (tmp_path / "out" / "model.h").read_text()
+    assert "| not known |" in (tmp_path / "out" / "README.md").read_text()
+    console = Console(file=io.StringIO(), width=250)
+    console.print(bench_tables.as_table(made))
+    rows = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "not measured" not in rows and f"not known ({level_cycles.UNKNOWN})" in rows
+    bench_tables.as_csv(made)
 
 
 def test_building_replaces_the_analytic_cycles(network: Path, tmp_path: Path) -> None:
