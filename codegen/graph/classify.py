@@ -24,7 +24,7 @@ class Answer:
     output: Int8Array
     """Shape (classes,), as nn_run writes it."""
     shares: NDArray[np.float64]
-    """Shape (classes,): softmax of the outputs, 0..1, together 1."""
+    """Shape (classes,): softmax of the outputs, 0..1, together 1; equal where all outputs say 0."""
     best: int
     """The first class of the largest output, as nn_argmax returns it."""
     label: str
@@ -54,6 +54,8 @@ def classify(graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
         values = reference.run(graph, image[None], level).reshape(-1)
         real = (values.astype(np.float64) - output.zero_point) * output.scale[level]
         shares = real if probabilities else np.exp(real - real.max())
+        if not shares.any():  # probabilities of many classes, all below half a step of the output
+            shares = np.ones_like(shares)
         best = int(values.argmax())
         answers.append(
             Answer(level, values, shares / shares.sum(), best, names[best] if names else "")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ import nestnet
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
 from codegen.graph.classify import as_json, classify
+from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import linear_layer_graph, random_images
 from codegen.measure.compare import accuracy, confusion
 from nestnet.cli.photo import read_photo
@@ -174,3 +177,19 @@ def test_a_header_beside_the_configuration(model: Path, here: Here) -> None:
     )
     command = ["cc", "-Wall", "-Werror", f"-I{ROOT / 'firmware'}", "-c", "x.c", "-o", "x.o"]
     subprocess.run(command, cwd=folder, check=True)
+
+
+def test_a_flat_softmax_of_many_classes_gives_equal_shares() -> None:
+    """Every probability is below half a step of the output: all outputs say 0."""
+    net = GraphBuilder((1, 1, 3), 1, 1)
+    last = net.linear("input", 1009)
+    net.softmax(last)
+    graph = net.graph()
+    softmax = graph.ops[-1]
+    assert isinstance(softmax, Softmax)
+    flat = replace(softmax, table=np.full_like(softmax.table, 2**15))
+    graph = replace(graph, ops=(*graph.ops[:-1], flat))
+    (answer,) = classify(graph, np.zeros((1, 1, 3), np.int8))
+    assert set(answer.output.tolist()) == {-128}
+    assert np.allclose(answer.shares, 1 / 1009)
+    json.dumps(as_json(graph, (answer,)), allow_nan=False)
