@@ -67,6 +67,7 @@ def replace(
         UserError: not our folder, or it cannot be written.
     """
     check_ours(folder)
+    _check_unhashed(folder, files)
     files = {**files, PurePosixPath(MARKER): _marker(files, facts)}
     new = folder.with_name(f".{folder.name}.nestnet-new")
     old = folder.with_name(f".{folder.name}.nestnet-old")
@@ -93,6 +94,29 @@ def replace(
     finally:
         with contextlib.suppress(OSError):
             _mend(folder, new, old)
+
+
+def _check_unhashed(folder: Path, files: Mapping[PurePosixPath, bytes]) -> None:
+    """Refuse to overwrite what nobody can tell from a user's work.
+
+    Raises:
+        UserError: :data:`MARKER` holds no hashes, as older versions wrote it, and a file differs.
+    """
+    if not (folder / MARKER).is_file() or written_hashes(folder):
+        return
+    different = [
+        str(path)
+        for path, content in files.items()
+        if (folder / path).is_file() and (folder / path).read_bytes() != content
+    ]
+    if different:
+        raise UserError(
+            str(folder),
+            f"an older version generated it: {MARKER} does not tell your changes from its files",
+            got="different " + ", ".join(sorted(different)[:3]),
+            expected="a folder with the hashes of its files",
+            action="Choose another folder with --out or delete it",
+        )
 
 
 def _marker(files: Mapping[PurePosixPath, bytes], facts: Mapping[str, object]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -132,6 +133,24 @@ def test_edited_files_are_not_overwritten(tmp_path: Path, name: str) -> None:
     write(out, "other")
     assert (out / "mine.txt").read_text().endswith("edited")
     assert not (out / name).read_text().endswith("edited")
+
+
+@pytest.mark.parametrize("files", [["main.c"], None])
+def test_an_older_folder_is_not_overwritten(tmp_path: Path, files: list[str] | None) -> None:
+    """Markers held no hashes once: an edited file cannot be told from a generated one."""
+    out = write(tmp_path / "out")
+    marker = out / manifest.MARKER
+    facts = json.loads(marker.read_text())
+    del facts["files"]
+    marker.write_text(json.dumps(facts if files is None else {**facts, "files": files}))
+    write(out)  # nothing differs: nothing is lost
+    marker.write_text(json.dumps(facts if files is None else {**facts, "files": files}))
+    with (out / "main.c").open("a") as stream:
+        stream.write("edited")
+    before = tree(out)
+    with pytest.raises(UserError, match=r"different main.c.*Choose another folder with --out or"):
+        write(out)
+    assert tree(out) == before
 
 
 @pytest.mark.parametrize("lost", ["weights.c", "firmware/nestnet.c", manifest.MARKER])
