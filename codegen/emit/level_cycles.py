@@ -142,15 +142,21 @@ def from_report(
         raise _refuse(path, "the report has other levels", _percent(found), _percent(wanted))
     cycles: list[int] = []
     for level in report["levels"]:
-        value = level["cycles"]
-        ends = value if isinstance(value, list) and value else [value]
-        if not all(type(end) is int and 0 < end <= MAX_CYCLES for end in ends):
+        most = usable(level["cycles"])
+        if most is None:
             expected = f"1..{MAX_CYCLES} at every level"
-            raise _refuse(path, "the report has no usable cycles", value, expected)
-        cycles.append(max(ends))
+            raise _refuse(path, "the report has no usable cycles", level["cycles"], expected)
+        cycles.append(most)
     is_range = any(isinstance(level["cycles"], list) for level in report["levels"])
     source = str(report.get("estimator", _MEASURED)) + UPPER_END * is_range
     return LevelCycles(tuple(cycles), source)
+
+
+def usable(value: object) -> int | None:
+    """Return the cycles of a level as read from a file, of a range the most; None if unusable."""
+    ends = value if isinstance(value, list) and value else [value]
+    known = [end for end in ends if type(end) is int and 0 < end <= MAX_CYCLES]
+    return max(known) if len(known) == len(ends) else None
 
 
 def with_cycles(packed: Program, known: LevelCycles) -> Program:

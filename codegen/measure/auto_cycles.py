@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import codegen
 from codegen import paths
 from codegen.emit import level_cycles, project
 from codegen.emit.level_cycles import LevelCycles
@@ -54,9 +55,9 @@ def estimate(
     if not possible(board, kernels):
         return None
     kept = paths.cache() / "cycles" / f"{_key(graph_sha256, board, kernels, options)}.json"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads(kept.read_text(encoding="utf-8"))
-        return LevelCycles(tuple(int(value) for value in data["cycles"]), str(data["source"]))
+    known = _kept(kept, len(graph.levels))
+    if known is not None:
+        return known
     try:
         found = _measure(graph, graph_sha256, board, kernels, options)
     except UserError:
@@ -79,6 +80,20 @@ def _measure(
     is_range = any(span.low != span.high for span in spans)
     cycles = tuple(min(span.high, level_cycles.MAX_CYCLES) for span in spans)
     return LevelCycles(cycles, estimator + level_cycles.UPPER_END * is_range)
+
+
+def _kept(path: Path, levels: int) -> LevelCycles | None:
+    """Return what an earlier call found; None if there is none or the file is damaged."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found = [level_cycles.usable(value) for value in data["cycles"]]
+        source = data["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    cycles = tuple(value for value in found if value is not None)
+    if not len(cycles) == len(found) == levels or not isinstance(source, str):
+        return None
+    return LevelCycles(cycles, source)
 
 
 def _keep(path: Path, text: str) -> None:
@@ -110,7 +125,7 @@ def _sources() -> Iterator[Path]:
     for folder, patterns in (
         (paths.firmware(), ("*.c", "*.h")),
         (paths.templates(), ("*.j2",)),
-        (Path(__file__).parent, ("*.py", "*.c")),
+        (Path(codegen.__file__).parent, ("*.py", "*.c")),
     ):
         for pattern in patterns:
             yield from sorted(folder.rglob(pattern))

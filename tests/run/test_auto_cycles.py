@@ -130,11 +130,29 @@ def test_of_a_range_the_upper_end_is_taken(network: Path, tmp_path: Path) -> Non
     assert info.cycles_source.endswith("; upper end")
 
 
-def test_a_damaged_cache_is_made_anew(network: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "{",
+        "[]",
+        '{"cycles": [5], "source": "x"}',
+        '{"cycles": [-5, 99999999999], "source": "x"}',
+        '{"cycles": ["5", 6.5], "source": "x"}',
+        '{"cycles": [5, 6], "source": null}',
+    ],
+)
+def test_a_damaged_cache_is_made_anew(network: Path, tmp_path: Path, damage: str) -> None:
     first = manifest.read_info(flow.codegen(network, "qemu_m4", tmp_path / "one"))
     (kept,) = (tmp_path / "cache" / "nestnet" / "cycles").iterdir()
-    kept.write_text("{")
+    whole = kept.read_text()
+    kept.write_text(damage)
     assert manifest.read_info(flow.codegen(network, "qemu_m4", tmp_path / "two")) == first
+    assert kept.read_text() == whole
+
+
+def test_the_cache_knows_every_file_that_decides() -> None:
+    names = {path.name for path in auto_cycles._sources()}
+    assert {"cost.py", "lowering.py", "pricer_m4.py", "nn_depthwise_conv.h", "model.c.j2"} <= names
 
 
 @pytest.mark.parametrize("tool", auto_cycles.TOOLS)
