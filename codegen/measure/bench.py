@@ -8,6 +8,7 @@ from typing import Any
 
 from codegen.emit import level_cycles as level_cycles_of
 from codegen.graph.ir import Int8Array
+from codegen.measure.library import Library, calls_library
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
 from codegen.program.manifest import LayerFacts, ProjectInfo, StorageFacts
@@ -210,7 +211,7 @@ def measure(
     events = memory_system.plugin_arguments(model, built.board) if emulated else {}
     result = runners.run(built, images, levels, events)
     estimates = _estimates(built, result, target.board, model)
-    library = _Library.of(built, images, levels) if emulated else None
+    library = Library.of(built, images, levels) if emulated else None
     return Bench(
         network=built.info.network,
         board=target.board.id,
@@ -277,58 +278,12 @@ def _estimates(
     )
 
 
-@dataclass(frozen=True)
-class _Library:
-    """Where the functions of CMSIS-NN were called from."""
-
-    executed: Mapping[str, tuple[int, ...]]
-    """Instructions by function and slot (:func:`codegen.target.runners.count_layers`)."""
-    slots: int
-    """Of one level."""
-
-    @classmethod
-    def of(cls, built: Built, images: Int8Array, levels: Sequence[int]) -> _Library | None:
-        """Run once more, layer by layer, if any layer calls a library."""
-        if not any(_calls_library(layer) for layer in built.info.layers):
-            return None
-        network = built.info.network
-        ours = {f"{function}_{network}" for function in ("run", "decode", "finished")}
-        ours |= {"mark_layer", *(layer.c_name for layer in built.info.layers)}
-        found = {
-            name: executed
-            for name, executed in runners.count_layers(built, images, levels).items()
-            if name.removesuffix("_decode") not in ours and not name.startswith("nn_")
-        }
-        return cls(found, len(built.info.layers) + 1)
-
-    def instructions(self, facts: LayerFacts, position: int) -> int:
-        """Return what the library executed in a layer, summed over the images."""
-        slot = position * self.slots + facts.index
-        return sum(executed[slot] for executed in self.executed.values())
-
-    def cycles(self, facts: LayerFacts, position: int, estimated: Estimate) -> Span:
-        """Return the library's cycles in a layer: each function's, by its instructions there."""
-        first, slot = position * self.slots, position * self.slots + facts.index
-        low = high = 0.0
-        for name, executed in self.executed.items():
-            whole = sum(executed[first : first + self.slots])
-            if whole and name in estimated.by_function:
-                share = executed[slot] / whole
-                low += share * estimated.by_function[name].cycles.low
-                high += share * estimated.by_function[name].cycles.high
-        return Span(round(low), round(high))
-
-
-def _calls_library(facts: LayerFacts) -> bool:
-    return facts.kernel.startswith("cmsis_")
-
-
 def _level(
     built: Built,
     result: RunResult,
     estimated: Estimate | None,
     position: int,
-    library: _Library | None,
+    library: Library | None,
 ) -> LevelCost:
     info = built.info
     facts = info.levels[position]
@@ -360,14 +315,14 @@ def _layer(
     result: RunResult,
     estimated: Estimate | None,
     position: int,
-    library: _Library | None,
+    library: Library | None,
 ) -> LayerCost:
     cycles: Span | None = Span(facts.cycles[position], facts.cycles[position])
     instructions = _of(result.layer_instructions, facts.c_name, position)
     if estimated is not None:
         found = estimated.by_function.get(facts.c_name)
         spent = None if found is None else found.cycles
-        if library is not None and _calls_library(facts):
+        if library is not None and calls_library(facts):
             called = library.cycles(facts, position, estimated)
             own = spent or Span(0, 0)
             spent = Span(own.low + called.low, own.high + called.high)
