@@ -7,7 +7,7 @@ Your own model, trained by nestnet::
 or by you::
 
     net = nestnet.nest(MyNet(), (32, 32, 3), sparsity=(0.9, 0.5))
-    ...                                            # train: logits = net(images, level)
+    ...                                            # train: outputs = net(images, level)
     nestnet.quantize(net, some_training_images)    # ... and perhaps train on, quantized
     nestnet.export(net, "my_net.nestnet")
 """
@@ -36,7 +36,8 @@ from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.net.finite import check_ranges, check_state
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting
-from nestnet.net.network import NestedNet, calibrate, predict, trace
+from nestnet.net.network import NestedNet, calibrate, predict
+from nestnet.net.tracing import trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
@@ -97,12 +98,15 @@ def nest(
     :func:`quantize` and the device compute it from pixels. A network that was trained on other
     inputs than it is said to see loses its accuracy.
 
+    ``net(x, level)`` returns what the module returns: where that ends in a softmax or log-softmax,
+    probabilities or their logarithms, else logits; ``net.logits(x, level)`` returns logits always.
+
     Parameters with ``requires_grad=False`` stay frozen, at every level. They are pruned like
     others, without a chance to recover; ``dense_layers`` keeps their layers whole. Batch-norm
     statistics move in training mode, also below a frozen affine: each level needs its own.
 
     Args:
-        module: any module that :func:`nestnet.net.network.trace` accepts, with its current weights.
+        module: any module that :func:`nestnet.net.tracing.trace` accepts, with its current weights.
         input_shape: height, width, channels of the images.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.

@@ -40,6 +40,8 @@ class Trace:
     """Whether the graph was captured in training mode, and has to be replayed as in evaluation."""
     images: Tensor
     """What graph and module were compared on: (n, c, h, w)."""
+    training_end: Softmax | None
+    """The softmax that the module ends with in training mode, as far as that can be read."""
 
 
 def trace_network(module: nn.Module, input_shape: Shape) -> Network:
@@ -63,6 +65,7 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     images = random_images(input_shape)
     name = type(module).__name__
     reading: Reading | None = None
+    training_end: Softmax | None = None
     seen: set[str] = set()
     try:
         exported = export(module, input_shape, training=True)
@@ -74,7 +77,8 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     except UserError as problem:
         left_out = f"{problem.what}: {problem.got}"
     if reading is not None:
-        traced = Trace(fuse(reading.network), reading, True, images)
+        training_end = reading.network.softmax
+        traced = Trace(fuse(reading.network), reading, True, images, training_end)
         _check_values(traced.network, module)
         if _agrees(module, traced):
             return _checked(traced, module)
@@ -82,8 +86,12 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
         exported = export(module, input_shape, training=False)
     except UserError as problem:
         raise fixed_batch(module, input_shape) or problem from None
+    only_evaluation = reading is None
     reading = read(exported, module, evaluation=True, training_dropouts=seen)
-    traced = _checked(Trace(fuse(reading.network), reading, False, images), module)
+    if only_evaluation:
+        training_end = reading.network.softmax
+    traced = Trace(fuse(reading.network), reading, False, images, training_end)
+    traced = _checked(traced, module)
     _check_values(traced.network, module)
     if not _agrees(module, traced):
         raise UserError(

@@ -210,10 +210,15 @@ class Network:
         raise KeyError(name)
 
     @property
+    def softmax(self) -> Softmax | None:
+        """Return the softmax at the end, if there is one."""
+        last = self.stages[-1] if self.stages else None
+        return last if isinstance(last, Softmax) else None
+
+    @property
     def logits(self) -> str:
         """Return the name of the tensor a training loss is computed from."""
-        last = self.stages[-1] if self.stages else None
-        return last.input if isinstance(last, Softmax) else self.output
+        return self.output if self.softmax is None else self.softmax.input
 
 
 def stage_inputs(stage: Stage) -> tuple[str, ...]:

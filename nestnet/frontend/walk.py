@@ -12,7 +12,7 @@ from nestnet.frontend.stages import ELEMENTWISE, Shape, Stage, Tensor
 
 SUPPORTED = (
     "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, max/avg/adaptive pool, "
-    "mean over h and w, flatten/reshape, dropout, softmax at the end"
+    "mean over h and w, flatten/reshape, dropout, softmax or log_softmax at the end"
 )
 
 

@@ -1,16 +1,15 @@
 """The trainable nested network: executes a traced op list at any level.
 
-net = trace(module, (32, 32, 3))     # any module that nestnet.frontend.capture accepts
+net = trace(module, (32, 32, 3))     # nestnet.net.tracing
 net.set_levels(4)                    # per-level batch norm and observers
-logits = net(images, level=2)        # images: n, c, h, w float32
+outputs = net(images, level=2)       # images: n, c, h, w float32; what the module returns
+logits = net.logits(images, level=2) # without a softmax at its end
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -21,16 +20,13 @@ from torch import Tensor, nn
 from codegen.errors import UserError
 from codegen.graph.ir import MAX_LEVELS, input_span
 from nestnet.frontend import stages as st
-from nestnet.frontend.capture import capture
 from nestnet.frontend.first_stage import normalized
-from nestnet.frontend.problems import source_line
 from nestnet.net.epilogue import Epilogue, Grid, make_epilogue, table_affine
 from nestnet.net.finite import check_ranges
 from nestnet.net.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.net.placement import place
-from nestnet.net.proof import prove_equal
 from nestnet.net.quantizer import Observer, calibration, evaluation, round_input
 from nestnet.net.ranges import has_limit, quantization_sources, zero_point
 from nestnet.pixels import DEFAULT, Pixels
@@ -62,29 +58,6 @@ class Step:
     """None where quantization passes through from the stage's input."""
 
 
-def trace(
-    module: nn.Module, input_shape: tuple[int, int, int], pixels: Pixels = DEFAULT
-) -> NestedNet:
-    """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
-
-    It starts from the module's current weights and batch-norm statistics and computes in
-    evaluation mode what the module computes, up to a softmax at its end; this is checked on random
-    images. ``pixels`` says what module and nested network are fed.
-
-    Raises:
-        UserError: the module cannot be traced (see :func:`nestnet.frontend.capture.capture`).
-    """
-    traced = capture(module, input_shape)
-    net = NestedNet(module, traced.network, pixels)
-    net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
-    exact = copy.deepcopy(net).double().eval()
-    module_steps = [step for step in exact.steps if step.stage.output != traced.network.input]
-    prove_equal(
-        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in module_steps]
-    )
-    return net
-
-
 class NestedNet(nn.Module):
     """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
 
@@ -104,6 +77,9 @@ class NestedNet(nn.Module):
         self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
+        end = network.softmax
+        self.ends: dict[bool, st.Softmax | None] = {False: end, True: end}
+        """Softmax at the end of what the module returns, in evaluation and in training mode."""
         self.places: dict[str, str] = {}
         """Stage -> where it stands in the user's source."""
         tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
@@ -152,9 +128,29 @@ class NestedNet(nn.Module):
         return self.network.tensor(self.network.logits).shape[2]
 
     def forward(self, x: Tensor, level: int | None = None) -> Tensor:
-        """Return the logits of ``level`` (default: the densest) for a batch (n, c, h, w).
+        """Return what the user's module returns, (n, classes), of ``level`` (default: the densest).
 
-        ``x`` is what the user's module is fed: :attr:`pixels` says how it comes from pixels.
+        A softmax or log-softmax at the module's end is computed in float, also under fake
+        quantization; where the module has one in evaluation mode only, so has this network.
+
+        Args:
+            x: a batch (n, c, h, w) as the user's module is fed it: :attr:`pixels` says how it comes
+                from pixels.
+            level: 0 is the sparsest.
+
+        Raises:
+            UserError: no such level, or the images' shape is not the network's.
+        """
+        y = self.logits(x, level)
+        end = self.ends[self.training]
+        if end is None:
+            return y
+        function = F.log_softmax if end.log else F.softmax
+        return function(y, 1, dtype=torch.promote_types(y.dtype, torch.float32))
+
+    def logits(self, x: Tensor, level: int | None = None) -> Tensor:
+        """Return what :meth:`forward` returns, without a softmax at the end: what nestnet trains on
+        by cross-entropy, measures and predicts, and a device's arg-max is of.
 
         Raises:
             UserError: no such level, or the images' shape is not the network's.
@@ -414,7 +410,9 @@ def predict(
     device = device_of(net)
     with evaluation(net):
         parts = [
-            net(to_float_input(images[start : start + batch_size], net.pixels).to(device), level)
+            net.logits(
+                to_float_input(images[start : start + batch_size], net.pixels).to(device), level
+            )
             .float()
             .cpu()
             for start in range(0, len(images), batch_size)
@@ -439,5 +437,5 @@ def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -
         for start in range(0, len(images), batch_size):
             batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
             for level in range(net.n_levels):
-                net(batch, level)
+                net.logits(batch, level)
     check_ranges(net)

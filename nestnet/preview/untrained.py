@@ -17,7 +17,8 @@ from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export
 from nestnet.exporting.model_file import c_identifier, level_names
-from nestnet.net.network import PrunableLayer, calibrate, trace
+from nestnet.net.network import PrunableLayer, calibrate
+from nestnet.net.tracing import trace
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.levels import assign_levels, check_nested
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable

@@ -225,7 +225,12 @@ def _train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, ru
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(session.device, amp):
             loss = training_loss(
-                network, images, labels, active, config.distill_weight, config.distill_temperature
+                network.logits,
+                images,
+                labels,
+                active,
+                config.distill_weight,
+                config.distill_temperature,
             )
         torch.autograd.backward(loss)
         distributed.average_gradients(network)

@@ -10,8 +10,9 @@ Gradient routing decides which weights a level's loss may change:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -64,7 +65,7 @@ def sparser_loss(
 
 
 def training_loss(
-    forward: torch.nn.Module,
+    logits: Callable[[Tensor, int], Tensor],
     images: Tensor,
     labels: Tensor,
     active: tuple[int, ...],
@@ -74,16 +75,16 @@ def training_loss(
     """Return the summed loss of the ``active`` levels (densest first) on one batch.
 
     Args:
-        forward: the network, called with images and level.
+        logits: of the network, called with images and level.
         images: (n, c, h, w).
         labels: (n,).
         active: the levels to run.
         weight: share of the distillation in a sparser level's loss.
         temperature: of the distillation.
     """
-    teacher = forward(images, active[0])
+    teacher = logits(images, active[0])
     total = densest_loss(teacher, labels)
     for level in active[1:]:
-        logits = forward(images, level)
-        total = total + sparser_loss(logits, teacher, labels, weight, temperature)
+        own = logits(images, level)
+        total = total + sparser_loss(own, teacher, labels, weight, temperature)
     return total

@@ -47,7 +47,7 @@ def measure_statistics(network: NestedNet, batches: Iterable[Batch]) -> None:
         for norm in norms:
             norm.momentum = 1.0 / count
         for level in range(network.n_levels):
-            network(images, level)
+            network.logits(images, level)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     distributed.average_statistics(network)
@@ -62,7 +62,7 @@ def measure_ranges(network: NestedNet, batches: Iterable[Batch]) -> None:
     with calibration(network):
         for images, _ in batches:
             for level in range(network.n_levels):
-                network(images, level)
+                network.logits(images, level)
     distributed.largest(m.range for m in network.modules() if isinstance(m, Observer))
 
 

@@ -17,7 +17,8 @@ from nestnet import datasets, models
 from nestnet.classes import check_classes
 from nestnet.config import TrainConfig, from_toml
 from nestnet.net.nested import GradRouting
-from nestnet.net.network import NestedNet, PrunableLayer, trace
+from nestnet.net.network import NestedNet, PrunableLayer
+from nestnet.net.tracing import trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of

@@ -22,7 +22,8 @@ from nestnet.exporting.exporter import export
 from nestnet.frontend import stages as st
 from nestnet.models import build
 from nestnet.net.functional import reshape
-from nestnet.net.network import NestedNet, calibrate, predict, to_float_input, trace
+from nestnet.net.network import NestedNet, calibrate, predict, to_float_input
+from nestnet.net.tracing import trace
 from nestnet.pixels import DEFAULT, Pixels
 from tests.net.nets import CASES, conv_bn, head, trained_like
 

@@ -12,7 +12,7 @@ from codegen.errors import UserError
 from nestnet import models
 from nestnet.frontend.capture import trace_network
 from nestnet.frontend.fuse import macs
-from nestnet.net.network import trace
+from nestnet.net.tracing import trace
 
 SHAPES = {
     "digits_cnn": (8, 8, 1),

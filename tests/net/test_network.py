@@ -14,7 +14,8 @@ from codegen.errors import UserError
 from codegen.graph.ir import NEVER
 from nestnet.models import build
 from nestnet.net.nested import NestedConv, NestedLinear
-from nestnet.net.network import NestedNet, calibrate, predict, to_float_input, trace
+from nestnet.net.network import NestedNet, calibrate, predict, to_float_input
+from nestnet.net.tracing import trace
 from tests.net.nets import conv_bn, head, images
 
 SHAPE = (7, 5, 3)

@@ -20,7 +20,7 @@ from nestnet.frontend.walk import Walk
 from nestnet.net import network
 from nestnet.net.functional import flat_order
 from nestnet.net.nested import LevelNorm, NestedConv, NestedLinear
-from nestnet.net.network import trace
+from nestnet.net.tracing import trace
 from nestnet.notices import Notice
 from tests.net.nets import CASES, Case, head, images, trained_like
 from tests.net.test_models import SHAPES

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from codegen.graph.ir import NEVER
-from nestnet.net.network import NestedNet, calibrate, predict, trace
+from nestnet.net.network import NestedNet, calibrate, predict
 from nestnet.net.quantizer import Observer, calibration
+from nestnet.net.tracing import trace
 from tests.net.nets import conv_bn, head
 
 SHAPE = (7, 5, 3)

@@ -18,7 +18,8 @@ from codegen.graph import reference
 from codegen.graph.ops.linear import Linear
 from nestnet import datasets
 from nestnet.config import TrainConfig
-from nestnet.net.network import calibrate, predict, trace
+from nestnet.net.network import calibrate, predict
+from nestnet.net.tracing import trace
 from nestnet.training import session
 from nestnet.training.rehearsal import rehearse
 

@@ -244,7 +244,7 @@ def test_the_teacher_gets_no_gradient_from_the_student() -> None:
     grads = []
     for active in ((2,), (2, 0)):
         network.zero_grad()
-        torch.autograd.backward(training_loss(network, images, labels, active, 1.0, 2.0))
+        torch.autograd.backward(training_loss(network.logits, images, labels, active, 1.0, 2.0))
         grads.append({n: p.grad.clone() for n, p in network.named_parameters() if n in norm_of})  # type: ignore[union-attr]
     assert norm_of and all(torch.equal(grads[0][n], grads[1][n]) for n in norm_of)
 
