@@ -37,7 +37,7 @@ from nestnet.net.finite import check_ranges, check_state
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, calibrate, predict
-from nestnet.net.tracing import trace
+from nestnet.net.tracing import LOG_SOFTMAX, trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
@@ -268,6 +268,8 @@ def export(
         model: what to call the model in generated files.
         dataset: what to call the data set.
 
+    A notice says where a device's outputs are the logits of a log-softmax, or a single number.
+
     Raises:
         UserError: class names that do not name the outputs; weights, statistics or activation
             ranges are not finite or unknown, or the network does not fit the integer contract.
@@ -275,6 +277,7 @@ def export(
     path = Path(path)
     check_state(network)
     check_ranges(network)
+    _note_outputs(network)
     if class_names:
         check_names("class_names", class_names, network.classes)
     count = network.n_levels
@@ -289,3 +292,15 @@ def export(
     provenance = Provenance(VERSION, digest.hexdigest(), model, dataset, tuple(class_names))
     nestfile.save(export_graph(network, levels, provenance, c_identifier(path.stem)), path)
     return path
+
+
+def _note_outputs(network: NestedNet) -> None:
+    """Say where a device's outputs are not what a user may take them for."""
+    end = network.network.softmax
+    if end is not None and end.log:
+        notice(LOG_SOFTMAX)
+    if network.classes == 1:
+        notice(
+            "the network has one output: its arg-max is always class 0; compare the output itself "
+            "with a threshold (0 for a network trained with BCEWithLogitsLoss)"
+        )

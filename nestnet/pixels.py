@@ -23,6 +23,11 @@ WHITE = 255.0
 _SAME_PIXEL = 1e-3
 """A mean this close to a whole pixel is that pixel: means are written with few digits."""
 
+_MEANS = (-0.5, 1.5)
+"""Of pixel / 255, which lies in 0..1."""
+_MOST_STD = 2.0
+"""The same; more than 1 makes less of the pixels than they are."""
+
 
 @dataclass(frozen=True)
 class Pixels:
@@ -110,15 +115,29 @@ def check(mean: Sequence[float], std: Sequence[float]) -> None:
             raise _refusal(f"{name} {tuple(values)}", "finite numbers")
     if any(value <= 0 for value in std):
         raise _refusal(f"std {tuple(std)}", "numbers above 0")
-    if any(abs(value) > WHITE for value in (*mean, *std)):
-        raise _refusal(f"mean {tuple(mean)}, std {tuple(std)}", "those of pixel / 255, near 0..1")
+    low, high = _MEANS
+    if any(not low <= value <= high for value in mean) or any(value > _MOST_STD for value in std):
+        raise _refusal(
+            f"mean {tuple(mean)}, std {tuple(std)}",
+            f"those of pixel / 255: a mean of {low:g}..{high:g}, a std of at most {_MOST_STD:g}",
+            "Divide both by 255 if they are in pixels of 0..255: "
+            f"mean {_divided(mean)}, std {_divided(std)}",
+        )
 
 
-def _refusal(got: str, expected: str) -> UserError:
+def _divided(values: Sequence[float]) -> str:
+    return " ".join(f"{value / WHITE:.4g}" for value in values)
+
+
+def _refusal(
+    got: str,
+    expected: str,
+    action: str = "Give what the network was trained with; 0 and 1 for pixels of 0..1",
+) -> UserError:
     return UserError(
         "mean and std",
         "do not say how pixels are normalized: (pixel / 255 - mean) / std",
         got=got,
         expected=expected,
-        action="Give what the network was trained with; 0 and 1 for pixels of 0..1",
+        action=action,
     )

@@ -23,6 +23,8 @@ class Answer:
     """The level."""
     output: Int8Array
     """Shape (classes,), as nn_run writes it."""
+    real: NDArray[np.float64]
+    """Shape (classes,): the real values the outputs stand for."""
     shares: NDArray[np.float64]
     """Shape (classes,): softmax of the outputs, 0..1, together 1; equal where all outputs say 0."""
     best: int
@@ -58,7 +60,7 @@ def classify(graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
             shares = np.ones_like(shares)
         best = int(values.argmax())
         answers.append(
-            Answer(level, values, shares / shares.sum(), best, names[best] if names else "")
+            Answer(level, values, real, shares / shares.sum(), best, names[best] if names else "")
         )
     return tuple(answers)
 
@@ -75,6 +77,7 @@ def as_json(graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
                     "class": int(index),
                     "name": names[index] if names else "",
                     "share": round(float(answer.shares[index]), 6),
+                    "value": round(float(answer.real[index]), 6),
                     "output": int(answer.output[index]),
                 }
                 for index in np.argsort(-answer.output.astype(np.int64), kind="stable")

@@ -125,7 +125,9 @@ def classes(report: Mapping[str, Any]) -> Group:
 
 
 def answers(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
-    """Return the table of what every level answers to one image."""
+    """Return the table of what every level answers to one image; of a single output its value."""
+    if all(len(level["classes"]) == 1 for level in levels):
+        return _titled(title, _values(levels))
     table = Table()
     for column in ("level", "sparsity"):
         table.add_column(column, justify="right")
@@ -142,6 +144,22 @@ def answers(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
             percent(second["share"] if second else None),
         )
     return _titled(title, table)
+
+
+def _values(levels: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of a network's one output, which chooses no class."""
+    table = Table()
+    for column in ("level", "sparsity", "output", "int8"):
+        table.add_column(column, justify="right")
+    for level in levels:
+        (only,) = level["classes"]
+        table.add_row(
+            str(level["level"]),
+            percent(level["sparsity"]),
+            f"{only['value']:.4g}",
+            str(only["output"]),
+        )
+    return table
 
 
 def _class_text(index: int, name: str) -> str:

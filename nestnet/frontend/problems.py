@@ -18,6 +18,8 @@ from nestnet.frontend.walk import SUPPORTED, Unsupported
 
 _FOREIGN = tuple(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__))
 """Folders whose source lines tell a user nothing: PyTorch's and this package's."""
+_SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten", "clone")
+"""Operators that leave the values alone."""
 _PLACES = 4
 """Most places listed of one problem."""
 
@@ -58,6 +60,16 @@ _INSTEAD = {
 """Operator without overload -> what to use instead."""
 
 
+_LAST_SIGMOID_OF_ONE = (
+    "Use one output per class (two outputs, softmax): of two outputs the softmax is the sigmoid of "
+    "their difference"
+)
+_LAST_SIGMOID = (
+    "Leave the sigmoid out of the model and train with BCEWithLogitsLoss; on the device compare an "
+    "output with 0 where the sigmoid would be compared with 0.5"
+)
+
+
 class CannotExpress(UserError):
     """A model has operators that the integer graph has no equivalent for."""
 
@@ -80,9 +92,13 @@ class Problem:
     @property
     def action(self) -> str:
         """Return what to do about it."""
-        instead = _INSTEAD.get(operator_name(self.node).rstrip("_"))
+        name = operator_name(self.node).rstrip("_")
+        instead = _INSTEAD.get(name)
         if self.error.action:
             return self.error.action
+        if name == "sigmoid" and _is_last(self.node):
+            one = self.node.meta["val"].shape[1:].numel() == 1
+            return _LAST_SIGMOID_OF_ONE if one else _LAST_SIGMOID
         return f"Use {instead}" if instead else "Rewrite it with supported operators"
 
 
@@ -109,6 +125,14 @@ def place(node: fx.Node) -> str:
     line = source_line(node)
     module = f"module '{module_path(node) or '(the model itself)'}'"
     return f"{line}, {module}" if line else module
+
+
+def _is_last(node: fx.Node) -> bool:
+    """Return whether only reshapes lie between ``node`` and the output."""
+    return all(
+        user.op == "output" or (operator_name(user) in _SHAPES and _is_last(user))
+        for user in node.users
+    )
 
 
 def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress:

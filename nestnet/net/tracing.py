@@ -11,7 +11,13 @@ from nestnet.frontend.capture import capture
 from nestnet.frontend.problems import source_line
 from nestnet.net.network import NestedNet
 from nestnet.net.proof import prove_equal
+from nestnet.notices import notice
 from nestnet.pixels import DEFAULT, Pixels
+
+LOG_SOFTMAX = (
+    "the log_softmax at the model's end is not exported: a device's outputs are the logits it is "
+    "computed from, whose order is the same"
+)
 
 
 def trace(
@@ -35,4 +41,7 @@ def trace(
     prove_equal(
         traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in module_steps]
     )
+    end = net.network.softmax
+    if end is not None and end.log:
+        notice(LOG_SOFTMAX)
     return net

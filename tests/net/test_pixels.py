@@ -127,7 +127,11 @@ def test_default_is_unchanged() -> None:
         ((0.5,), (0.5,) * 4, "4 numbers as std"),
         ((0.5,), (0.0,), "above 0"),
         ((float("nan"),), (0.5,), "finite"),
-        ((123.7,), (300.0,), "near 0..1"),
+        ((123.7,), (58.4,), r"0..255: mean 0\.4851, std 0\.229"),
+        ((123.7, 116.3, 103.5), (58.4, 57.1, 57.4), r"0\.4851 0\.4561 0\.4059"),
+        ((33.0,), (0.31,), "Divide both by 255"),
+        ((0.0,), (255.0,), "Divide both by 255.*mean 0, std 1"),
+        ((-0.6,), (1.0,), "a mean of -0.5..1.5"),
     ],
 )
 def test_impossible_normalizations_are_refused(
