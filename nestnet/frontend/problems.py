@@ -54,6 +54,8 @@ _INSTEAD = {
                      "conv_transpose2d"), "maps that only get smaller"),
     **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
                     "convolutions and linear layers with weights of their own"),
+    **dict.fromkeys(("wrap_with_set_grad_enabled", "_set_grad_enabled"), "no torch.no_grad() in "
+                    "forward: detach() its result, or set requires_grad=False on the parameters"),
     **dict.fromkeys(("amax", "max", "topk"), "nn.AdaptiveMaxPool2d(1)"),
     **dict.fromkeys(("sum", "norm"), "mean over h and w"),
 }  # fmt: skip

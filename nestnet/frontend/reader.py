@@ -82,7 +82,9 @@ def read(
     values = {name: state[target] for name, target in targets.items() if target in state}
     return Reading(
         Network("input", output.name, tuple(walk.tensors.values()), tuple(walk.stages)),
-        Program(tuple(node for node in nodes if node in live), inputs[0], tensors[0], values),
+        Program(
+            tuple(node for node in nodes if node in live), inputs[0], tensors[0], values, targets
+        ),
         walk.nodes,
     )
 

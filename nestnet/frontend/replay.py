@@ -23,6 +23,8 @@ class Program:
     output: fx.Node
     tensors: Mapping[str, Tensor]
     """Placeholder name -> parameter, buffer or constant."""
+    names: Mapping[str, str]
+    """Placeholder name -> the user's qualified name of it."""
 
 
 def operator_name(node: fx.Node) -> str:

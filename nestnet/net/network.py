@@ -8,7 +8,7 @@ logits = net.logits(images, level=2) # without a softmax at its end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,15 @@ class Step:
 class NestedNet(nn.Module):
     """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
 
-    def __init__(self, module: nn.Module, network: st.Network, pixels: Pixels = DEFAULT) -> None:
-        """Build the layers of ``network`` from the values in ``module``.
+    def __init__(
+        self,
+        module: nn.Module,
+        network: st.Network,
+        pixels: Pixels = DEFAULT,
+        frozen: Collection[str] = (),
+    ) -> None:
+        """Build the layers of ``network`` from the values in ``module``, parameters named in
+        ``frozen`` not to be trained.
 
         Where ``pixels`` do not lie on one int8 grid, a first stage normalizes them: in the integer
         graph and under fake quantization the network then starts from pixel / 255.
@@ -82,7 +89,10 @@ class NestedNet(nn.Module):
         """Softmax at the end of what the module returns, in evaluation and in training mode."""
         self.places: dict[str, str] = {}
         """Stage -> where it stands in the user's source."""
-        tensors = {name: _on_cpu(tensor) for name, tensor in tensors.items()} | constants
+        tensors = {
+            name: _on_cpu(tensor, tensor.requires_grad and name not in frozen)
+            for name, tensor in tensors.items()
+        } | constants
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
         self.sources = quantization_sources(network)
@@ -387,9 +397,9 @@ def device_of(network: nn.Module) -> torch.device:
     return state[0].device if state else torch.device("cpu")
 
 
-def _on_cpu(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in float32 on the CPU, to be trained where the user's is."""
-    return tensor.detach().cpu().float().requires_grad_(tensor.requires_grad)
+def _on_cpu(tensor: Tensor, trained: bool) -> Tensor:
+    """Return ``tensor`` in float32 on the CPU."""
+    return tensor.detach().cpu().float().requires_grad_(trained)
 
 
 def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tensor:

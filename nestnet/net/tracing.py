@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from functools import partial
 
 from torch import nn
 
-from nestnet.frontend.capture import capture
+from nestnet.frontend.capture import Trace, capture
+from nestnet.frontend.gradients import detached
 from nestnet.frontend.problems import source_line
 from nestnet.net.network import NestedNet
 from nestnet.net.proof import prove_equal
@@ -29,11 +31,13 @@ def trace(
     evaluation mode what the module computes; this is checked on random images. ``pixels`` says
     what module and nested network are fed.
 
+    Parameters that the module detaches from its outputs are frozen, with a notice.
+
     Raises:
         UserError: the module cannot be traced (see :func:`nestnet.frontend.capture.capture`).
     """
     traced = capture(module, input_shape)
-    net = NestedNet(module, traced.network, pixels)
+    net = NestedNet(module, traced.network, pixels, _frozen(traced, module))
     net.ends[True] = traced.training_end
     net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
     exact = copy.deepcopy(net).double().eval()
@@ -45,3 +49,27 @@ def trace(
     if end is not None and end.log:
         notice(LOG_SOFTMAX)
     return net
+
+
+def _frozen(traced: Trace, module: nn.Module) -> frozenset[str]:
+    """Return the parameters that ``module`` keeps from training by detaching; say which."""
+    found = detached(traced.reading.program)
+    trainable = {name for name, value in module.named_parameters() if value.requires_grad}
+    at = "; ".join(found.places)
+    if found.frozen & trainable:
+        notice(
+            f"detach at {at}: no gradient reaches {_some(found.frozen & trainable)}; they stay "
+            "frozen in the nested network, too"
+        )
+    if found.partly & trainable:
+        notice(
+            f"detach at {at} is left out: {_some(found.partly & trainable)} are trained on another "
+            "path too, and get in the nested network the gradient of both"
+        )
+    return found.frozen
+
+
+def _some(names: Collection[str]) -> str:
+    """Return how many ``names`` there are, and the first."""
+    first = min(names)
+    return f"{len(names)} parameters ('{first}' and others)" if len(names) > 1 else f"'{first}'"

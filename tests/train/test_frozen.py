@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import nestnet
 from codegen.errors import UserError
 from nestnet import runs
 from nestnet.config import TrainConfig
+from nestnet.notices import Notice
 from nestnet.training.checkpoint import load_checkpoint
 
 SHORT = TrainConfig(epochs=4, split=(0.25, 0.25, 0.25, 0.25), sparsity=(0.8, 0.5))
@@ -47,3 +48,47 @@ def test_a_wholly_frozen_model_is_refused_before_a_run_is_made(tmp_path: Path) -
     with pytest.raises(UserError, match="every parameter of the model is frozen"):
         nestnet.train(SHORT, module=model(frozen=True), out=tmp_path, quiet=True)
     assert not list(tmp_path.iterdir())
+
+
+class Detaching(nn.Module):
+    """A frozen backbone, written with detach; with ``skip`` part of it is trained another way."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.how = how
+        self.stem = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU())
+        self.back = nn.Sequential(nn.Conv2d(5, 5, 1), nn.BatchNorm2d(5), nn.ReLU())
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "no_grad":
+            with torch.no_grad():
+                return self.head(self.back(self.stem(x)).mean((2, 3)))
+        x = self.stem(x)
+        y = self.back(x.detach() if self.how == "stem" else x)
+        y = y if self.how == "stem" else y.detach()
+        return self.head((y + x if self.how == "partly" else y).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("how", "frozen"), [("stem", {"stem"}), ("all", {"stem", "back"}), ("partly", {"back"})]
+)
+def test_what_forward_detaches_is_frozen(how: str, frozen: set[str]) -> None:
+    module = Detaching(how)
+    with pytest.warns(Notice, match="detach at .*test_frozen.py:") as said:
+        net = nestnet.nest(module, (7, 5, 3), sparsity=(0.0,)).train()
+    module(torch.rand(7, 3, 7, 5)).square().sum().backward()
+    assert frozen == {
+        name.partition(".")[0] for name, value in module.named_parameters() if value.grad is None
+    }
+    got = {name.split(".")[1] for name, p in net.named_parameters() if not p.requires_grad}
+    assert got == frozen
+    told = [str(entry.message) for entry in said]
+    assert any("'back." in text and "stay frozen" in text for text in told) == ("back" in frozen)
+    assert any("is left out" in text and "'stem." in text for text in told) == (how == "partly")
+
+
+def test_no_grad_in_forward_is_answered() -> None:
+    with pytest.raises(UserError, match=r"no torch.no_grad\(\) in forward: detach\(\) its result"):
+        nestnet.nest(Detaching("no_grad"), (7, 5, 3), sparsity=(0.0,))
