@@ -29,6 +29,18 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Level, Provenance
 from nestnet import config as configs
 from nestnet import runs
+from nestnet.arguments import (
+    checked_accuracies,
+    checked_module,
+    checked_names,
+    checked_network,
+    checked_numbers,
+    checked_path,
+    checked_pixels,
+    checked_run,
+    checked_shape,
+    swapped_shape,
+)
 from nestnet.classes import check_names
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export as export_graph
@@ -46,7 +58,7 @@ from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.evaluation import accuracies, confusion
 from nestnet.training.loop import resume as resume_run
 from nestnet.training.loop import train as train_run
-from nestnet.training.session import prepare, restore
+from nestnet.training.session import OWN, prepare, restore
 from nestnet.version import VERSION
 
 _FEW_STEPS = 3
@@ -121,10 +133,20 @@ def nest(
     Raises:
         UserError: the module cannot be traced, or the options do not fit it.
     """
-    given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
-    options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
-    pixels = pixels_of(options.mean, options.std, input_shape[2])
-    network = trace(module, input_shape, pixels)
+    module = checked_module("module", module)
+    shape = checked_shape("input_shape", input_shape)
+    options = TrainConfig(
+        sparsity=checked_numbers("sparsity", sparsity),
+        group=group,
+        allocation=allocation,
+        routing=routing,
+    )
+    dense_layers = checked_names("dense_layers", dense_layers)
+    means, stds = (checked_pixels(*given) for given in (("mean", mean), ("std", std)))
+    try:
+        network = trace(module, shape, pixels_of(means, stds, shape[2]))
+    except UserError as problem:
+        raise swapped_shape(module, shape) or problem from None
     network.set_levels(options.levels)
     network.set_grad_routing(cast(GradRouting, options.routing))
     if options.is_dense:
@@ -156,9 +178,28 @@ def train(
             forms are those of the command line: ``resize=48``, ``mean=0``, ``flash_bytes="48KiB"``.
 
     Raises:
-        UserError: see :func:`nestnet.training.loop.train`; also an unknown setting.
+        UserError: see :func:`nestnet.training.loop.train`; also an unknown setting, or both a
+            module and a model.
     """
+    if config is not None and not isinstance(config, TrainConfig):
+        raise UserError(
+            "nestnet.train",
+            "config is no TrainConfig",
+            got=type(config).__name__,
+            expected="nestnet.config.TrainConfig, or none",
+            action="Give a model as module=..., single settings by their names: epochs=60",
+        )
+    module = _own_module(module)
     values = configs.settings(settings, "nestnet.train", "no such setting")
+    model = settings.get("model", "auto" if config is None else config.model)
+    if module is not None and model != "auto" and not str(model).startswith(OWN):
+        raise UserError(
+            "nestnet.train",
+            "both a module and a model",
+            got=f"module={type(module).__name__}, model={model!r}",
+            expected="one of them",
+            action="Leave model out to train the module",
+        )
     chosen = configs.chosen(values) if config is None else replace(config, **values)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
         from nestnet.preview.flash_total import resolve  # imports the compiler's side
@@ -169,7 +210,14 @@ def train(
 
 def resume(run: str | Path, *, module: nn.Module | None = None, quiet: bool = False) -> Path:
     """Continue an interrupted run; ``module`` as for :func:`train` if it was trained from one."""
-    return resume_run(runs.find(str(run)), quiet=quiet, module=module)
+    return resume_run(runs.find(checked_run("run", run)), quiet=quiet, module=_own_module(module))
+
+
+def _own_module(module: object) -> nn.Module | None:
+    """Return the ``module`` to train, nested already or not; None where there is none."""
+    if module is None or isinstance(module, NestedNet):
+        return module
+    return checked_module("module", module)
 
 
 def evaluate(
@@ -186,7 +234,7 @@ def evaluate(
         UserError: no such run, an unfinished one, a checkpoint that cannot be used, or data whose
             classes or image shape are not those of the training.
     """
-    folder = runs.find(str(run))
+    folder = runs.find(checked_run("run", run))
     config = configs.load(folder / runs.CONFIG)
     state = load_checkpoint(folder / runs.CHECKPOINT)
     if not state.quantized:
@@ -198,7 +246,7 @@ def evaluate(
             action=f"Continue it: nestnet train --resume {folder}",
         )
     fresh = replace(config, data=data or config.data, init_from="")
-    session = prepare(fresh, True, module, resumed=True)
+    session = prepare(fresh, True, _own_module(module), resumed=True)
     restore(session, state)
     levels = range(config.levels)
     names = session.class_names
@@ -225,6 +273,7 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
         UserError: the images have another type or shape, or a weight, a statistic or a layer's
             output is not finite.
     """
+    network = checked_network("network", network)
     images = checked_images(images, network.input_shape)
     check_state(network)
     notice_other_inputs(network, images)
@@ -271,25 +320,30 @@ def export(
     A notice says where a device's outputs are the logits of a log-softmax, or a single number.
 
     Raises:
-        UserError: class names that do not name the outputs; weights, statistics or activation
-            ranges are not finite or unknown, or the network does not fit the integer contract.
+        UserError: class names that do not name the outputs, or accuracies that are not one a level
+            in 0..1; weights, statistics or activation ranges are not finite or unknown, or the
+            network does not fit the integer contract.
     """
-    path = Path(path)
+    network = checked_network("network", network)
+    path = checked_path("path", path)
     check_state(network)
     check_ranges(network)
     _note_outputs(network)
-    if class_names:
-        check_names("class_names", class_names, network.classes)
+    names = checked_names("class_names", class_names)
+    if names:
+        check_names("class_names", names, network.classes)
     count = network.n_levels
+    floats = checked_accuracies("accuracy_float", accuracy_float, count)
+    ints = checked_accuracies("accuracy_quantized", accuracy_quantized, count)
+    _note_outputs(network)
     pruned = achieved_sparsity(network.weighted(), count)
-    floats, ints = (tuple(a) or (None,) * count for a in (accuracy_float, accuracy_quantized))
     levels = [
         Level(*values) for values in zip(level_names(pruned), pruned, floats, ints, strict=True)
     ]
     digest = hashlib.sha256()
     for key, tensor in sorted(network.state_dict().items()):
         digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    provenance = Provenance(VERSION, digest.hexdigest(), model, dataset, tuple(class_names))
+    provenance = Provenance(VERSION, digest.hexdigest(), str(model), str(dataset), names)
     nestfile.save(export_graph(network, levels, provenance, c_identifier(path.stem)), path)
     return path
 

@@ -1,4 +1,5 @@
-"""Check the images a user gives to a network: uint8, (n, h, w, c), as they lie in image files."""
+"""Check the images a user gives to a network: uint8, (n, h, w, c), as they lie in image files, or
+as PyTorch is fed them."""
 
 from __future__ import annotations
 
@@ -55,3 +56,29 @@ def _action(images: NDArray[np.generic], shape: tuple[int, int, int]) -> str:
     if images.ndim == 4 and not len(images):
         return "Give some images of the training set"
     return "Resize the images or trace the model for their shape"
+
+
+def check_batch(x: object, shape: tuple[int, int, int]) -> None:
+    """Refuse what is no batch (n, c, h, w) of floats for a network that takes ``shape`` (h, w, c).
+
+    Raises:
+        UserError: another type, number format or shape, with what to do about it.
+    """
+    h, w, c = shape
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        raise UserError(
+            "images",
+            "not what a module is fed",
+            got=str(x.dtype) if isinstance(x, torch.Tensor) else type(x).__name__,
+            expected=f"a tensor of floats (n, {c}, {h}, {w})",
+            action="Make it of pixels as the module's training did: network.pixels.to_float(pixels)"
+            " for uint8 (n, h, w, c)",
+        )
+    if tuple(x.shape[1:]) != (c, h, w):
+        raise UserError(
+            "images",
+            "wrong shape",
+            got=tuple(x.shape),
+            expected=f"(n, {c}, {h}, {w})",
+            action="Resize the images or trace the model for their shape",
+        )

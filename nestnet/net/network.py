@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from nestnet.frontend.first_stage import normalized
 from nestnet.net.epilogue import Epilogue, Grid, make_epilogue, table_affine
 from nestnet.net.finite import check_ranges
 from nestnet.net.functional import activate, avg_pool, flat_order, max_pool, reshape
-from nestnet.net.images import checked_images
+from nestnet.net.images import check_batch, checked_images
 from nestnet.net.nested import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.net.placement import place
 from nestnet.net.quantizer import Observer, calibration, evaluation, round_input
@@ -176,7 +177,7 @@ class NestedNet(nn.Module):
         return values[self.network.logits].flatten(1)
 
     def _check(self, x: Tensor, level: int) -> None:
-        if not 0 <= level < self.n_levels:
+        if not (isinstance(level, Integral) and 0 <= level < self.n_levels):
             raise UserError(
                 "level",
                 "no such level",
@@ -184,15 +185,7 @@ class NestedNet(nn.Module):
                 expected=f"0..{self.n_levels - 1}",
                 action="Choose one of the network's levels",
             )
-        h, w, c = self.input_shape
-        if tuple(x.shape[1:]) != (c, h, w):
-            raise UserError(
-                "images",
-                "wrong shape",
-                got=tuple(x.shape),
-                expected=f"(n, {c}, {h}, {w})",
-                action="Resize the images or trace the model for their shape",
-            )
+        check_batch(x, self.input_shape)
 
     def run_step(self, step: Step, values: Mapping[str, Tensor], level: int) -> Tensor:
         """Execute one stage; in quantized mode its result lies on the int8 grid."""

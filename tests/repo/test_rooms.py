@@ -33,7 +33,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"runfiles", "sparsity"},
         {"exporting"},
         {"training"},
-        {"preview"},
+        {"preview", "arguments"},
         {"api"},
         {"cli", "__init__"},
     ],
