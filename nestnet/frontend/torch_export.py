@@ -28,7 +28,15 @@ plain means anyway."""
 
 def float_clone(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` in float32 on the CPU; the module itself is not touched."""
-    return copy.deepcopy(module).cpu().float()
+    return copied(module).cpu().float()
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """Return a deep copy of ``module``, also where it holds results of a computation, which PyTorch
+    refuses to copy: weights made by a hook, activations kept for later."""
+    held = [value for part in module.modules() for value in vars(part).values()]
+    results = [value for value in held if isinstance(value, torch.Tensor) and not value.is_leaf]
+    return copy.deepcopy(module, {id(value): value.detach().clone() for value in results})
 
 
 def export(

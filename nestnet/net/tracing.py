@@ -11,6 +11,7 @@ from torch import nn
 from nestnet.frontend.capture import Trace, capture
 from nestnet.frontend.gradients import detached
 from nestnet.frontend.problems import source_line
+from nestnet.frontend.wrappers import plain
 from nestnet.net.network import NestedNet
 from nestnet.net.proof import prove_equal
 from nestnet.notices import notice
@@ -31,11 +32,13 @@ def trace(
     evaluation mode what the module computes; this is checked on random images. ``pixels`` says
     what module and nested network are fed.
 
+    Wrappers such as torch.compile's are taken off, see :mod:`nestnet.frontend.wrappers`.
     Parameters that the module detaches from its outputs are frozen, with a notice.
 
     Raises:
         UserError: the module cannot be traced (see :func:`nestnet.frontend.capture.capture`).
     """
+    module = plain(module)
     traced = capture(module, input_shape)
     net = NestedNet(module, traced.network, pixels, _frozen(traced, module))
     net.ends[True] = traced.training_end

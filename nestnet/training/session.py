@@ -16,6 +16,7 @@ from codegen.errors import UserError
 from nestnet import datasets, models
 from nestnet.classes import check_classes
 from nestnet.config import TrainConfig, from_toml
+from nestnet.frontend.wrappers import unwrapped
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.net.tracing import trace
@@ -89,7 +90,9 @@ class Session:
 
 def named_after(config: TrainConfig, module: nn.Module | None) -> TrainConfig:
     """Return ``config`` with the model it records for a ``module`` the caller brings."""
-    return config if module is None else replace(config, model=OWN + type(module).__name__)
+    if module is None:
+        return config
+    return replace(config, model=OWN + type(unwrapped(module)).__name__)
 
 
 def prepare(
