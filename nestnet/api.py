@@ -328,7 +328,6 @@ def export(
     path = checked_path("path", path)
     check_state(network)
     check_ranges(network)
-    _note_outputs(network)
     names = checked_names("class_names", class_names)
     if names:
         check_names("class_names", names, network.classes)

@@ -10,6 +10,7 @@ from torch import nn
 
 from nestnet.frontend.capture import Trace, capture
 from nestnet.frontend.gradients import detached
+from nestnet.frontend.lively import made_lively, with_values
 from nestnet.frontend.problems import source_line
 from nestnet.frontend.wrappers import plain
 from nestnet.net.network import NestedNet
@@ -43,15 +44,20 @@ def trace(
     net = NestedNet(module, traced.network, pixels, _frozen(traced, module))
     net.ends[True] = traced.training_end
     net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
-    exact = copy.deepcopy(net).double().eval()
-    module_steps = [step for step in exact.steps if step.stage.output != traced.network.input]
-    prove_equal(
-        traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in module_steps]
-    )
+    _prove(traced, copy.deepcopy(net))
+    lively, values = made_lively(module)
+    if values:
+        _prove(with_values(traced, values), NestedNet(lively, traced.network, pixels))
     end = net.network.softmax
     if end is not None and end.log:
         notice(LOG_SOFTMAX)
     return net
+
+
+def _prove(traced: Trace, net: NestedNet) -> None:
+    exact = net.double().eval()
+    steps = [step for step in exact.steps if step.stage.output != traced.network.input]
+    prove_equal(traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in steps])
 
 
 def _frozen(traced: Trace, module: nn.Module) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from nestnet.net.nested import LevelNorm, NestedConv, NestedLinear
 from nestnet.net.tracing import trace
 from nestnet.notices import Notice
 from tests.net.nets import CASES, Case, head, images, trained_like
+from tests.net.test_convolution import leave_behind
 from tests.net.test_models import SHAPES
 
 MAP = (9, 7, 3)
@@ -99,6 +101,59 @@ def test_the_first_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(network, "NestedConv", Sabotaged)
     with pytest.raises(UserError, match=r"layer '0' .*computes something else here"):
         trace(module, MAP)
+
+
+@pytest.mark.parametrize("norms", [True, False])
+def test_a_branch_that_starts_at_zero_is_compared_too(
+    norms: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gain or weights of 0 hide everything else of their layer."""
+
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1)
+            self.norm = nn.BatchNorm2d(3) if norms else nn.Identity()
+            nn.init.zeros_(self.norm.weight if norms else self.conv.weight)  # type: ignore[arg-type]
+            self.head = nn.Sequential(*head(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(F.relu(x + self.norm(self.conv(x))))  # type: ignore[no-any-return]
+
+    module = Branch()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert_same(module, MAP)
+    monkeypatch.setattr(network, "NestedConv", Sabotaged)
+    with pytest.raises(UserError, match=r"layer 'conv' .*computes something else here"):
+        trace(module, MAP)
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_the_order_of_weights_that_are_all_zero_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = flat_head(173)
+    nn.init.zeros_(module[3].weight)  # type: ignore[index, arg-type]
+    monkeypatch.setattr(
+        network, "flat_order", lambda shape: torch.arange(shape[0] * shape[1] * shape[2])
+    )
+    with pytest.raises(UserError, match=r"layer '3' .*computes something else"):
+        trace(module, MAP)
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 3), (1, 3)])
+def test_narrow_maps_in_another_memory_format(kernel: tuple[int, int]) -> None:
+    """PyTorch's own float32 convolutions leave outputs unwritten there: module and graph differ."""
+    torch.manual_seed(3)
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    module = nn.Sequential(
+        nn.Conv2d(1, 5, kernel, stride=(1, 2), padding=padding), nn.BatchNorm2d(5), *head(5)
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for size in (101, 47, 31):
+        leave_behind(1e30, 3 * size, 3 * 5 * size, 5 * kernel[0] * kernel[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Notice)
+            trace(module, (size, 1, 1))
 
 
 def test_a_permuted_flattened_map_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
