@@ -200,7 +200,7 @@ def _check_sharing(network: Network, module: nn.Module) -> None:
     state = _state(module)
     owner: dict[int, str] = {}
     for stage in network.stages:
-        for name in _tensors_of(stage):
+        for name in tensors_of(stage):
             identity = id(state[name])
             if identity in owner:
                 raise UserError(
@@ -219,7 +219,7 @@ def _check_values(network: Network, module: nn.Module) -> None:
     state = _state(module)
     for stage in network.stages:
         norm = stage.norm if isinstance(stage, Conv | Linear) else None
-        for name in _tensors_of(stage):
+        for name in tensors_of(stage):
             if name not in state:
                 raise UserError(
                     f"tensor '{name}' of layer '{stage.name}'",
@@ -250,7 +250,7 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _tensors_of(stage: Stage) -> list[str]:
+def tensors_of(stage: Stage) -> list[str]:
     """Return the names of all that a fused stage takes from the module."""
     if not isinstance(stage, Conv | Linear):
         return []

@@ -1,14 +1,17 @@
-"""Find the parameters that a module keeps from training with ``detach``."""
+"""Find the parameters that a module's forward keeps from training, as with ``detach``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import fx
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from nestnet.frontend.problems import place
 from nestnet.frontend.replay import Program, operator_name
+from nestnet.frontend.torch_export import float_clone, quiet
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,30 @@ def detached(program: Program) -> Detached:
         frozenset(behind & reached),
         tuple(dict.fromkeys(place(cut) for cut in cuts)),
     )
+
+
+def unreached(module: nn.Module, images: Tensor) -> set[str]:
+    """Return the parameters of ``module`` that no gradient reaches in either mode, whatever keeps
+    it away: torch.inference_mode, unlike detach, leaves nothing in a graph.
+
+    In one mode alone a parameter may be without by chance: stochastic depth.
+    """
+    found: list[set[str]] = []
+    for training in (False, True):
+        clone = float_clone(module).train(training)
+        named = {name: value for name, value in clone.named_parameters() if value.requires_grad}
+        try:
+            with quiet(), torch.enable_grad():
+                outputs = [y for y in tree_leaves(clone(images.clone())) if y.requires_grad]
+                total = torch.stack([y.sum() for y in outputs]).sum() if outputs else None
+                wanted = list(named.values())
+                gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)
+                if total is not None and wanted:
+                    gradients = torch.autograd.grad(total, wanted, allow_unused=True)
+        except Exception:  # the user's code may raise anything; capturing it says what
+            return set()
+        found.append({name for name, g in zip(named, gradients, strict=True) if g is None})
+    return found[0] & found[1]
 
 
 def _parameters(

@@ -8,8 +8,8 @@ from functools import partial
 
 from torch import nn
 
-from nestnet.frontend.capture import Trace, capture
-from nestnet.frontend.gradients import detached
+from nestnet.frontend.capture import Trace, capture, tensors_of
+from nestnet.frontend.gradients import detached, unreached
 from nestnet.frontend.lively import made_lively, with_values
 from nestnet.frontend.problems import source_line
 from nestnet.frontend.wrappers import plain
@@ -63,6 +63,8 @@ def _prove(traced: Trace, net: NestedNet) -> None:
 def _frozen(traced: Trace, module: nn.Module) -> frozenset[str]:
     """Return the parameters that ``module`` keeps from training by detaching; say which."""
     found = detached(traced.reading.program)
+    used = {name for stage in traced.network.stages for name in tensors_of(stage)}
+    hidden = used & unreached(module, traced.images) - found.frozen
     trainable = {name for name, value in module.named_parameters() if value.requires_grad}
     at = "; ".join(found.places)
     if found.frozen & trainable:
@@ -75,7 +77,12 @@ def _frozen(traced: Trace, module: nn.Module) -> frozenset[str]:
             f"detach at {at} is left out: {_some(found.partly & trainable)} are trained on another "
             "path too, and get in the nested network the gradient of both"
         )
-    return found.frozen
+    if hidden:
+        notice(
+            f"no gradient reaches {_some(hidden)} in the module (torch.inference_mode?); they stay "
+            "frozen in the nested network, too"
+        )
+    return found.frozen | hidden
 
 
 def _some(names: Collection[str]) -> str:

@@ -153,7 +153,7 @@ def test_narrow_maps_in_another_memory_format(kernel: tuple[int, int]) -> None:
         leave_behind(1e30, 3 * size, 3 * 5 * size, 5 * kernel[0] * kernel[1])
         with warnings.catch_warnings():
             warnings.simplefilter("error", Notice)
-            trace(module, (size, 1, 1))
+            assert trace(module, (size, 1, 1)).classes == 5
 
 
 def test_a_permuted_flattened_map_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

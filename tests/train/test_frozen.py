@@ -62,9 +62,10 @@ class Detaching(nn.Module):
         self.head = nn.Linear(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.how == "no_grad":
-            with torch.no_grad():
-                return self.head(self.back(self.stem(x)).mean((2, 3)))
+        if self.how in ("no_grad", "inference"):
+            with torch.no_grad() if self.how == "no_grad" else torch.inference_mode():
+                x = self.back(self.stem(x))
+            return self.head(x.mean((2, 3)))
         x = self.stem(x)
         y = self.back(x.detach() if self.how == "stem" else x)
         y = y if self.how == "stem" else y.detach()
@@ -92,3 +93,29 @@ def test_what_forward_detaches_is_frozen(how: str, frozen: set[str]) -> None:
 def test_no_grad_in_forward_is_answered() -> None:
     with pytest.raises(UserError, match=r"no torch.no_grad\(\) in forward: detach\(\) its result"):
         nestnet.nest(Detaching("no_grad"), (7, 5, 3), sparsity=(0.0,))
+
+
+def test_what_inference_mode_keeps_from_training_is_frozen() -> None:
+    """It leaves no trace in a graph; the module's own gradients show it."""
+    module = Detaching("inference")
+    with pytest.warns(Notice, match=r"no gradient reaches 8 parameters.*inference_mode"):
+        net = nestnet.nest(module, (7, 5, 3), sparsity=(0.0,))
+    got = {name.split(".")[1] for name, p in net.named_parameters() if p.requires_grad}
+    assert got == {"head"}
+
+
+def test_what_is_skipped_by_chance_is_not_frozen() -> None:
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.block = nn.Conv2d(3, 5, 3), nn.Conv2d(5, 5, 1)
+            self.head = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x)
+            x = x if self.training else x + self.block(x)
+            return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    with pytest.warns(Notice, match="what it does in training mode only is left out"):
+        net = nestnet.nest(Skipping(), (7, 5, 3), sparsity=(0.0,))
+    assert all(parameter.requires_grad for parameter in net.parameters())
