@@ -17,11 +17,12 @@ from codegen.graph.classify import classify as answers_of
 from codegen.program import manifest
 from codegen.program.coding import CodingOptions
 from codegen.target import boards as board_files
-from nestnet import config, datasets, notices, runs
-from nestnet.cli import bench_source, bench_tables, info, outputs, tables
+from nestnet import config, notices, runs
+from nestnet.cli import bench_source, bench_tables, info, listings, outputs, tables
 from nestnet.cli import c_array as c_arrays
 from nestnet.cli import options as arguments
 from nestnet.cli.device_images import device_images
+from nestnet.cli.listings import JsonOption
 from nestnet.cli.usage import exit_code
 from nestnet.version import VERSION
 
@@ -65,10 +66,6 @@ DecodeOption = Annotated[
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
 ProbeOption = Annotated[str | None, typer.Option("--probe", help="Part of a unique ID.")]
-JsonOption = Annotated[
-    Path | None,
-    typer.Option("--json", callback=outputs.check, help="Also write the result here."),
-]
 ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
 
 DataOption = Annotated[str, typer.Option("--data", help="Where the run's data set lies by now.")]
@@ -388,53 +385,8 @@ def classify(
     outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
 
 
-@app.command(cls=outputs.Command)
-def models(json_path: JsonOption = None) -> None:
-    """List the shipped models."""
-    from nestnet import models as shipped  # imports torch
-
-    rows = [(name, shipped.describe(name)) for name in shipped.names()]
-    tables.console().print(tables.names("Models", rows, ("name", "what it is")))
-    print("Your own: --model path/to/file.py:factory, called as factory(input_shape, classes)")
-    outputs.write_json(json_path, dict(rows))
-
-
-@app.command("datasets", cls=outputs.Command)
-def list_datasets(json_path: JsonOption = None) -> None:
-    """List the data sets."""
-    rows = [(name, datasets.describe(name)) for name in datasets.names()]
-    tables.console().print(tables.names("Data sets", rows, ("name", "what it is")))
-    outputs.write_json(json_path, dict(rows))
-
-
-@app.command(cls=outputs.Command)
-def boards(json_path: JsonOption = None) -> None:
-    """List the boards."""
-    known = [board_files.load(name) for name in board_files.names()]
-    rows = [
-        (
-            board.id,
-            board.title,
-            "-" if board.is_host else tables.count(board.linked("flash").size_bytes),
-            "-" if board.is_host else tables.count(board.linked("ram").size_bytes),
-            board.status,
-        )
-        for board in known
-    ]
-    columns = ("name", "what it is", "flash bytes", "RAM bytes", "status")
-    tables.console().print(tables.names("Boards", rows, columns))
-    outputs.write_json(json_path, {board.id: asdict(board) for board in known})
-
-
-@app.command("info", cls=outputs.Command)
-def show_info(
-    file: Annotated[Path, typer.Argument(help="Any file or folder that nestnet wrote.")],
-    json_path: JsonOption = None,
-) -> None:
-    """Say what a file or folder of nestnet holds."""
-    kind, facts = info.describe(file)
-    tables.console().print(tables.facts(f"{file}: {kind}", facts))
-    outputs.write_json(json_path, {"kind": kind, **facts})
+for _name, _listing in listings.COMMANDS.items():
+    app.command(_name, cls=outputs.Command)(_listing)
 
 
 def main(command_line: list[str] | None = None) -> None:

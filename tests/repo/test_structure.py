@@ -25,8 +25,8 @@ CODEGEN_FOR_NESTNET = {
     "codegen.graph.ir", "codegen.errors", "codegen.graph.file", "codegen.formats.storage",
 }  # fmt: skip
 CALLERS_OF_CODEGEN = {
-    "main.py", "demo.py", "info.py", "bench_tables.py", "bench_source.py", "device_images.py",
-    "c_array.py", "outputs.py", "flash_total.py",
+    "main.py", "listings.py", "demo.py", "info.py", "bench_tables.py", "bench_source.py",
+    "device_images.py", "c_array.py", "outputs.py", "flash_total.py",
 }  # fmt: skip
 """The command line, what it prints, writes and feeds to devices, the demo, the command that
 explains files, and the one measurement of training that builds a firmware."""
