@@ -29,6 +29,6 @@ def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sees pixels otherwise"):
         nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=run)
     assert sorted(tmp_path.iterdir()) == before
-    near = replace(SHORT, mean=(1e-6,), init_from=str(run))
+    near = replace(SHORT, mean=(1e-6,), std=(1.0,), init_from=str(run))
     same = nestnet.train(near, out=tmp_path, quiet=True)
     assert (same / runs.MODEL).is_file(), "another way to write the same pixels"
