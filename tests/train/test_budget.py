@@ -340,13 +340,13 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
     [("48KiB", 49152), ("48kB", 48000), ("49152", 49152), ("1.5 KiB", 1536), ("1MiB", 2**20)],
 )
 def test_sizes_are_read(text: str, size: int) -> None:
-    assert options.size(text, "--flash") == size
+    assert options.setting("flash_bytes", text, "--flash") == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "-4KiB", "48 potatoes", "0.3", "KiB", "4e4", "1/2KiB"])
 def test_no_sizes_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--flash: not a size"):
-        options.size(text, "--flash")
+        options.setting("flash_bytes", text, "--flash")
 
 
 @pytest.mark.parametrize(
