@@ -59,7 +59,7 @@ def unreached(module: nn.Module, images: Tensor) -> set[str]:
                 gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)
                 if total is not None and wanted:
                     gradients = torch.autograd.grad(total, wanted, allow_unused=True)
-        except Exception:  # the user's code may raise anything; capturing it says what
+        except (Exception, SystemExit):  # the user's code may raise anything; capturing says what
             return set()
         found.append({name for name, g in zip(named, gradients, strict=True) if g is None})
     return found[0] & found[1]
