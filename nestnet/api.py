@@ -34,9 +34,7 @@ from nestnet.arguments import (
     checked_module,
     checked_names,
     checked_network,
-    checked_numbers,
     checked_path,
-    checked_pixels,
     checked_run,
     checked_shape,
     swapped_shape,
@@ -135,16 +133,11 @@ def nest(
     """
     module = checked_module("module", module)
     shape = checked_shape("input_shape", input_shape)
-    options = TrainConfig(
-        sparsity=checked_numbers("sparsity", sparsity),
-        group=group,
-        allocation=allocation,
-        routing=routing,
-    )
-    dense_layers = checked_names("dense_layers", dense_layers)
-    means, stds = (checked_pixels(*given) for given in (("mean", mean), ("std", std)))
+    given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
+    options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
+    pixels = pixels_of(options.mean, options.std, shape[2])
     try:
-        network = trace(module, shape, pixels_of(means, stds, shape[2]))
+        network = trace(module, shape, pixels)
     except UserError as problem:
         raise swapped_shape(module, shape) or problem from None
     network.set_levels(options.levels)

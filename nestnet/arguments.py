@@ -1,4 +1,7 @@
-"""Check what is given to the public functions before anything is done with it."""
+"""Check what is given to the public functions before anything is done with it.
+
+Settings that a training has too are checked by :class:`nestnet.config.TrainConfig`.
+"""
 
 from __future__ import annotations
 
@@ -80,26 +83,6 @@ def swapped_shape(module: nn.Module, shape: Shape) -> UserError | None:
     )
 
 
-def checked_numbers(where: str, values: Any) -> tuple[float, ...]:
-    """Return a list of numbers, such as one sparsity for each level.
-
-    Raises:
-        UserError: a single number, or entries that are no numbers.
-    """
-    if _is_number(values):
-        raise _bad(where, values, "a list, one number for each level", f"Write ({values},)")
-    return _numbers(where, values)
-
-
-def checked_pixels(where: str, values: Any) -> tuple[float, ...]:
-    """Return one number, or one for each channel, as a tuple.
-
-    Raises:
-        UserError: anything else.
-    """
-    return (float(values),) if _is_number(values) else _numbers(where, values)
-
-
 def checked_names(where: str, values: Any) -> tuple[str, ...]:
     """Return a list of texts.
 
@@ -162,13 +145,6 @@ def checked_run(where: str, run: Any) -> str:
         return str(run)
     action = "Give what nestnet.train returned, or a name below runs/"
     raise _bad(where, run, "a run's folder or name", action)
-
-
-def _numbers(where: str, values: Any) -> tuple[float, ...]:
-    found = _listed(values)
-    if isinstance(values, str) or not all(_is_number(value) for value in found):
-        raise _bad(where, repr(values), "numbers", "Write numbers without quotes")
-    return tuple(float(value) for value in found)
 
 
 def _listed(values: Any) -> Sequence[Any]:

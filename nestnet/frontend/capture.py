@@ -153,7 +153,7 @@ def _outputs(module: nn.Module, images: Tensor) -> list[Any]:
     with quiet(), torch.no_grad():
         try:
             return tree_leaves(copy.deepcopy(clone).double()(images.double()))
-        except Exception:  # whatever it is, it counts only if float32 fails as well
+        except (Exception, SystemExit):  # whatever it is, it counts only if float32 fails as well
             return tree_leaves(clone(images.clone()))
 
 
