@@ -238,7 +238,7 @@ def test_m4_matches_oracle(cases: list[Case], tmp_path: Path) -> None:
         ("dsp", ("-O3", "-fno-omit-frame-pointer", "-ffreestanding")),
         ("dsp", ("-O0", "-DNN_OPTIMIZE_KERNELS=0")),
         ("dsp", ("-O2", "-DNN_SCHEDULED=0")),
-        ("portable", ("-O2",)),
+        ("portable", ("-O2", "-DNN_PORTABLE_KERNELS=1")),
     ],
 )
 def test_m4_with_other_flags(
