@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 from codegen import kernels
+from codegen.errors import UserError
 from codegen.formats.storage import Codec
 from codegen.graph.cmsis_nn import obstacle
 from codegen.graph.ir import Graph, Op, TfliteRequant
@@ -72,13 +73,26 @@ def _flash_bytes(drafts: tuple[Lowered, ...]) -> int:
 def _drafts(
     graph: Graph, options: Options, rooms: Mapping[str, int] | None = None
 ) -> tuple[Lowered, ...]:
-    """Return the draft of every op that computes, given the free arena bytes beside each."""
+    """Return the draft of every op that computes, given the free arena bytes beside each.
+
+    Raises:
+        UserError: no kernel takes an op.
+    """
     lowered = []
     for op in graph.ops:
         if op.is_view:
             continue
         allowed = replace(options, room_bytes=(rooms or {}).get(op.name, 0))
-        best, reason = choose(kernels.candidates(op, graph, allowed), allowed)
+        offered = tuple(kernels.candidates(op, graph, allowed))
+        if not offered:
+            raise UserError(
+                f"network {graph.name}, op {op.name}",
+                "no kernel computes it",
+                got=type(op).__name__,
+                expected="an operator that a file of codegen/kernels takes",
+                action="Export the network again; if that does not help, report this message",
+            )
+        best, reason = choose(offered, allowed)
         reason += _kept_from_cmsis_nn(op, graph, options)
         lowered.append(Lowered(op, best.kernel, reason, best.draft()))
     return tuple(lowered)

@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
+from codegen import kernels
 from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
@@ -225,3 +226,9 @@ def test_reshaped_input_and_output_use_the_callers_buffers() -> None:
     packed = lower(builder.graph())
     (layer,) = packed.layers
     assert (layer.inputs[0].place, layer.output.place) == ("input", "output")
+
+
+def test_an_operator_that_no_kernel_takes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "candidates", lambda *_: iter(()))
+    with pytest.raises(UserError, match="no kernel computes it; got Conv2D"):
+        lower(conv_layer_graph(5, 7, 3, 2, densities=None, levels=1))
