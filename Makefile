@@ -2,7 +2,7 @@
 # make test     install what is missing, then run every test and check
 # make setup    install only: system packages (Debian, Ubuntu) and .venv
 # make format   rewrite Python and C sources in the project's format
-# make budgets  measure instructions, flash, RAM and stack of tests/budgets.toml and rewrite it
+# make budgets  measure instructions, flash, RAM and stack of tests/e2e/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
 # make compilers  build and run two networks by every compiler, flag and core; rewrites docs/results/compilers.md
@@ -56,7 +56,7 @@ format: setup
 	$(CLANG_FORMAT) -i $(C_SOURCES)
 
 budgets: setup
-	$(TEST_ENV) $(BIN)/python -m tests.budgets
+	$(TEST_ENV) $(BIN)/python -m tests.e2e.budgets
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.decoders --seconds $(SECONDS)
@@ -65,10 +65,10 @@ fuzz-loader: setup
 	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
 
 compilers: setup
-	$(TEST_ENV) $(BIN)/python -m tests.run.compilers --page docs/results/compilers.md
+	$(TEST_ENV) $(BIN)/python -m tests.e2e.compilers --page docs/results/compilers.md
 
 interrupt: setup
-	$(TEST_ENV) $(BIN)/python -m tests.run.interrupts --runs $(RUNS)
+	$(TEST_ENV) $(BIN)/python -m tests.e2e.interrupts --runs $(RUNS)
 
 fuzz-models: setup
 	$(TEST_ENV) $(BIN)/python -m tests.fuzz.models --seconds $(SECONDS)

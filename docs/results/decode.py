@@ -29,9 +29,9 @@ from codegen.target import toolchain
 from codegen.target.emulator import counts
 from nestnet.cli.device_images import random_images
 from nestnet.preview.untrained import untrained, write_untrained
-from tests.firmware import decoders
-from tests.firmware.decoders import Machine, Request
-from tests.firmware.rig import FIRMWARE, M4_FLAGS
+from tests.support.firmware import decoders
+from tests.support.firmware.decoders import Machine, Request
+from tests.support.firmware.rig import FIRMWARE, M4_FLAGS
 
 HERE = Path(__file__).resolve().parent
 LEVELS = (0.9, 0.8, 0.7, 0.5)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
-from tests.firmware.oracle import Shape
-from tests.firmware.rig import run_m4
+from tests.support.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
+from tests.support.firmware.oracle import Shape
+from tests.support.firmware.rig import run_m4
 
 LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)

@@ -18,8 +18,8 @@ from codegen.formats import nested
 from codegen.formats.codecs import deltas, lz4
 from codegen.kernels.common import cost
 from codegen.measure.pipelines import elf, estimate
-from tests.codegen.test_coded_streams import coded_with
-from tests.firmware.decoders import (
+from tests.codegen.formats.test_coded_streams import coded_with
+from tests.support.firmware.decoders import (
     MACHINES,
     Answer,
     Machine,
@@ -28,8 +28,7 @@ from tests.firmware.decoders import (
     positions_fit,
     run,
 )
-from tests.firmware.rig import FIRMWARE, M4_FLAGS, run_checked
-from tests.firmware.test_runtime import need
+from tests.support.firmware.rig import FIRMWARE, M4_FLAGS, need, run_checked
 
 EMULATED = MACHINES[1:]
 Batch = tuple[Request, bytes]

@@ -11,9 +11,9 @@ import pytest
 
 from codegen.measure.pipelines import loops
 from tests.firmware import bench
-from tests.firmware.cases import compare, depthwise, nested, weighted
-from tests.firmware.oracle import Shape
-from tests.firmware.rig import KERNELS, run_m4
+from tests.support.firmware.cases import compare, depthwise, nested, weighted
+from tests.support.firmware.oracle import Shape
+from tests.support.firmware.rig import KERNELS, run_m4
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,

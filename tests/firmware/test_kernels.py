@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.firmware.cases import (
+from tests.support.firmware.cases import (
     Case,
     addition,
     compare,
@@ -22,9 +22,9 @@ from tests.firmware.cases import (
     with_shared_memory,
     write,
 )
-from tests.firmware.oracle import NEVER, Shape
-from tests.firmware.rig import (
-    HERE,
+from tests.support.firmware.oracle import NEVER, Shape
+from tests.support.firmware.rig import (
+    HARNESS,
     M4_FLAGS,
     SANITIZERS,
     STANDARD,
@@ -277,7 +277,7 @@ def test_freestanding_kernels_call_nothing(cases: list[Case], tmp_path: Path) ->
         pytest.skip("arm-none-eabi-gcc is not installed")
     write(cases, tmp_path)
     command = ["arm-none-eabi-gcc", *M4_FLAGS, *STANDARD, "-O3", "-ffreestanding"]
-    command += [*kernel_path("dsp", tmp_path), "-c", "-o", "harness.o", str(HERE / "harness.c")]
+    command += [*kernel_path("dsp", tmp_path), "-c", "-o", "harness.o", str(HARNESS / "harness.c")]
     run_checked(command, tmp_path)
     symbols = subprocess.run(
         ["arm-none-eabi-nm", "-u", "harness.o"],

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import zlib
 from pathlib import Path
 
 import pytest
 
-from tests.firmware.rig import FIRMWARE, HERE, KERNELS, M4_FLAGS, SANITIZERS, WARNINGS, run_checked
+from tests.support.firmware.rig import (
+    FIRMWARE,
+    KERNELS,
+    M4_FLAGS,
+    SANITIZERS,
+    WARNINGS,
+    need,
+    run_checked,
+)
 
 RUNTIME = tuple(sorted(FIRMWARE.glob("*.c")))
 HEADERS = sorted(path.name for path in KERNELS.glob("nn_*.h"))
+HERE = Path(__file__).parent
 COMPILERS = ("gcc", "clang", "arm-none-eabi-gcc")
-
-
-def need(tool: str) -> str:
-    """Skip where a tool is missing."""
-    if shutil.which(tool) is None:
-        pytest.skip(f"{tool} is not installed")
-    return tool
 
 
 def include_path(dsp: bool) -> list[str]:

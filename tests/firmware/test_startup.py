@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.rig import FIRMWARE, HERE, M4_FLAGS, M7_FLAGS, run_checked
-from tests.firmware.test_runtime import need
+from tests.support.firmware.rig import FIRMWARE, HARNESS, M4_FLAGS, M7_FLAGS, need, run_checked
 
+HERE = Path(__file__).parent
 WAYS = {"RETURN": 7, "UNDEFINED": 99, "NOWHERE": 99, "OVERFLOW": 99}
 """How the program ends, and its exit code."""
 MACHINES = {
@@ -24,7 +24,7 @@ PATIENCE_S = 60
 def program(folder: Path, machine: str, way: str) -> Path:
     """Build fault_test.c; its stack lies at the bottom of RAM, as in a generated project."""
     need("qemu-system-arm")
-    script = (HERE / "qemu.ld").read_text(encoding="ascii")
+    script = (HARNESS / "qemu.ld").read_text(encoding="ascii")
     low = script.replace("nn_stack_top = ORIGIN(ram) + LENGTH(ram);", "")
     low = low.replace("nn_stack_limit = nn_stack_top - 64K;", "")
     stack = ".stack (NOLOAD) : { nn_stack_limit = .; . += 2048; nn_stack_top = .; } > ram\n"

@@ -14,7 +14,7 @@ from nestnet.net import functional
 from tests.fuzz import model_check, models
 from tests.fuzz.model_check import check_bits, check_model
 from tests.fuzz.model_source import ModelCase, make_case
-from tests.run.conftest import need_tools
+from tests.support.projects import need_tools
 
 SEEDS = range(24)
 EVERY_BOARD = (0, 13)

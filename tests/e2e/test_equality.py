@@ -1,0 +1,116 @@
+"""The equality chain: host C, emulated Cortex-M4 and M7 and the reference give the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codegen.emit import project
+from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_images,
+)
+from codegen.measure import compare
+from codegen.target import boards, runners, toolchain
+from tests.support.channel_nets import channel_graph
+from tests.support.projects import SHA256, Build, small_graph
+
+BOARDS = ("host", "qemu_m4", "qemu_m7")
+
+
+def widths_graph(group: int) -> Graph:
+    """Return convolutions on odd maps: primes, channels not divisible by G, stride 2, 1 wide."""
+    net = GraphBuilder((7, 13, 5), 3, 40 + group, f"widths_{group}")
+    first = net.conv(
+        "input", 7, (3, 3), padding=(1, 1, 1, 1), group=group, densities=(0.1, 0.3, 0.6)
+    )
+    second = net.conv(first, 11, (3, 5), stride=(2, 2), group=group, densities=(0.0, 0.2, 1.0))
+    third = net.conv(second, 6, (1, 1), group=group, densities=(0.05, 0.5, 0.9))
+    pooled = net.pool(third, MaxPool, (2, 2), (1, 2))
+    fourth = net.conv(pooled, 3, (2, 1), group=group, densities=(0.3, 0.4, 0.5), relu=False)
+    net.linear(fourth, 5, group=group, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
+def graphs() -> list[Graph]:
+    """Return the networks that are compared, small enough to compile quickly."""
+    made = [widths_graph(group) for group in (1, 2, 4)]
+    made += [random_graph(seed, blocks=5) for seed in (11, 12, 13)]
+    made += [random_graph(21, levels=1), random_graph(22, levels=4)]
+    made += [
+        channel_graph(),
+        small_graph(),
+        conv_layer_graph(11, 17, 8, 6, group=4),
+        linear_layer_graph(37, 10),
+    ]
+    return made
+
+
+@pytest.mark.parametrize("board_id", BOARDS)
+@pytest.mark.parametrize("graph", graphs(), ids=lambda graph: f"{graph.name}")
+def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id: str) -> None:
+    images = random_images(graph, 3, seed=5)
+    levels = range(len(graph.levels))
+    made = compare.compare(build(graph, board_id), graph, images, [0, 1, 2], levels)
+    assert made.bit_exact, "\n".join(map(str, made.differences))
+    assert made.differences == ()
+    for level in made.levels:
+        assert level.accuracy_device == level.accuracy_reference
+        assert (level.instructions is None) == (board_id == "host")
+
+
+def test_a_project_without_werror(tmp_path: Path) -> None:
+    """What a compiler of tomorrow warns of must not stop a user's build."""
+    for board_id in ("host", "stm32f7"):
+        made = project.write(small_graph(), SHA256, boards.load(board_id), tmp_path / board_id)
+        assert "-Werror" not in (made / "Makefile").read_text()
+
+
+def test_the_compiler_keeps_every_layer(build: Build) -> None:
+    """gcc 12 -O3 once took this layer's function for one that writes nothing: no call, old bits."""
+    graph = conv_layer_graph(7, 3, 31, 31, padding=(0, 1, 0, 0), groups=31, group=1, densities=None)
+    made = compare.compare(build(graph, "host"), graph, random_images(graph, 2, 1), None, [0])
+    assert made.bit_exact, "\n".join(map(str, made.differences))
+
+
+def test_instructions_are_attributed_to_layers(build: Build) -> None:
+    graph = small_graph()
+    built = build(graph, "qemu_m4")
+    images = random_images(graph, 4, seed=6)
+    result = runners.run(built, images, (1, 0, 1))
+    assert result.instructions is not None
+    assert result.instructions[0] == result.instructions[2] > result.instructions[1]
+    assert set(result.layer_instructions) == {layer.c_name for layer in built.info.layers}
+    for position in range(3):
+        parts = [*result.layer_instructions.values(), *result.other_instructions.values()]
+        assert sum(part[position] for part in parts) == result.instructions[position]
+    assert result.stack_bytes is not None and 0 < result.stack_bytes < 2048
+    assert np.array_equal(result.outputs[1], reference.run(graph, images, 0))
+    again = runners.run(built, images, (1, 0, 1))
+    assert again.instructions == result.instructions
+
+
+def test_the_first_wrong_layer_is_named(build: Build) -> None:
+    graph = small_graph()
+    built = build(graph, "host")
+    source = built.project / "weights.c"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    row = next(
+        i for i, line in enumerate(lines) if "_add_add_offset" in line or "add_offset" in line
+    )
+    lines[row + 1] = lines[row + 1].replace(",", "+(3<<16),", 1)
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    damaged = toolchain.build(built.project, {"EXTRA_CFLAGS": "-DNN_CHECK_WEIGHTS=0"})
+    made = compare.compare(damaged, graph, random_images(graph, 2, seed=1), None, (0, 1))
+    assert [level.bit_exact for level in made.levels] == [False, True]
+    (difference,) = made.differences
+    assert (difference.level, difference.layer) == (0, "add3")
+    assert difference.got == difference.expected + 3

@@ -1,0 +1,55 @@
+"""Warnings that other projects turn on, and clang's analyzer, find nothing in a project's C."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codegen.emit import project
+from codegen.program.coding import CodingOptions
+from codegen.target import boards
+from tests.support.projects import SHA256, need_tools, small_graph
+
+STRICT = ("-Wredundant-decls", "-Wswitch-default", "-Wcast-align=strict", "-Wundef")
+
+
+def generate(board_id: str, folder: Path) -> list[str]:
+    """Write a project with coded streams; return its C files."""
+    graph, board = small_graph(), boards.load(board_id)
+    project.write(graph, SHA256, board, folder, options=CodingOptions("size", "all", "level"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.c"))
+
+
+def include_path(board_id: str) -> list[str]:
+    kernels = {"host": (), "qemu_m4": ("dsp",), "qemu_m7": ("m7", "dsp")}[board_id]
+    folders = [f"kernels/{kernel}" for kernel in (*kernels, "portable")]
+    return ["-I.", "-Ifirmware", *(f"-Ifirmware/{folder}" for folder in [*folders, "port"])]
+
+
+@pytest.mark.parametrize("standard", ["-std=c99", "-std=c11"])
+@pytest.mark.parametrize("board_id", ["host", "qemu_m4", "qemu_m7"])
+def test_strict_warnings(board_id: str, standard: str, tmp_path: Path) -> None:
+    need_tools(board_id)
+    core = boards.load(board_id).core
+    compiler = "gcc" if board_id == "host" else "arm-none-eabi-gcc"
+    for file in generate(board_id, tmp_path):
+        command = [compiler, *core.cpu_flags, standard, "-O2", "-Wall", *STRICT, "-Werror"]
+        done = subprocess.run(
+            [*command, *include_path(board_id), "-c", file, "-o", "x.o"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_static_analyzer(tmp_path: Path) -> None:
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    for file in generate("host", tmp_path):
+        done = subprocess.run(
+            ["clang", "--analyze", "-Xclang", "-analyzer-werror", *include_path("host"), file],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,36 @@
+"""Where tests are: in a folder of the room they test, with what they share in tests/support."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.house.test_rooms import FLOORS
+from tests.house.test_structure import python_files
+from tests.support.commands import ROOT
+
+ACROSS_ROOMS = {"e2e", "fuzz", "house", "install"}
+"""Folders of tests that concern no single room."""
+
+
+def modules() -> list[Path]:
+    return sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def test_a_test_module_names_a_room_that_exists() -> None:
+    """In ``tests/<package>/<room>/``, or ``test_<module>.py`` for a module beside the rooms."""
+    for path in modules():
+        folder = path.relative_to(ROOT / "tests").parent
+        if folder.parts and folder.parts[0] in ACROSS_ROOMS:
+            continue
+        assert (ROOT / folder).is_dir() and folder.parts, f"{path}: no room {folder}/"
+        if str(folder) in FLOORS:
+            module = ROOT / folder / path.name.removeprefix("test_")
+            assert module.is_file(), f"{path}: no module {module.relative_to(ROOT)}"
+
+
+def test_every_folder_of_tests_says_what_it_needs() -> None:
+    folders = {path.parent for path in python_files("tests")} | {ROOT / "tests"}
+    for folder in folders:
+        lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith(f"# {folder.name}: ") and len(lines) <= 6, folder
+        assert lines[-1].startswith("Needs: "), folder

@@ -1,0 +1,97 @@
+"""Outputs that int8 cannot tell much about are named."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import nestnet
+from codegen.errors import UserError
+from nestnet.net.network import NestedNet, predict
+from nestnet.notices import Notice
+from tests.support.commands import nestnet as run_nestnet
+from tests.support.nets import conv_bn
+
+SHAPE = (7, 5, 3)
+PIXELS = np.random.default_rng(0).integers(0, 256, (31, *SHAPE), dtype=np.uint8)
+
+
+def regressor(*sizes: float) -> NestedNet:
+    """Return a network whose outputs have about the ``sizes``."""
+    torch.manual_seed(0)
+    head = nn.Linear(11, len(sizes))
+    with torch.no_grad():
+        head.weight *= torch.tensor(sizes)[:, None]
+        head.bias.copy_(torch.tensor(sizes))
+    layers = (conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    return nestnet.nest(nn.Sequential(*layers), SHAPE, sparsity=(0.0,))
+
+
+def test_an_output_much_smaller_than_another_is_named() -> None:
+    with pytest.warns(Notice) as said:
+        nestnet.quantize(regressor(130.0, 0.05, 70.0), PIXELS)
+    assert "1 of 3 outputs (the first is output 1)" in str(said[0].message)
+
+
+def test_outputs_of_like_size_are_not() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nestnet.quantize(regressor(130.0, 20.0, 70.0), PIXELS)
+        net = nestnet.quantize(regressor(0.05), PIXELS)
+    assert net.quantize
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1)])
+def test_a_softmax_over_one_output_is_refused(last: nn.Module) -> None:
+    net = nn.Sequential(conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(11, 1))
+    with pytest.raises(UserError, match=r"softmax over a single output.*Remove the softmax"):
+        nestnet.nest(net.append(last), SHAPE, sparsity=(0.0,))
+
+
+@pytest.mark.parametrize("end", [nn.Identity(), nn.Softmax(1), nn.LogSoftmax(1)])
+def test_a_log_softmax_that_is_not_exported_is_spoken_of(end: nn.Module, tmp_path: Path) -> None:
+    """When nested, before anything is trained, and when exported."""
+    net = nn.Sequential(conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(11, 5))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", Notice)
+        nested = nestnet.nest(net.append(end), SHAPE, sparsity=(0.0,))
+        nestnet.export(nestnet.quantize(nested, PIXELS), tmp_path / "x.nestnet")
+    told = [str(entry.message) for entry in said if "log_softmax" in str(entry.message)]
+    assert len(told) == 2 * isinstance(end, nn.LogSoftmax)
+    assert all("outputs are the logits" in text for text in told)
+
+
+def test_a_single_output_is_shown_as_a_value(tmp_path: Path) -> None:
+    """Its share of all outputs is 100 %, whatever it is."""
+    net = nestnet.quantize(regressor(1.7), PIXELS)
+    with pytest.warns(Notice, match="one output: its arg-max is always class 0"):
+        nestnet.export(net, tmp_path / "one.nestnet")
+    Image.fromarray(PIXELS[0]).save(tmp_path / "photo.png")
+    done = run_nestnet(
+        *("classify", "photo.png", "--run", "one.nestnet", "--c-array", "x.h", "--json", "x.json"),
+        folder=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    real = float(predict(net, PIXELS[:1], 0)[0, 0])
+    levels = json.loads((tmp_path / "x.json").read_text())["levels"]
+    assert levels[0]["classes"][0]["value"] == pytest.approx(real, rel=0.02)
+    assert "100" not in done.stdout and f"{levels[0]['classes'][0]['value']:.4g}" in done.stdout
+    assert "class 0" not in (tmp_path / "x.h").read_text()
+
+
+@pytest.mark.parametrize(("outputs", "words"), [
+    (1, r"Use one output per class \(two outputs, softmax\)"),
+    (5, "Leave the sigmoid out of the model and train with BCEWithLogitsLoss"),
+])  # fmt: skip
+def test_a_sigmoid_at_the_end_is_answered_for_the_end(outputs: int, words: str) -> None:
+    layers = (conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(11, outputs))
+    with pytest.raises(UserError, match=words) as caught:
+        nestnet.nest(nn.Sequential(*layers, nn.Sigmoid()), SHAPE, sparsity=(0.0,))
+    assert "nn.ReLU" not in str(caught.value)

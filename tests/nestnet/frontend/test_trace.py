@@ -1,0 +1,421 @@
+"""Tracing: fused stages compute what the module computes; what cannot be expressed is refused."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codegen.errors import UserError
+from nestnet.frontend import stages as st
+from nestnet.frontend.capture import trace_network
+from nestnet.frontend.fuse import macs
+from nestnet.net.tracing import trace
+from tests.support.nets import CASES, Case, head, images, trained_like
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_fused_network_equals_module(case: Case) -> None:
+    module = trained_like(case)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    net = trace(module, case.shape).eval()
+    assert module.training
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    x = images(case.shape, 7, seed=1)
+    wanted = module.eval()(x.clone())
+    got = net(x)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+DETERMINISTIC = [case for case in CASES if case.name != "vector norm"]
+"""Cases whose dropout, if any, is a module whose probability a test can set to 0."""
+
+
+@pytest.mark.parametrize("case", DETERMINISTIC, ids=lambda case: case.name)
+def test_training_mode_equals_module(case: Case) -> None:
+    """In training mode both use batch statistics and update the running ones alike."""
+    module = trained_like(case)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout | nn.Dropout2d):
+            part.p = 0.0
+    net = trace(module, case.shape).train()
+    x = images(case.shape, 7, seed=2)
+    wanted = module(x.clone())
+    got = net(x)
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    mine = [step.norm for step in net.steps if step.norm is not None]
+    assert len(mine) == len(norms)
+    for theirs, own in zip(norms, mine, strict=True):
+        torch.testing.assert_close(own.running_mean[0], theirs.running_mean)
+        torch.testing.assert_close(own.running_var[0], theirs.running_var)
+
+
+def stages_of(name: str) -> tuple[st.Stage, ...]:
+    """Return the traced stages of one case."""
+    case = next(case for case in CASES if case.name == name)
+    return trace_network(trained_like(case), case.shape).stages
+
+
+def test_residual_becomes_one_stage() -> None:
+    convs = [stage for stage in stages_of("residual in place") if isinstance(stage, st.Conv)]
+    assert [conv.name for conv in convs] == ["stem.0", "conv"]
+    assert convs[1].norm is not None and convs[1].norm.name == "norm"
+    assert convs[1].residual == convs[0].output
+    assert convs[1].act == st.RELU
+    assert not any(isinstance(s, st.Add | st.Activation) for s in stages_of("residual in place"))
+
+
+def test_addition_fuses_into_the_larger_convolution() -> None:
+    stages = stages_of("two branches")
+    convs = {stage.name: stage for stage in stages if isinstance(stage, st.Conv)}
+    assert convs["a"].residual == convs["b"].output
+    assert convs["b"].residual is None
+    assert [stage.name for stage in stages][:2] == ["b", "a"]
+
+
+def test_shared_values_are_not_fused() -> None:
+    kinds = [type(stage) for stage in stages_of("two branches")]
+    assert st.Activation in kinds and st.Add in kinds
+
+
+def test_lone_batch_norm_becomes_a_unit_convolution() -> None:
+    first = stages_of("pre-activation")[0]
+    assert isinstance(first, st.Conv)
+    assert first.weight is None and first.groups == 3 and first.act == st.RELU
+
+
+def test_activations_compose() -> None:
+    conv = stages_of("two activations")[0]
+    assert isinstance(conv, st.Conv) and conv.act == st.Clip(0.0, 0.7)
+
+
+@pytest.mark.parametrize("first", [(0.0, math.inf), (-1.0, 0.5), (2.0, 3.0)])
+@pytest.mark.parametrize("second", [(0.0, 6.0), (-2.0, -1.0), (0.25, math.inf)])
+def test_clip_then_is_composition(first: tuple[float, float], second: tuple[float, float]) -> None:
+    both = st.Clip(*first).then(st.Clip(*second))
+    for x in (-5.0, -1.5, -0.3, 0.0, 0.3, 0.7, 2.5, 9.0):
+        once = min(max(x, first[0]), first[1])
+        assert min(max(x, both.lo), both.hi) == min(max(once, second[0]), second[1])
+
+
+def test_activation_moves_before_a_max_pool() -> None:
+    stages = stages_of("activation of a pool")
+    conv = next(stage for stage in stages if isinstance(stage, st.Conv))
+    assert conv.act == st.RELU
+    assert sum(isinstance(stage, st.Activation) for stage in stages) == 1
+
+
+def test_macs() -> None:
+    network = trace_network(nn.Sequential(nn.Conv2d(3, 7, 3), *head(7)), (7, 5, 3))
+    assert macs(network) == 5 * 3 * 7 * 27 + 7 * 5
+
+
+class Wrapper(nn.Module):
+    """A small network with ``middle`` between convolution and head."""
+
+    def __init__(self, middle: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3)
+        self.middle = middle
+        self.head = nn.Sequential(*head(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return self.head(x if self.middle is None else self.middle(x))
+
+
+class Call(nn.Module):
+    """Apply a function."""
+
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)  # type: ignore[operator, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("middle", "operator", "words"),
+    [
+        (nn.SiLU(), "silu", "not supported"),
+        (nn.Conv2d(5, 5, 2, dilation=2), "conv2d", "dilation 1"),
+        (nn.MaxPool2d(2, dilation=2), "max_pool2d", "dilation 1"),
+        (nn.AdaptiveAvgPool2d(2), "adaptive_avg_pool2d", "does not divide"),
+        (nn.AvgPool2d(2, ceil_mode=True), "avg_pool2d", "ceil_mode"),
+        (nn.AvgPool2d(3, padding=1, count_include_pad=False), "avg_pool2d", "count_include_pad"),
+        (nn.AvgPool2d(2, divisor_override=3), "avg_pool2d", "divisor"),
+        (nn.BatchNorm2d(5, track_running_stats=False), "batch_norm", "running statistics"),
+        (Call(lambda x: x + 1.0), "add", "constant"),
+        (Call(lambda x: x + x.mean((2, 3), keepdim=True)), "add", "broadcasting"),
+        (Call(lambda x: torch.add(x, x, alpha=2)), "add", "alpha = 1"),
+        (Call(lambda x: x * 2), "mul", "not supported"),
+        (Call(lambda x: F.relu(x.mean(1, keepdim=True)) + x), "mean", "dim=(2, 3)"),
+        (Call(lambda x: x.permute(0, 1, 3, 2)), "permute", "not supported"),
+        (Call(lambda x: x.reshape(x.shape[0], 3, 25).view(x.shape)), "reshape", "mixes channels"),
+        (Call(lambda x: F.softmax(x, 2)), "softmax", "dim=1"),
+        (Call(lambda x: x.half()), "to", "float32"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)  # fmt: skip
+def test_unsupported_is_located(middle: nn.Module, operator: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        trace_network(Wrapper(middle), (7, 5, 3))
+    text = str(caught.value)
+    assert f"operator {operator}." in text or f"1 x {operator}." in text
+    assert "module 'middle'" in text
+    assert f"{__file__}:" in text
+    assert words in text
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(channels, 2), nn.Linear(2, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.up(F.silu(self.down(x.mean((2, 3)))))
+        return x * torch.sigmoid(y)[:, :, None, None]
+
+
+def test_everything_unsupported_is_listed_at_once() -> None:
+    body = nn.Sequential(nn.Conv2d(3, 5, 3), nn.SiLU(), Gate(5), nn.GroupNorm(1, 5), nn.SiLU())
+    with pytest.raises(UserError, match="7 operators cannot be expressed") as caught:
+        trace_network(nn.Sequential(body, *head(5)), (7, 5, 3))
+    text = str(caught.value)
+    assert "3 x silu.default: operator is not supported. Use nn.ReLU" in text
+    for line in ("1 x sigmoid", "1 x mul", "1 x group_norm", "1 x slice"):
+        assert line in text
+    assert "Use nn.BatchNorm2d" in text
+    assert "a learned scale of channels is nn.BatchNorm2d" in text
+    assert "the rest of the model is supported" not in text  # unknown behind what is lost
+    assert "At module '0.1'; " in text  # no line of a user's: not PyTorch's either
+    assert "container.py" not in text and "activation.py" not in text
+    assert re.search(r"test_trace.py:\d+, module '0.2'; module '0.4'", text)
+
+
+def test_only_the_first_places_of_a_problem_are_listed() -> None:
+    layers = [layer for _ in range(6) for layer in (nn.Conv2d(3, 3, 1), nn.SiLU())]
+    with pytest.raises(UserError, match=r"6 x silu.*module '7'; and at 2 more places"):
+        trace_network(nn.Sequential(*layers, *head(3)), (7, 5, 3))
+
+
+def test_constant_batch_size_is_located() -> None:
+    flatten = Call(lambda x: x.view(len(x), -1).relu())
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), flatten, nn.Linear(75, 3))
+    with pytest.raises(UserError, match="the batch size is taken as a constant") as caught:
+        trace_network(module, (7, 5, 3))
+    assert f"{__file__}:" in caught.value.where and "'1'" in caught.value.where
+    assert "x.size(0)" in caught.value.action
+
+
+def test_reshape_to_one_batch_size_is_located() -> None:
+    with pytest.raises(UserError, match="mixes the images of a batch") as caught:
+        trace_network(Call(lambda x: x.reshape(5, -1)), (7, 5, 3))
+    assert f"{__file__}:" in caught.value.where
+
+
+def test_flattened_map_plus_vector_says_what_differs() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 5, 3), nn.Linear(75, 75)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x).flatten(1)
+            return self.fc(y) + y
+
+    with pytest.raises(UserError, match=r"vector of 75 \+ a flattened map of 5 x 5 x 3"):
+        trace_network(Sum(), (7, 5, 3))
+
+
+class Shared(nn.Module):
+    """One convolution used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Sequential(*head(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(F.relu(self.conv(x))))
+
+
+def test_shared_weight_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'conv.weight': weights are shared.*'conv' and 'conv_2'"):
+        trace_network(Shared(), (7, 5, 3))
+
+
+def test_tied_parameters_are_refused() -> None:
+    first, second = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
+    second.weight = first.weight
+    with pytest.raises(UserError, match="weights are shared"):
+        trace_network(nn.Sequential(first, nn.ReLU(), second, *head(3)), (7, 7, 3))
+
+
+def test_shared_batch_norm_is_refused() -> None:
+    norm = nn.BatchNorm2d(3)
+    layers = [nn.Conv2d(3, 3, 3), norm, nn.ReLU(), nn.Conv2d(3, 3, 3), norm]
+    with pytest.raises(UserError, match=r"'4.weight': weights are shared.*'0' and '3'"):
+        trace_network(nn.Sequential(*layers, *head(3)), (7, 7, 3))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("tensor", "layer"),
+    [("0.weight", "0"), ("1.weight", "0"), ("1.bias", "0"), ("1.running_mean", "0"),
+     ("1.running_var", "0"), ("4.weight", "4"), ("4.bias", "4")],
+)  # fmt: skip
+def test_values_that_are_no_numbers_are_refused(tensor: str, layer: str, value: float) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), *head(5))
+    found = {**dict(module.named_parameters()), **dict(module.named_buffers())}[tensor]
+    with torch.no_grad():
+        found.view(-1)[2] = value
+    with pytest.raises(UserError, match=f"tensor '{tensor}' of layer '{layer}'.*got 1 of"):
+        trace_network(module, (7, 5, 3))
+
+
+def test_negative_variance_is_refused() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), *head(5))
+    module[1].running_var[2] = -1.0  # type: ignore[index]
+    with pytest.raises(UserError, match=r"'1.running_var'.*got 1 of 5 .*negative"):
+        trace_network(module, (7, 5, 3))
+
+
+def test_unused_values_do_not_matter() -> None:
+    module = Wrapper()
+    module.spare = nn.Parameter(torch.full((3,), math.nan))
+    assert trace_network(module, (7, 5, 3)).stages
+
+
+def test_computed_weight_is_refused() -> None:
+    class Standardized(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x, self.weight - self.weight.mean(), self.bias)
+
+    with pytest.raises(UserError, match="weight is computed"):
+        trace_network(Wrapper(Standardized(5, 5, 1)), (7, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Conv2d(1, 5, 3), *head(5)),
+        Call(lambda x: x if x.sum() > 0 else -x),
+        nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(7, 3)),
+    ],
+    ids=["channels", "control flow", "features"],
+)
+def test_uncapturable_module_is_one_line(module: nn.Module) -> None:
+    with pytest.raises(UserError, match=r"torch.export cannot capture") as caught:
+        trace_network(module, (7, 5, 3))
+    assert "\n" not in str(caught.value)
+
+
+def test_reshape_of_the_batch_is_refused() -> None:
+    halves = nn.Sequential(nn.Conv2d(3, 4, 3), Call(lambda x: x.view(-1, 30)), nn.Linear(30, 3))
+    with pytest.raises(UserError, match=r"module '1', operator view.*mixes the images of a batch"):
+        trace_network(halves, (7, 5, 3))
+
+
+def test_failed_capture_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError):
+        trace_network(Call(lambda x: x if x.sum() > 0 else -x), (7, 5, 3))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: sum([F.relu(x), x.float()]),
+        lambda x: F.relu(x) + F.dropout(x, 0.5, training=False),
+    ],
+    ids=["sum() starts from 0", "dropout switched off"],
+)
+def test_operators_that_change_nothing_leave_no_stage(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    module = Wrapper(Call(function))
+    net = trace(module, (7, 5, 3)).train()
+    kinds = {type(stage) for stage in net.network.stages}
+    assert not kinds & {st.Dropout} and len(net.network.stages) == 6
+    x = images((7, 5, 3), 3, seed=4)
+    torch.testing.assert_close(net(x), module(x))
+
+
+def test_cumulative_batch_norm_is_traced() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5, momentum=None), *head(5))
+    net = trace(module, (7, 5, 3)).eval()
+    assert module[1].momentum is None
+    x = images((7, 5, 3), 3, seed=5)
+    torch.testing.assert_close(net(x), module.eval()(x))
+
+
+def test_two_outputs_are_refused() -> None:
+    with pytest.raises(UserError, match="wrong number of tensor outputs; got 2"):
+        trace_network(Call(lambda x: (x, x)), (7, 5, 3))
+
+
+def test_no_output_is_refused() -> None:
+    with pytest.raises(UserError, match="wrong number of tensor outputs; got 0"):
+        trace_network(Call(lambda x: None), (7, 5, 3))
+
+
+@pytest.mark.parametrize("tail", [[], [nn.Softmax(1)], [nn.Flatten(2)]])
+def test_a_map_as_output_is_refused(tail: list[nn.Module]) -> None:
+    with pytest.raises(UserError, match="output is a map"):
+        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), *tail), (7, 5, 3))
+
+
+def test_softmax_inside_is_refused() -> None:
+    with pytest.raises(UserError, match="softmax is followed"):
+        trace_network(Wrapper(nn.Softmax(1)), (7, 5, 3))
+
+
+def test_flattened_output_is_refused() -> None:
+    with pytest.raises(UserError, match="flattened map"):
+        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten()), (7, 5, 3))
+
+
+def test_view_changed_in_place_is_refused() -> None:
+    def function(x: Tensor) -> Tensor:
+        flat = x.view(x.shape[0], -1)
+        flat.clamp_(min=0)
+        return x
+
+    with pytest.raises(UserError, match="after a view of it was changed in place"):
+        trace_network(Wrapper(Call(function)), (7, 5, 3))
+
+
+def test_unused_branch_is_ignored() -> None:
+    def function(x: Tensor) -> Tensor:
+        torch.sigmoid(x)
+        return x
+
+    assert trace_network(Wrapper(Call(function)), (7, 5, 3)).stages
+
+
+class PlainTensor(nn.Module):
+    """A filter that is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blur = torch.full((3, 1, 3, 3), 1 / 9)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.conv2d(x, self.blur, padding=1, groups=3)
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_a_weight_the_module_does_not_know_is_refused() -> None:
+    with pytest.raises(UserError, match=r"'blur' of layer.*neither a parameter nor.*register_buf"):
+        trace_network(PlainTensor(), (7, 5, 3))

@@ -1,0 +1,421 @@
+"""Random cases for tests/support/firmware/harness.c: numbers for the C side, expected outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from codegen.kernels.common.in_place import (
+    ELEMENTWISE,
+    any_overlap,
+    depthwise_overlap,
+    patch_overlap,
+    residual_overlap,
+    window_overlap,
+)
+from codegen.kernels.common.shape import WindowShape
+from codegen.program.draft import Overlap
+from tests.support.firmware.oracle import (
+    NEVER,
+    Array,
+    Requant,
+    Shape,
+    accumulate,
+    add,
+    avg_pool,
+    level_weights,
+    max_pool,
+    pack_dense,
+    pack_stream,
+    requantize,
+    softmax,
+)
+
+MAX_LEVELS = 16
+GUARD_ELEMENTS = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of a case's kernel: what it reads and what it must write."""
+
+    expected: Array
+    level: int = 0
+    residual_multiplier: int = 0
+    scratch_bytes: int = 0
+    misalign_bytes: int = 0
+    over: int = 0
+    """What the output lies over: 0 nothing, 1 the input, 2 the second operand."""
+    distance_bytes: int = 0
+    """From the output's start up to that of what it lies over."""
+    multiplier: bytes = b""
+    bias: bytes = b""
+    bias_delta: bytes = b""
+    weights: bytes = b""
+    inputs: bytes = b""
+    second: bytes = b""
+    table: bytes = b""
+    channel_level: bytes = b""
+    streams: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Return where the output lies, for messages; empty if it lies apart."""
+        operand = ("", "input", "second operand")[self.over]
+        return f", {self.distance_bytes} bytes below the {operand}" if operand else ""
+
+    def record(self, case_index: int) -> bytes:
+        """Return the run as harness.c reads it."""
+        parts = [self.multiplier, self.bias, self.bias_delta, self.weights]
+        parts += [self.inputs, self.second, self.table, self.channel_level]
+        header = [case_index, self.level, self.residual_multiplier, len(self.streams)]
+        header += [self.misalign_bytes, self.over, self.distance_bytes]
+        header += [self.expected.size, self.scratch_bytes]
+        header += [len(part) for part in parts]
+        flat = [part for stream in self.streams for part in stream]
+        header += [len(part) for part in flat] + [0] * (2 * MAX_LEVELS - len(flat))
+        return np.array(header, np.int32).tobytes() + b"".join(parts) + b"".join(flat)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One literal call in the C harness with its runs."""
+
+    name: str
+    macro: str
+    arguments: tuple[str, ...]
+    runs: tuple[Run, ...] = field(repr=False)
+    rules: tuple[Overlap, ...] = ()
+    """How the output may lie over the input and the second operand."""
+
+    def line(self, index: int) -> str:
+        """Return the case's line of cases.inc."""
+        return f"{self.macro}({', '.join((str(index), *self.arguments))})\n"
+
+
+def write(cases: list[Case], folder: Path) -> None:
+    """Write cases.inc and cases.bin."""
+    lines = [case.line(index) for index, case in enumerate(cases)]
+    (folder / "cases.inc").write_text("".join(lines), encoding="ascii")
+    records = [run.record(index) for index, case in enumerate(cases) for run in case.runs]
+    (folder / "cases.bin").write_bytes(b"".join(records))
+
+
+def compare(cases: list[Case], outputs: bytes) -> list[str]:
+    """Return one line per wrong run: case, level, index, got, expected."""
+    wrong = []
+    got = np.frombuffer(outputs, np.int8)
+    for case in cases:
+        for run in case.runs:
+            size = run.expected.size
+            mine, got = got[:size].reshape(run.expected.shape), got[size:]
+            bad = np.argwhere(mine != run.expected)
+            if len(bad):
+                at = tuple(int(i) for i in bad[0])
+                wrong.append(
+                    f"{case.name} level {run.level}{run.place}: "
+                    f"{len(bad)} of {size} differ, first at {at}: "
+                    f"got {mine[at]}, expected {run.expected[at]}"
+                )
+    return wrong if not len(got) else [*wrong, f"{len(got)} bytes too many"]
+
+
+def with_shared_memory(case: Case, rng: np.random.Generator) -> Case:
+    """Add runs whose output lies over an operand, as closely as the rules of codegen allow.
+
+    Those rules and the kernels' contracts say the same; a kernel that reads later or writes earlier
+    fails here, on every machine.
+    """
+    first, added = case.runs[0], []
+    for over, rule in enumerate(case.rules[: 2 if first.second else 1], start=1):
+        operand = first.inputs if over == 1 else first.second
+        lowest = max(rule.lead_bytes, -len(operand))
+        least = -(-lowest // rule.step_bytes) * rule.step_bytes
+        more = least + rule.step_bytes * int(rng.integers(1, 9))
+        distances = {least, more, 0} if rule.allows(0) else {least, more}
+        added += [
+            dataclasses.replace(first, over=over, distance_bytes=distance)
+            for distance in sorted(distances)
+        ]
+    return dataclasses.replace(case, runs=(*case.runs, *added))
+
+
+def window_of(s: Shape) -> WindowShape:
+    """Return a shape as codegen has it."""
+    return WindowShape(*dataclasses.astuple(s))
+
+
+def c_struct(macro: str, value: Shape | Requant) -> str:
+    """Return SHAPE(...) or REQUANT(...)."""
+    return f"{macro}({', '.join(str(v) for v in dataclasses.astuple(value))})"
+
+
+def int8(rng: np.random.Generator, *shape: int) -> Array:
+    """Return int8 values, extremes included, as int64."""
+    values = rng.integers(-128, 128, shape)
+    values[rng.random(shape) < 0.1] = -128
+    values[rng.random(shape) < 0.1] = 127
+    return values
+
+
+def as_bytes(values: Array, dtype: type = np.int8) -> bytes:
+    """Return values in memory order."""
+    return values.astype(dtype).tobytes()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A layer's requantization with tables for each level."""
+
+    r: Requant
+    multiplier: Array
+    bias: Array
+    delta: Array
+    residual_multiplier: Array
+
+
+def make_tables(
+    rng: np.random.Generator, accs: list[Array], zero_point: int, plain: bool = False
+) -> Tables:
+    """Choose a requantization that spreads the accumulators over the int8 range.
+
+    ``plain``: the whole int8 range and no pre-shift, as most layers have.
+    """
+    levels, out_c = len(accs), accs[0].shape[-1]
+    spread = max(1.0, max(float(np.abs(acc).max()) for acc in accs))
+    fraction = 4 if plain else int(rng.integers(0, 9))
+    pre_shift = 0 if plain else int(rng.integers(0, min(9, int(31 - np.log2(spread + 1)))))
+    wanted = 200 * 2.0**fraction / (spread * 2.0**pre_shift) * 2**32
+    shift = int(np.clip(np.floor(np.log2(wanted / 2**14)), 0, 16))
+    largest = float(np.clip(wanted / 2**shift, 1, 32767))
+    multiplier = (largest * rng.uniform(0.2, 1.0, (levels, out_c))).astype(np.int64)
+    multiplier *= np.where(rng.random((levels, out_c)) < 0.2, -1, 1)
+    low, high = (
+        (-128, 127) if plain else ((-128, 127), (-128, 61), (-37, 127), (-5, 40))[rng.integers(4)]
+    )
+    r = Requant(
+        in_zero_point=zero_point,
+        multiplier_shift=shift,
+        bias_delta_shift=int(rng.integers(0, 9)),
+        fraction_bits=fraction,
+        pre_shift=pre_shift,
+        act_min=low,
+        act_max=high,
+        residual_zero_point=int(rng.integers(-128, 128)),
+    )
+    bias = np.clip(rng.normal(0, 40 * 2.0**fraction, out_c), -32768, 32767).astype(np.int64)
+    delta = rng.integers(-128, 128, (levels, out_c)) >> int(rng.integers(0, 8))
+    delta[-1] = 0
+    residual_multiplier = rng.integers(-(2**22) + 1, 2**22, levels) >> int(rng.integers(0, 8))
+    return Tables(r, multiplier, bias, delta, residual_multiplier)
+
+
+def level_run(tables: Tables, level: int, acc: Array, residual: Array | None) -> Run:
+    """Return a run with the requantization part of ``level`` filled in."""
+    densest = level == len(tables.multiplier) - 1
+    delta = None if densest else tables.delta[level]
+    factor = int(tables.residual_multiplier[level])
+    return Run(
+        expected=requantize(
+            acc, tables.r, tables.multiplier[level], tables.bias, delta, residual, factor
+        ),
+        level=level,
+        residual_multiplier=factor,
+        multiplier=as_bytes(tables.multiplier[level], np.int16),
+        bias=as_bytes(tables.bias, np.int16),
+        bias_delta=b"" if delta is None else as_bytes(delta),
+        second=b"" if residual is None else as_bytes(residual),
+    )
+
+
+def patch_buffer_bytes(s: Shape, c: int) -> int:
+    """Return the scratch bytes of a convolution (docs/adr/0002-sliding-patch-buffer.md)."""
+    elements = ((s.out_w - 1) * s.stride_w + s.kernel_w) * s.kernel_h * c + GUARD_ELEMENTS
+    if s.stride_h < s.kernel_h:
+        elements += (s.out_h - 1) * s.stride_h * c
+    return -(-elements * 2 // 8) * 8
+
+
+def depthwise_scratch_bytes(s: Shape, band: int) -> int:
+    """Return the scratch bytes of a depthwise convolution (docs/format.md)."""
+    pitch = -(-((s.out_w - 1) * s.stride_w + s.kernel_w) // 2) * 2
+    rows = (band - 1) * s.stride_h + s.kernel_h
+    return -(-min(4, s.out_c) * rows * pitch * 2 // 8) * 8
+
+
+def random_level_map(
+    rng: np.random.Generator, shape: tuple[int, ...], densities: tuple[float, ...]
+) -> Array:
+    """Return first levels of groups so that level k keeps ``densities[k]`` of them."""
+    count = int(np.prod(shape))
+    rank = rng.permutation(count).reshape(shape)
+    level_map = np.full(shape, NEVER, np.int64)
+    for level in reversed(range(len(densities))):
+        level_map[rank < round(densities[level] * count)] = level
+    return level_map
+
+
+def nested(
+    rng: np.random.Generator,
+    s: Shape,
+    group: int,
+    tile: int,
+    densities: tuple[float, ...],
+    *,
+    residual: bool = False,
+    linear: bool = False,
+    plain: bool = False,
+    level_map: Array | None = None,
+) -> Case:
+    """Return a nested convolution or linear layer, run at every level."""
+    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    weight = np.maximum(int8(rng, s.out_c, s.kernel_h, s.kernel_w, s.in_c), -127)
+    map_shape = (s.out_c, s.kernel_h, s.kernel_w, -(-s.in_c // group))
+    if level_map is None:
+        level_map = random_level_map(rng, map_shape, densities)
+    levels = range(len(densities))
+    accs = [
+        accumulate(x, level_weights(weight, level_map, group, k), s, zero_point) for k in levels
+    ]
+    tables = make_tables(rng, accs, zero_point, plain)
+    second = int8(rng, s.out_h, s.out_w, s.out_c) if residual else None
+    common = {
+        "inputs": as_bytes(x),
+        "misalign_bytes": int(rng.integers(4)),
+        "streams": tuple(pack_stream(weight, level_map, group, k) for k in levels),
+        "scratch_bytes": 8 * s.out_c + patch_buffer_bytes(s, -(-s.in_c // group) * group)
+        if not linear
+        else -(-s.in_c // 4) * 8,
+    }
+    runs = tuple(
+        dataclasses.replace(level_run(tables, k, accs[k], second), **common) for k in levels
+    )
+    structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
+    name = f"nested G={group} P={tile} densities {densities} {s}"
+    if linear:
+        rules = (any_overlap(s.in_c),)
+        return Case(f"linear {name}", "NESTED_LINEAR", (str(group), *structs), runs, rules)
+    flag = "RESIDUAL" if residual else "NO_RESIDUAL"
+    rules = (patch_overlap(window_of(s)), residual_overlap(window_of(s)))
+    return Case(name, "NESTED_CONV", (str(group), str(tile), flag, *structs), runs, rules)
+
+
+def weighted(
+    rng: np.random.Generator,
+    kind: str,
+    s: Shape,
+    *,
+    tile: int = 1,
+    groups: int = 1,
+    residual: bool = False,
+    levels: int = 1,
+    plain: bool = False,
+) -> Case:
+    """Return a dense layer; ``kind`` names its macro in harness.c."""
+    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    weight = np.maximum(int8(rng, s.out_c, s.kernel_h, s.kernel_w, s.in_c // groups), -127)
+    acc = accumulate(x, weight, s, zero_point, groups)
+    tables = make_tables(rng, [acc] * levels, zero_point, plain)
+    second = int8(rng, s.out_h, s.out_w, s.out_c) if residual else None
+    flag = "RESIDUAL" if residual else "NO_RESIDUAL"
+    scratch, window = 0, window_of(s)
+    rules = (patch_overlap(window), residual_overlap(window))
+    if kind == "DENSE_CONV":
+        odd_row = s.stride_h < s.kernel_h and s.stride_h * s.in_c % 2
+        c = s.in_c + int(bool(s.stride_w * s.kernel_h * s.in_c % 2 or odd_row))
+        packed, scratch, head = pack_dense(weight, c), patch_buffer_bytes(s, c), (str(tile), flag)
+    elif kind == "DENSE_LINEAR":
+        packed, scratch, head = pack_dense(weight, s.in_c), -(-s.in_c // 4) * 8, ()
+        rules = (any_overlap(s.in_c), ELEMENTWISE)
+    elif kind == "DEPTHWISE_CONV":
+        band = min(tile, s.out_h)
+        packed, scratch = as_bytes(weight), depthwise_scratch_bytes(s, band)
+        head = (str(band), "ALL_CHANNELS")
+        rules = (depthwise_overlap(window, band), ELEMENTWISE)
+    else:
+        packed, head = as_bytes(weight), (str(groups), flag)
+        rules = (window_overlap(window, by_channel=False), ELEMENTWISE)
+    common = {
+        "inputs": as_bytes(x),
+        "misalign_bytes": int(rng.integers(4)),
+        "weights": packed,
+        "scratch_bytes": scratch,
+    }
+    runs = tuple(
+        dataclasses.replace(level_run(tables, k, acc, second), **common) for k in range(levels)
+    )
+    structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
+    return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs, rules)
+
+
+def depthwise(
+    rng: np.random.Generator,
+    s: Shape,
+    band: int,
+    channel_level: Array,
+    *,
+    levels: int = 2,
+    plain: bool = False,
+) -> Case:
+    """Return a depthwise layer that has channel c from level ``channel_level[c]`` on, at each."""
+    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    weight = np.maximum(int8(rng, s.out_c, s.kernel_h, s.kernel_w, 1), -127)
+    level_map = channel_level[:, None, None, None]
+    accs = [
+        accumulate(x, level_weights(weight, level_map, 1, k), s, zero_point, s.in_c)
+        for k in range(levels)
+    ]
+    tables = make_tables(rng, accs, zero_point, plain)
+    common = {
+        "inputs": as_bytes(x),
+        "misalign_bytes": int(rng.integers(4)),
+        "weights": as_bytes(weight),
+        "scratch_bytes": depthwise_scratch_bytes(s, band),
+        "channel_level": as_bytes(channel_level, np.uint8),
+    }
+    runs = tuple(
+        dataclasses.replace(level_run(tables, k, acc, None), **common) for k, acc in enumerate(accs)
+    )
+    arguments = (str(band), "BY_LEVEL", c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
+    rules = (depthwise_overlap(window_of(s), band),)
+    name = f"depthwise band {band} channel levels {channel_level.tolist()} {s}"
+    return Case(name, "DEPTHWISE_CONV", arguments, runs, rules)
+
+
+def addition(rng: np.random.Generator, count: int) -> Case:
+    """Return an elementwise sum."""
+    a, b = int8(rng, count), int8(rng, count)
+    m0, m1 = (int(m) for m in rng.integers(-(2**22) + 1, 2**22, 2))
+    offset, shift = int(rng.integers(-(2**29), 2**29)), int(rng.integers(0, 23))
+    low, high = ((-128, 127), (-128, 50), (-20, 127))[rng.integers(3)]
+    arguments = (count, m0, m1, offset, shift, low, high)
+    run = Run(
+        expected=add(a, b, m0, m1, offset, shift, low, high),
+        inputs=as_bytes(a),
+        second=as_bytes(b),
+        misalign_bytes=int(rng.integers(4)),
+    )
+    rules = (ELEMENTWISE, ELEMENTWISE)
+    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,), rules)
+
+
+def pool(rng: np.random.Generator, kind: str, s: Shape) -> Case:
+    """Return a MAX_POOL or AVG_POOL."""
+    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    expected = max_pool(x, s) if kind == "MAX_POOL" else avg_pool(x, s, zero_point)
+    head = () if kind == "MAX_POOL" else (str(zero_point),)
+    run = Run(expected=expected, inputs=as_bytes(x), misalign_bytes=int(rng.integers(4)))
+    rules = (window_overlap(window_of(s), by_channel=True),)
+    return Case(f"{kind} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), rules)
+
+
+def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
+    """Return a softmax."""
+    x = int8(rng, positions, channels)
+    table = np.round(2**15 * np.exp(-rng.uniform(0.01, 0.3) * np.arange(256))).astype(np.int64)
+    run = Run(expected=softmax(x, table), inputs=as_bytes(x), table=as_bytes(table, np.uint16))
+    name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels))
+    return Case(name, "SOFTMAX", arguments, (run,), (ELEMENTWISE,))

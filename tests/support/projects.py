@@ -1,0 +1,41 @@
+"""What tests of generated projects share: a network, its hash, warnings, tools that are needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.target import boards
+from codegen.target.toolchain import Built
+
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+SHA256 = "0123456789abcdef" * 4
+
+Build = Callable[[Graph, str], Built]
+
+
+def need_tools(board_id: str) -> None:
+    """Skip the calling test where the board's tools are missing."""
+    tools = {"host": ("cc",), "qemu": ("arm-none-eabi-gcc", "qemu-system-arm")}
+    for tool in tools.get(boards.load(board_id).runner, ("arm-none-eabi-gcc",)):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}")
+
+
+def small_graph(name: str = "tiny", seed: int = 7) -> Graph:
+    """Return a network with every kind of table: nested, dense, residual, pool, add, softmax."""
+    net = GraphBuilder((5, 7, 3), 2, seed, name)
+    stem = net.conv("input", 4, (3, 3), padding=(1, 1, 1, 1))
+    body = net.conv(
+        stem, 4, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.25, 0.5), residual=stem
+    )
+    depthwise = net.conv(body, 4, (3, 3), padding=(1, 1, 1, 1), groups=4)
+    total = net.add(depthwise, body)
+    pooled = net.pool(total, AvgPool, (5, 7), (1, 1))
+    net.softmax(net.linear(pooled, 3, group=2, densities=(0.5, 1.0)))
+    return net.graph()
