@@ -30,7 +30,7 @@ from codegen.target import runners, toolchain
 from codegen.target.runners import protocol
 from codegen.target.toolchain import Built
 from tests.e2e.interrupts import mixed_graph
-from tests.e2e.test_coded import coded_graph
+from tests.support.projects import coded_graph
 
 NETWORKS: dict[str, tuple[Graph, CodingOptions]] = {
     "mixed": (mixed_graph(), CodingOptions("balanced", "raw", "inference")),

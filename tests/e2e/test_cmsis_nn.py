@@ -19,9 +19,8 @@ from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.measure.bench import OTHER
 from codegen.target import boards, toolchain
+from tests.support.cmsis_nn.double import DOUBLE, variables
 from tests.support.projects import SHA256, need_tools
-
-DOUBLE = Path(__file__).parent / "cmsis_nn"
 
 
 def mixed_graph() -> Graph:
@@ -36,16 +35,6 @@ def mixed_graph() -> Graph:
     pooled = net.pool(pointwise, MaxPool, (3, 2), (2, 3), (1, 0, 0, 1))
     net.linear(pooled, 10)
     return net.graph()
-
-
-def variables(folder: Path, board_id: str) -> dict[str, str]:
-    """Compile the double for a board; return the Make variables that point to it."""
-    target = boards.load(board_id).core
-    compiler = "cc" if board_id == "host" else "arm-none-eabi-gcc"
-    command = [compiler, *target.cpu_flags, *target.fpu_flags, "-std=c11", "-O2", "-Wall"]
-    command += ["-Wextra", "-Werror", "-c", str(DOUBLE / "arm_nn_double.c"), "-o", "double.o"]
-    subprocess.run(command, cwd=folder, check=True)
-    return {"CMSIS_NN_INCLUDE": str(DOUBLE), "CMSIS_NN_LIB": str(folder / "double.o")}
 
 
 @pytest.mark.parametrize("board_id", ["host", "qemu_m4", "qemu_m7"])

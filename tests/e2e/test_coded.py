@@ -15,7 +15,6 @@ from codegen.formats.storage import storage_name
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph, Op
-from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_images
 from codegen.lower import lowering
 from codegen.measure import bench, compare
@@ -25,7 +24,7 @@ from codegen.program.program import Program
 from codegen.target import boards, runners, toolchain
 from codegen.target.toolchain import Built
 from tests.support.firmware.rig import SANITIZERS
-from tests.support.projects import SHA256, need_tools
+from tests.support.projects import SHA256, coded_graph, need_tools
 
 BOARDS = ("host", "qemu_m4", "qemu_m7")
 MODES = ("inference", "level")
@@ -41,21 +40,6 @@ WANTED = {
     "linear8": ("dense", "raw", "lz4"),
 }
 """Form, codec of positions and codec of weights of each layer of :func:`coded_graph`."""
-
-
-def coded_graph() -> Graph:
-    """Return a network on odd shapes with every group size, three levels and an empty one."""
-    net = GraphBuilder((7, 11, 5), 3, 77, "coded")
-    net.conv("input", 7, (3, 3), padding=(1, 1, 1, 1))
-    net.conv(net.last, 11, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.3, 0.6))
-    net.conv(net.last, 7, (3, 5), stride=(2, 2), group=2, densities=(0.0, 0.2, 0.9))
-    net.conv(net.last, 13, (1, 1), group=1, densities=(0.2, 0.3, 0.7))
-    net.pool(net.last, MaxPool, (2, 2), (1, 1))
-    net.conv(net.last, 11, (2, 1), group=2, densities=(0.1, 0.5, 0.7))
-    net.conv(net.last, 6, (1, 3), group=4, densities=(0.3, 0.4, 1.0))
-    net.linear(net.last, 19, group=4, densities=(0.2, 0.4, 0.8))
-    net.linear(net.last, 3)
-    return net.graph()
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from codegen.graph.synthetic import random_images
 from codegen.graph.verify import VerifyError, verify
 from codegen.measure import compare
 from codegen.target import boards, toolchain
-from tests.e2e.test_cmsis_nn import variables
+from tests.support.cmsis_nn.double import variables
 from tests.support.projects import SHA256, need_tools
 
 SHAPE = (5, 7, 8)

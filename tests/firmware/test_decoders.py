@@ -18,7 +18,6 @@ from codegen.formats import nested
 from codegen.formats.codecs import deltas, lz4
 from codegen.kernels.common import cost
 from codegen.measure.pipelines import elf, estimate
-from tests.codegen.formats.test_coded_streams import coded_with
 from tests.support.firmware.decoders import (
     MACHINES,
     Answer,
@@ -29,6 +28,7 @@ from tests.support.firmware.decoders import (
     run,
 )
 from tests.support.firmware.rig import FIRMWARE, M4_FLAGS, need, run_checked
+from tests.support.weight_maps import coded_with
 
 EMULATED = MACHINES[1:]
 Batch = tuple[Request, bytes]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.house.test_rooms import FLOORS
-from tests.house.test_structure import python_files
 from tests.support.commands import ROOT
+from tests.support.sources import imports, python_files
 
 ACROSS_ROOMS = {"e2e", "fuzz", "house", "install"}
 """Folders of tests that concern no single room."""
@@ -23,9 +22,18 @@ def test_a_test_module_names_a_room_that_exists() -> None:
         if folder.parts and folder.parts[0] in ACROSS_ROOMS:
             continue
         assert (ROOT / folder).is_dir() and folder.parts, f"{path}: no room {folder}/"
-        if str(folder) in FLOORS:
+        if str(folder) in ("codegen", "nestnet"):
             module = ROOT / folder / path.name.removeprefix("test_")
             assert module.is_file(), f"{path}: no module {module.relative_to(ROOT)}"
+
+
+def test_what_tests_share_is_in_support() -> None:
+    """No module imports a test module; what two need is a module of tests/support."""
+    for path in python_files("tests"):
+        for name in imports(path):
+            parts = name.split(".")
+            shared = parts[0] != "tests" or not any(p.startswith("test_") for p in parts[1:-1])
+            assert shared, f"{path}: {name}"
 
 
 def test_every_folder_of_tests_says_what_it_needs() -> None:

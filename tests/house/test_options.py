@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from nestnet.cli.main import app
-from tests.house.test_structure import python_files
 from tests.support.commands import ROOT
+from tests.support.sources import python_files
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OF_OTHERS = {

@@ -11,8 +11,8 @@ import pytest
 from codegen import kernels
 from codegen.emit import stack
 from codegen.graph.ops import OPERATORS
-from tests.house.test_structure import imports, python_files
 from tests.support.commands import ROOT, environment
+from tests.support.sources import imports, python_files
 
 FLOORS: dict[str, list[set[str]]] = {
     "codegen": [

@@ -23,7 +23,7 @@ from nestnet.notices import Notice
 from nestnet.pixels import DEFAULT, Pixels, pixels_of
 from nestnet.training.batches import Batches, crop_and_flip
 from nestnet.training.recalibration import measure_statistics
-from tests.nestnet.exporting.test_export import (
+from tests.support.exports import (
     DENSITIES,
     PROVENANCE,
     levels,

@@ -226,3 +226,23 @@ def images(shape: Shape, count: int, seed: int) -> Tensor:
     h, w, c = shape
     pixels = torch.randint(0, 256, (count, c, h, w), generator=generator)
     return (pixels - 128).float() / 64
+
+
+SHAPES = {
+    "digits_cnn": (8, 8, 1),
+    "ds_cnn": (49, 10, 1),
+    "mobilenetv1": (32, 32, 3),
+    "mobilenetv1_96": (96, 96, 3),
+    "resnet8": (32, 32, 3),
+}
+
+
+def leave_behind(value: float, *sizes: int) -> None:
+    """Fill memory with ``value`` and free it, for what comes next to find."""
+    blocks = [
+        torch.full((size,), value, dtype=dtype)
+        for size in sizes
+        for dtype in (torch.float32, torch.bfloat16)
+        for _ in range(3)
+    ]
+    del blocks

@@ -10,6 +10,7 @@ import pytest
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
 from codegen.target import boards
 from codegen.target.toolchain import Built
 
@@ -38,4 +39,19 @@ def small_graph(name: str = "tiny", seed: int = 7) -> Graph:
     total = net.add(depthwise, body)
     pooled = net.pool(total, AvgPool, (5, 7), (1, 1))
     net.softmax(net.linear(pooled, 3, group=2, densities=(0.5, 1.0)))
+    return net.graph()
+
+
+def coded_graph() -> Graph:
+    """Return a network on odd shapes with every group size, three levels and an empty one."""
+    net = GraphBuilder((7, 11, 5), 3, 77, "coded")
+    net.conv("input", 7, (3, 3), padding=(1, 1, 1, 1))
+    net.conv(net.last, 11, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.3, 0.6))
+    net.conv(net.last, 7, (3, 5), stride=(2, 2), group=2, densities=(0.0, 0.2, 0.9))
+    net.conv(net.last, 13, (1, 1), group=1, densities=(0.2, 0.3, 0.7))
+    net.pool(net.last, MaxPool, (2, 2), (1, 1))
+    net.conv(net.last, 11, (2, 1), group=2, densities=(0.1, 0.5, 0.7))
+    net.conv(net.last, 6, (1, 3), group=4, densities=(0.3, 0.4, 1.0))
+    net.linear(net.last, 19, group=4, densities=(0.2, 0.4, 0.8))
+    net.linear(net.last, 3)
     return net.graph()

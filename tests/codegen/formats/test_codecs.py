@@ -9,26 +9,8 @@ from hypothesis import strategies as st
 
 from codegen.errors import UserError
 from codegen.formats import dense, nested
-from codegen.graph.ir import NEVER, Int8Array, Uint8Array
-
-Layer = tuple[Int8Array, int, Uint8Array, int]
-
-
-@st.composite
-def layers(draw: st.DrawFn) -> Layer:
-    """Draw weights, G, group levels and a level count; odd shapes, any density, long gaps."""
-    group = draw(st.sampled_from([1, 2, 4]))
-    out_c, kernel_h, kernel_w = draw(st.tuples(*[st.integers(1, 4)] * 3))
-    in_c = draw(st.one_of(st.integers(1, 9), st.sampled_from([127, 128, 523, 1021])))
-    levels = draw(st.integers(1, 4))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    kept = draw(st.sampled_from([0.0, 0.002, 0.02, 0.3, 1.0]))
-    shape = (out_c, kernel_h, kernel_w, -(-in_c // group))
-    level = rng.integers(0, levels, shape).astype(np.uint8)
-    level[rng.random(shape) >= kept] = NEVER
-    weight = rng.integers(-127, 128, (out_c, kernel_h, kernel_w, in_c)).astype(np.int8)
-    weight[np.repeat(level == NEVER, group, axis=-1)[..., :in_c]] = 0
-    return weight, group, level, levels
+from codegen.graph.ir import NEVER
+from tests.support.weight_maps import Layer, layers
 
 
 @given(layers())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from codegen.errors import UserError
 from codegen.formats import nested, storage
 from codegen.formats.codecs import deltas, lz4
-from tests.codegen.formats.test_codecs import Layer, layers
+from tests.support.weight_maps import Layer, code_values, coded_with, layers, low_first
 
 
 def maps(layer: Layer) -> list[np.ndarray]:
@@ -59,29 +59,6 @@ def test_every_width_gives_the_map_back() -> None:
             for form in forms.values():
                 assert np.array_equal(deltas.decode(form, *present.shape, group), wanted)
     assert chosen == set(deltas.WIDTHS)
-
-
-def code_values(present: np.ndarray, width: int) -> list[int]:
-    """Return the codes of a map as docs/format.md, "deltas", tells them."""
-    skipped = 2**width - 1
-    values, gap = [], 0
-    for bit in present.reshape(-1).tolist():
-        if bit:
-            values += [0] * (gap // skipped) + [gap % skipped + 1]
-        gap = 0 if bit else gap + 1
-    return values
-
-
-def coded_with(present: np.ndarray, width: int) -> bytes:
-    """Return the stored bytes of a map in codes of ``width`` bits."""
-    text = "".join(f"{value:0{width}b}"[::-1] for value in code_values(present, width))
-    return bytes([width]) + low_first(text)
-
-
-def low_first(text: str) -> bytes:
-    """Return bits, spaces ignored, from the low end of each byte, filled up with zeros."""
-    plain = text.replace(" ", "")
-    return bytes(int(plain[at : at + 8].ljust(8, "0")[::-1], 2) for at in range(0, len(plain), 8))
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,7 @@ from nestnet import models
 from nestnet.frontend.capture import trace_network
 from nestnet.frontend.fuse import macs
 from nestnet.net.tracing import trace
-
-SHAPES = {
-    "digits_cnn": (8, 8, 1),
-    "ds_cnn": (49, 10, 1),
-    "mobilenetv1": (32, 32, 3),
-    "mobilenetv1_96": (96, 96, 3),
-    "resnet8": (32, 32, 3),
-}
+from tests.support.nets import SHAPES
 
 
 def test_names() -> None:

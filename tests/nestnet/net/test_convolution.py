@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nestnet.net.convolution import convolve
+from tests.support.nets import leave_behind
 
 SENSORS = [(32, 1), (33, 1), (16, 1), (1, 1), (2, 1), (49, 10), (1, 128), (16, 8), (9, 7), (1, 2)]
 KERNELS = [(3, 3), (1, 3), (5, 5), (7, 7), (10, 4), (1, 1)]
@@ -30,17 +31,6 @@ def by_hand(x: Tensor, weight: Tensor, stride: tuple[int, int], groups: int) -> 
         kernel = weight[:, :, row, column].reshape(groups, -1, per_group)
         total = total + torch.einsum("ngchw,goc->ngohw", seen, kernel)
     return total.reshape(n, out_c, out_h, out_w)
-
-
-def leave_behind(value: float, *sizes: int) -> None:
-    """Fill memory with ``value`` and free it, for what comes next to find."""
-    blocks = [
-        torch.full((size,), value, dtype=dtype)
-        for size in sizes
-        for dtype in (torch.float32, torch.bfloat16)
-        for _ in range(3)
-    ]
-    del blocks
 
 
 @pytest.mark.parametrize("shape", SENSORS)

@@ -23,9 +23,7 @@ from nestnet.net.functional import flat_order
 from nestnet.net.nested import LevelNorm, NestedConv, NestedLinear
 from nestnet.net.tracing import trace
 from nestnet.notices import Notice
-from tests.nestnet.models.test_models import SHAPES
-from tests.nestnet.net.test_convolution import leave_behind
-from tests.support.nets import CASES, Case, head, images, trained_like
+from tests.support.nets import CASES, SHAPES, Case, head, images, leave_behind, trained_like
 
 MAP = (9, 7, 3)
 
