@@ -18,6 +18,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "dense_linear": (192, 448),
     "depthwise_conv": (448, 448),
     "grouped_conv": (320, 448),
+    "lookup": (64, 96),
     "max_pool": (128, 320),
     "nested_conv": (512, 640),
     "nested_linear": (320, 384),

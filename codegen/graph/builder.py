@@ -6,7 +6,7 @@ of saturating. The same calls give the same graph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,7 @@ from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D, accumulate
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -238,6 +239,18 @@ class GraphBuilder:
         index = len(self.ops)
         op = Reshape(f"reshape{index}", source, f"value{index}")
         return self._append(op, before.scale, before.zero_point, shape)
+
+    def lookup(self, source: str, function: Callable[[FloatArray], FloatArray]) -> str:
+        """Append a table of a function of real numbers; no output saturates."""
+        before = self._value(source)
+        steps = np.arange(-128, 128) - before.zero_point
+        real = np.abs(function(np.array(before.scale)[:, None] * steps))
+        scale = tuple(float(largest) / 127 for largest in real.max(axis=1))
+        index = len(self.ops)
+        target = Value(f"value{index}", before.shape, scale, 0)
+        table = make_table(function, before, target)
+        op = Lookup(f"lookup{index}", source, target.name, table)
+        return self._append(op, scale, 0)
 
     def softmax(self, source: str) -> str:
         """Append a softmax; its table takes the input scale of the densest level."""

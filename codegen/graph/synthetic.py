@@ -126,7 +126,10 @@ class _RandomGraph:
 
     def build(self, blocks: int) -> Graph:
         """Append ``blocks`` random operators and a classifier."""
-        kinds = (self._conv, self._conv, self._depthwise, self._grouped, self._sum, self._pool)
+        kinds = (
+            *(self._conv, self._conv, self._depthwise, self._grouped),
+            *(self._sum, self._pool, self._lookup),
+        )
         self._conv()
         for _ in range(blocks):
             kinds[self._pick(0, len(kinds) - 1)]()
@@ -232,6 +235,9 @@ class _RandomGraph:
         source = self.builder.last
         other = self.builder.conv(source, self.builder.shape(source)[2], (1, 1))
         self.builder.add(source, other, relu=self._chance(0.5))
+
+    def _lookup(self) -> None:
+        self.builder.lookup(self.builder.last, lambda x: x / (1 + np.exp(-x)))
 
     def _pool(self) -> None:
         kernel, padding = self._window((1, 2, 3))

@@ -13,6 +13,7 @@ from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.weighted import effective_levels, level_weight
@@ -74,7 +75,9 @@ def _dead_output(op: Op, graph: Graph, dead: dict[str, BoolArray]) -> BoolArray:
             return dead[op.input].reshape(levels, *graph.value(op.output).shape)
         case Add():
             first, second = op.inputs
-            return dead[first] & dead[second] & _dead_sum(op, graph)[:, None, None, None]
+            return dead[first] & dead[second] & _stays_zero(op, graph)[:, None, None, None]
+        case Lookup():
+            return dead[op.input] & _stays_zero(op, graph)[:, None, None, None]
     return np.zeros((1, 1, 1, 1), np.bool_)
 
 
@@ -105,13 +108,13 @@ def _dead_columns(op: Conv2D | Linear, dead: dict[str, BoolArray]) -> BoolArray:
     return columns
 
 
-def _dead_sum(op: Add, graph: Graph) -> BoolArray:
-    """Return the levels at which the sum of both zero points is the output's, (levels,)."""
+def _stays_zero(op: Add | Lookup, graph: Graph) -> BoolArray:
+    """Return the levels at which zero points give the output's zero point, (levels,)."""
     inputs = tuple(
         np.full((1, 1, 1, 1), graph.value(name).zero_point, np.int8) for name in op.inputs
     )
-    sums = [op.run(graph, inputs, level) for level in range(len(graph.levels))]
-    same: BoolArray = np.array(sums).reshape(-1) == graph.value(op.output).zero_point
+    results = [op.run(graph, inputs, level) for level in range(len(graph.levels))]
+    same: BoolArray = np.array(results).reshape(-1) == graph.value(op.output).zero_point
     return same
 
 
@@ -190,7 +193,7 @@ def _keep_some(mask: BoolArray) -> None:
 
 def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, BoolArray]) -> None:
     """Take back what ``op`` forbids to remove from the values it reads and writes."""
-    if isinstance(op, Add):
+    if len(op.inputs) > 1 and not isinstance(op, Conv2D):
         for name in (*op.inputs, op.output):
             gone[name][:] = False
         return
@@ -219,7 +222,7 @@ def _linked(op: Op, graph: Graph) -> int:
     match op:
         case Conv2D():
             return after[2] // before[2] if op.groups == before[2] else 0
-        case MaxPool() | AvgPool():
+        case MaxPool() | AvgPool() | Lookup():
             return 1
         case Reshape() if after[2] == before[2]:
             return 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,10 @@ class Buffer:
 class Args:
     """Literal arguments of a kernel; each file of ``codegen/kernels/`` has its own kind."""
 
-    needs_state: ClassVar[bool] = True
-    """Whether a call depends on the level or on what lies in the arena."""
+    @property
+    def needs_state(self) -> bool:
+        """Return whether a call depends on the level or on what lies in the arena."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ class LevelCost:
 STORED_ROLES = ("weights", "channel_level")
 """Members beside the streams that hold weights or say which there are; the rest are tables."""
 
-PER_LEVEL_ROLES = ("multiplier", "bias_delta", "shift", "add_multiplier")
-"""Tables with one row per level."""
+PER_LEVEL_ROLES = ("multiplier", "bias_delta", "shift", "add_multiplier", "lookup")
+"""Tables with one row per level, or one row that all levels share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +180,11 @@ class Call:
         for stream in self.streams:
             if stream.level == level:
                 own += stream.positions.size_bytes + stream.weights.size_bytes
-        tables = (self.members[role] for role in PER_LEVEL_ROLES if role in self.members)
-        return own + sum(table.size_bytes // table.dims[0] for table in tables)
+        for role in PER_LEVEL_ROLES:
+            table = self.members.get(role)
+            if table is not None and (table.dims[0] > 1 or len(self.levels) == 1):
+                own += table.size_bytes // table.dims[0]
+        return own
 
     def _stored(self) -> Iterator[Member]:
         yield from (self.members[role] for role in STORED_ROLES if role in self.members)

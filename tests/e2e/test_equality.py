@@ -40,6 +40,19 @@ def widths_graph(group: int) -> Graph:
     return net.graph()
 
 
+def functions_graph() -> Graph:
+    """Return tables between, before and after other operators, one for all levels among them."""
+    net = GraphBuilder((7, 5, 3), 3, 61, "functions")
+    net.lookup("input", lambda x: np.maximum(x, 0.1 * x))  # levels share the input's scale
+    net.conv(net.last, 11, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.3, 0.6))
+    net.lookup(net.last, lambda x: x * np.clip(x / 6 + 0.5, 0, 1))
+    net.conv(net.last, 11, (3, 3), groups=11)
+    gate = net.lookup(net.last, lambda x: 1 / (1 + np.exp(-x)))
+    net.pool(net.add(net.lookup(gate, np.tanh), gate), MaxPool, (2, 1), (2, 1))
+    net.lookup(net.linear(net.last, 7, group=2, densities=(0.2, 0.4, 0.8)), np.arctan)
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -48,6 +61,7 @@ def graphs() -> list[Graph]:
     made += [
         channel_graph(),
         small_graph(),
+        functions_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]
@@ -65,6 +79,13 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
     for level in made.levels:
         assert level.accuracy_device == level.accuracy_reference
         assert (level.instructions is None) == (board_id == "host")
+
+
+@pytest.mark.parametrize("graph", [functions_graph()], ids=lambda graph: f"{graph.name}")
+def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:
+    images = random_images(graph, 2, seed=5)
+    made = compare.compare(build(graph, "qemu_m0"), graph, images, [0, 1], range(3))
+    assert made.bit_exact, "\n".join(map(str, made.differences))
 
 
 def test_a_project_without_werror(tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.firmware.cases import Case, addition, compare, nested, pool, soft, weighted
+from tests.support.firmware.cases import (
+    Case,
+    addition,
+    compare,
+    nested,
+    pool,
+    soft,
+    table,
+    weighted,
+)
 from tests.support.firmware.oracle import Shape
 from tests.support.firmware.rig import run_m4
 
@@ -63,6 +72,7 @@ def other_layers() -> dict[str, Case]:
         "add 8192": addition(rng, 8192),
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
+        "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
     }
 

@@ -18,6 +18,7 @@ from tests.support.firmware.cases import (
     nested,
     pool,
     soft,
+    table,
     weighted,
     with_shared_memory,
     write,
@@ -174,7 +175,7 @@ def channel_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
-    """Additions, pools and softmax."""
+    """Additions, pools, softmax and lookups."""
     cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
     for kind in ("MAX_POOL", "AVG_POOL"):
         for c in (1, 3, 4, 8, 13):
@@ -186,6 +187,7 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
         cases.append(pool(rng, kind, Shape(17, 19, 5, 1, 1, 5, 17, 19)))
         cases.append(pool(rng, kind, Shape(64, 64, 1, 1, 1, 1, 64, 64)))
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
+    cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
     return cases
 
 

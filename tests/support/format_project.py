@@ -32,6 +32,7 @@ MEMBER_ORDER = (
     "add_multiplier",
     "add_offset",
     "table",
+    "lookup",
 )
 LAYER_MEMBER = rf"(layer_\d+_\w+?)_(positions|{'|'.join(MEMBER_ORDER)})(?:_(\d+))?"
 NUMBER = re.compile(r"\.(\w+) = (-?\d+)")

@@ -37,7 +37,7 @@ class Order:
 
 
 def elementwise(inputs: int, count: int) -> Order:
-    """One element after the other: additions, and a softmax's last pass."""
+    """One element after the other: additions, lookups, and a softmax's last pass."""
     clock = np.arange(count)
     return Order((clock,) * inputs, clock)
 

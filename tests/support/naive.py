@@ -15,6 +15,7 @@ from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -43,6 +44,9 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
             result[y, x, c] = add(op, values, level, y, x, c)
         elif isinstance(op, Softmax):
             result[y, x, c] = softmax(op, values, y, x, c)
+        elif isinstance(op, Lookup):
+            row = 0 if len(op.table) == 1 else level
+            result[y, x, c] = op.table[row][int(values[op.input][y, x, c]) + 128]
         else:
             result[y, x, c] = pool(op, graph, values, y, x, c)
     return result

@@ -19,6 +19,7 @@ from codegen.graph.ir import NEVER, Op, Requant, TfliteRequant
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.softmax import Softmax
 from codegen.program.call import Buffer, Call, Member
 from codegen.program.program import Program
@@ -122,6 +123,8 @@ class PackedMachine:
         op, members = layer.op, layer.members
         if isinstance(op, Softmax):
             return replace(op, table=self.load(members["table"]))
+        if isinstance(op, Lookup):
+            return replace(op, table=self.load(members["lookup"]))
         if isinstance(op, Add):
             multiplier = self.load(members["add_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["add_offset"]))
@@ -198,7 +201,7 @@ def order_of(layer: Call) -> Order:
     counts = [buffer.size_bytes for buffer in (*layer.inputs, layer.output)]
     shape = getattr(layer.args, "shape", None)
     residual = "residual_multiplier" in layer.members
-    if layer.kernel in ("add", "softmax"):
+    if layer.kernel in ("add", "lookup", "softmax"):
         return kernel_order.elementwise(len(layer.inputs), counts[-1])
     if layer.kernel in ("nested_linear", "dense_linear"):
         return kernel_order.at_once(counts[0], counts[-1])

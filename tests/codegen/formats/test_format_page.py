@@ -15,11 +15,14 @@ from codegen.errors import UserError
 from codegen.formats.codecs import deltas, lz4
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, Requant, TfliteRequant
+from codegen.graph.ir import Graph, Op, Requant, TfliteRequant
+from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.softmax import Softmax
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_graph
 from codegen.lower import lowering
@@ -169,7 +172,18 @@ def expected_weights(op: Conv2D | Linear, level: int) -> Int8Array:
     return np.where(keep[..., : op.weight.shape[-1]], op.weight, np.int8(0))
 
 
-def expected_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:
+def expected_tables(op: Op) -> dict[str, np.ndarray]:
+    match op:
+        case Add():
+            return {"add_multiplier": op.multiplier, "add_offset": op.offset}
+        case Lookup():
+            return {"lookup": op.table}
+        case Softmax():
+            return {"table": op.table}
+    return requant_tables(op) if isinstance(op, Conv2D | Linear) else {}
+
+
+def requant_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:
     requant = op.requant
     if isinstance(requant, TfliteRequant):
         return {"multiplier": requant.multiplier, "shift": requant.shift, "bias": requant.bias}
@@ -198,6 +212,10 @@ def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nest
     for layer in packed.layers:
         weights = read_layer(layer.c_name, model_c, members, len(graph.levels))
         assert (weights is not None) == isinstance(layer.op, Conv2D | Linear)
+        tables = expected_tables(layer.op)
+        assert set(tables) == set(layer.members) - {"weights"}
+        for role, table in tables.items():
+            assert np.array_equal(members[f"{layer.c_name}_{role}"].numbers, table)
         if weights is None or not isinstance(layer.op, Conv2D | Linear):
             continue
         storages.add(f"{layer.kernel} {getattr(layer.args, 'group', 1)} {layer.storage}")
@@ -205,8 +223,6 @@ def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nest
             expected = expected_weights(layer.op, level)
             where = f"{graph.name} {layer.name} level {level}: {layer.storage}"
             assert np.array_equal(found.reshape(expected.shape), expected), where
-        for role, table in expected_tables(layer.op).items():
-            assert np.array_equal(members[f"{layer.c_name}_{role}"].numbers, table)
     return storages
 
 

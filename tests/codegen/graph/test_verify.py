@@ -15,6 +15,7 @@ from codegen.graph.ir import NEVER, Graph, Op, Requant, Residual, Value
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -34,7 +35,8 @@ def every_op_graph() -> Graph:
     total = builder.add(first, second)
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
-    logits = builder.linear(flat, 4, group=4, densities=[0.5, 0.9])
+    looked_up = builder.lookup(flat, np.tanh)
+    logits = builder.linear(looked_up, 4, group=4, densities=[0.5, 0.9])
     builder.softmax(logits)
     return builder.graph()
 
@@ -162,10 +164,13 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
     "scale and zero point pass through": lambda: with_value("value3", zero_point=1),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
+    "table is int8 of shape (1, 256) or (2, 256)": lambda: with_op(
+        Lookup, table=np.zeros((3, 256), np.int8)
+    ),
     "table is uint16": lambda: with_op(Softmax, table=np.zeros(255, np.uint16)),
     "table falls from 2**15": lambda: with_op(Softmax, table=np.zeros(256, np.uint16)),
-    "output scale is 1/256": lambda: with_value("value6", zero_point=0),
-    "the output has the shape (1, 1, 4)": lambda: with_value("value5", shape=(1, 4, 1)),
+    "output scale is 1/256": lambda: with_value("value7", zero_point=0),
+    "the output has the shape (1, 1, 4)": lambda: with_value("value6", shape=(1, 4, 1)),
     "the output has 30 elements": lambda: with_value("value4", shape=(1, 1, 31)),
 }
 

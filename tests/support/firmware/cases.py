@@ -27,6 +27,7 @@ from tests.support.firmware.oracle import (
     add,
     avg_pool,
     level_weights,
+    lookup,
     max_pool,
     pack_dense,
     pack_stream,
@@ -419,3 +420,15 @@ def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
     run = Run(expected=softmax(x, table), inputs=as_bytes(x), table=as_bytes(table, np.uint16))
     name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels))
     return Case(name, "SOFTMAX", arguments, (run,), (ELEMENTWISE,))
+
+
+def table(rng: np.random.Generator, count: int) -> Case:
+    """Return a table lookup."""
+    x, entries = int8(rng, count), int8(rng, 256)
+    run = Run(
+        expected=lookup(x, entries),
+        inputs=as_bytes(x),
+        table=as_bytes(entries),
+        misalign_bytes=int(rng.integers(4)),
+    )
+    return Case(f"lookup {count}", "LOOKUP", (str(count),), (run,), (ELEMENTWISE,))

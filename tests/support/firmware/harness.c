@@ -17,6 +17,7 @@
 #include "kernels/nn_dense_linear.h"
 #include "kernels/nn_depthwise_conv.h"
 #include "kernels/nn_grouped_conv.h"
+#include "kernels/nn_lookup.h"
 #include "kernels/nn_max_pool.h"
 #include "kernels/nn_nested_conv.h"
 #include "kernels/nn_nested_linear.h"
@@ -98,6 +99,7 @@ typedef struct {
     CASE(id, nn_add(count, m0, m1, offset, shift, act_min, act_max, d->in, d->second, d->out), )
 #define MAX_POOL(id, shape)              CASE(id, nn_max_pool(&s, d->in, d->out), shape)
 #define AVG_POOL(id, zero_point, shape)  CASE(id, nn_avg_pool(&s, zero_point, d->in, d->out), shape)
+#define LOOKUP(id, count)                CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )
 #define SOFTMAX(id, positions, channels) CASE(id, nn_softmax(positions, channels, d->table, d->in, d->out), )
 
 #include "cases.inc"

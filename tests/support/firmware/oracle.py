@@ -119,6 +119,11 @@ def softmax(x: Array, table: Array) -> Array:
     return np.minimum((256 * e + total // 2) // total - 128, 127)
 
 
+def lookup(x: Array, table: Array) -> Array:
+    """Each element's entry of a table that begins at -128."""
+    return table[x + 128]
+
+
 def level_weights(weight: Array, level_map: Array, group: int, level: int) -> Array:
     """Return ``weight`` (out_c, kh, kw, in_c) with the groups that ``level`` lacks set to zero."""
     keep = np.repeat(level_map <= level, group, axis=-1)[..., : weight.shape[-1]]
