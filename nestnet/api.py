@@ -54,9 +54,10 @@ from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
 from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.evaluation import accuracies, confusion
-from nestnet.training.loop import resume as resume_run
-from nestnet.training.loop import train as train_run
-from nestnet.training.session import OWN, prepare, restore
+from nestnet.training.session import OWN, prepare
+from nestnet.training.state import restore
+from nestnet.training.train import resume as resume_run
+from nestnet.training.train import train as train_run
 from nestnet.version import VERSION
 
 _FEW_STEPS = 3
@@ -171,7 +172,7 @@ def train(
             forms are those of the command line: ``resize=48``, ``mean=0``, ``flash_bytes="48KiB"``.
 
     Raises:
-        UserError: see :func:`nestnet.training.loop.train`; also an unknown setting, or both a
+        UserError: see :func:`nestnet.training.train.train`; also an unknown setting, or both a
             module and a model.
     """
     if config is not None and not isinstance(config, TrainConfig):

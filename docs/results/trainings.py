@@ -19,7 +19,7 @@ from codegen.graph.ir import Graph
 from nestnet import config, runs
 from nestnet.cli.device_images import device_images
 from nestnet.config import TrainConfig
-from nestnet.training.loop import resume, train
+from nestnet.training.train import resume, train
 
 HERE = Path(__file__).resolve().parent
 BOARD = "qemu_m4"

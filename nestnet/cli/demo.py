@@ -21,7 +21,7 @@ from nestnet import runs
 from nestnet.cli import tables
 from nestnet.cli.device_images import DeviceImages, device_images
 from nestnet.config import TrainConfig
-from nestnet.training.loop import train
+from nestnet.training.train import train
 
 FOLDER = Path("build/demo")
 BUILT_BOARD = "stm32f7"

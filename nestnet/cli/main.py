@@ -167,7 +167,7 @@ def train(
     given = {key: value for key, value in values.items() if value is not None}
     if resume is not None:
         arguments.refuse_with_resume(context)
-        from nestnet.training.loop import resume as resume_training  # imports torch
+        from nestnet.training.train import resume as resume_training  # imports torch
 
         stopped = runs.find(resume, out, "--resume")
         outputs.refuse_inputs([json_path], outputs.settings_of(stopped / runs.MODEL))
@@ -176,7 +176,7 @@ def train(
         chosen = config.chosen(given, settings)
         outputs.refuse_inputs([json_path], [chosen.data, chosen.model])
         from nestnet.preview.flash_total import resolve  # imports torch
-        from nestnet.training.loop import train as start_training
+        from nestnet.training.train import train as start_training
 
         run = start_training(resolve(chosen), out)
     outputs.write_json(json_path, {"run": str(run), **info.describe(run)[1]})

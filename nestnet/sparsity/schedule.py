@@ -1,8 +1,6 @@
-"""How sparsity and learning rate move during training."""
+"""How sparsity moves along the pruning ramp."""
 
 from __future__ import annotations
-
-import math
 
 
 def cubic_sparsity(target: float, progress: float) -> float:
@@ -13,15 +11,3 @@ def cubic_sparsity(target: float, progress: float) -> float:
     """
     done = min(max(progress, 0.0), 1.0)
     return target * (1.0 - (1.0 - done) ** 3)
-
-
-def one_cycle(peak: float, progress: float, rise: float = 0.2, final: float = 0.002) -> float:
-    """Return the learning rate at ``progress`` (0..1): linear rise, cosine fall.
-
-    Starts at ``peak / 10``, reaches ``peak`` at ``rise`` and ends at ``final * peak``.
-    """
-    done = min(max(progress, 0.0), 1.0)
-    if done < rise:
-        return peak * (0.1 + 0.9 * done / rise)
-    fall = (done - rise) / (1.0 - rise)
-    return peak * (final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * fall)))

@@ -7,8 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from nestnet.config import TrainConfig
 from nestnet.datasets import Split
 from nestnet.pixels import DEFAULT, Pixels
+
+FEW_STEPS = 8
+"""Steps an epoch below which the batch size is spoken of."""
+
+LEAST_BATCH = 4
+"""Smallest batch size suggested: batch norms need some images."""
 
 Batch = tuple[Tensor, Tensor]
 """Images (n, c, h, w) float32 and labels (n,)."""
@@ -88,3 +95,19 @@ class Batches:
         for first in range(0, len(self.labels), batch):
             chosen = slice(first, first + batch)
             yield self.pixels.to_float(self.images[chosen]), self.labels[chosen]
+
+
+def few_steps(train: Batches, config: TrainConfig) -> tuple[str, ...]:
+    """Return what to say where there are few training images for the batch size."""
+    count = len(train.labels)
+    if train.steps >= FEW_STEPS:
+        return ()
+    cut = f", cut from {config.batch}," if train.batch < config.batch else ""
+    said = (
+        f"{count} training images at batch {train.batch}{cut} make {train.steps} "
+        f"step{'s' * (train.steps > 1)} an epoch, {train.steps * config.epochs} in all"
+    )
+    better = max(LEAST_BATCH, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
+    if better < train.batch:
+        said += f": --batch {better}, or more --epochs, trains longer"
+    return (said,)

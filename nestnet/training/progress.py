@@ -1,14 +1,17 @@
-"""What a training run shows: one progress line per phase."""
+"""What a training run shows: its plan, a progress line per phase, its results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from nestnet import runs
 from nestnet.config import Phase, TrainConfig
+from nestnet.training.session import Session
 
 
 class PhaseLine:
@@ -86,3 +89,20 @@ def plan_text(config: TrainConfig, model: str) -> str:
     groups = f"1x{sizes[0]}" if len(sizes) == 1 else "chosen per layer"
     what = f"{model} on {config.dataset}, sparsity {levels}, groups {groups}"
     return f"{what}\nepochs: {split}; test accuracy shown"
+
+
+def show_results(session: Session, run: Path, done: str, quantized: Sequence[float]) -> None:
+    """Print every level's accuracies and where the network is."""
+    levels = range(session.config.levels)
+    plain = level_text(levels, session.accuracy_float)
+    before = "before the quantization-aware epochs"
+    session.console.print(f"float  {plain}  ({before})", soft_wrap=True)
+    session.console.print(f"int8   {level_text(levels, quantized)}")
+    if session.budget is not None:
+        session.console.print(f"flash  {session.budget.summary()}")
+    session.console.print(f"{done:5}  {run / runs.MODEL}")
+
+
+def budget_text(session: Session, stored: int | None) -> str:
+    """Return the exact bytes beside the budget; empty without one."""
+    return "" if stored is None else f"{stored:,}/{session.config.flash_bytes:,} B"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import cast
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from codegen.errors import UserError
 from nestnet import datasets, models
-from nestnet.classes import check_classes
-from nestnet.config import TrainConfig, from_toml
+from nestnet.config import TrainConfig
 from nestnet.frontend.wrappers import unwrapped
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer
@@ -25,17 +21,11 @@ from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.runs import weights
 from nestnet.sparsity.budget import FlashBudget
-from nestnet.sparsity.prune import check_prunable
+from nestnet.sparsity.prune import check_prunable, prune
 from nestnet.training import distributed
-from nestnet.training.batches import Batches
-from nestnet.training.checkpoint import Checkpoint, load_checkpoint
+from nestnet.training.batches import Batches, few_steps
 from nestnet.training.device import choose_device, use_bf16
-
-FEW_STEPS = 8
-"""Steps an epoch below which the batch size is spoken of."""
-
-LEAST_BATCH = 4
-"""Smallest batch size suggested: batch norms need some images."""
+from nestnet.training.initial import start_from
 
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
@@ -74,6 +64,19 @@ class Session:
     """What prunes to a flash budget; None where the sparsities decide."""
     accuracy_float: tuple[float, ...] = field(default=())
     quantized: bool = False
+
+    @property
+    def amp_now(self) -> bool:
+        """Whether a forward pass runs in bfloat16 now: not any more once it is quantized."""
+        return self.amp and not self.quantized
+
+    def prune(self, progress: float) -> None:
+        """Move the masks to where the ramp wants them at ``progress`` (0..1)."""
+        if self.budget is not None:
+            self.budget.prune(progress)
+            return
+        config = self.config
+        prune(self.layers, config.sparsity, progress, config.group_size, config.allocation)
 
     @property
     def macs_per_step(self) -> int:
@@ -118,7 +121,7 @@ def prepare(
     seen = network.pixels
     network.to(device=device)
     if config.init_from:
-        _start_from(network, weights(config.init_from), config, data.class_names)
+        start_from(network, weights(config.init_from), config, data.class_names)
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
@@ -147,22 +150,6 @@ def prepare(
         console=Console(quiet=quiet or not processes.leads),
         budget=budget,
     )
-
-
-def few_steps(train: Batches, config: TrainConfig) -> tuple[str, ...]:
-    """Return what to say where there are few training images for the batch size."""
-    count = len(train.labels)
-    if train.steps >= FEW_STEPS:
-        return ()
-    cut = f", cut from {config.batch}," if train.batch < config.batch else ""
-    said = (
-        f"{count} training images at batch {train.batch}{cut} make {train.steps} "
-        f"step{'s' * (train.steps > 1)} an epoch, {train.steps * config.epochs} in all"
-    )
-    better = max(LEAST_BATCH, 2 ** (max(1, count // FEW_STEPS).bit_length() - 1))
-    if better < train.batch:
-        said += f": --batch {better}, or more --epochs, trains longer"
-    return (said,)
 
 
 def default_model(input_shape: tuple[int, int, int]) -> str:
@@ -240,107 +227,3 @@ def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
     ]
     nesterov = config.momentum > 0
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
-
-
-def _start_from(
-    network: NestedNet, path: Path, config: TrainConfig, class_names: tuple[str, ...]
-) -> None:
-    """Load a checkpoint's weights into ``network``; its levels start from the densest one's.
-
-    Raises:
-        UserError: a run of another network, or one that sees pixels or names classes otherwise.
-    """
-    checkpoint = load_checkpoint(path)
-    check_classes(
-        str(path),
-        checkpoint.class_names,
-        class_names,
-        "Start from a run of the same data set, or name the classes as they were",
-    )
-    before = from_toml(checkpoint.config_toml, str(path))
-    channels = network.input_shape[2]
-    if pixels_of(before.mean, before.std, channels) != network.pixels:
-        raise UserError(
-            str(path),
-            "sees pixels otherwise than the new run",
-            got=f"mean {before.mean}, std {before.std}",
-            expected=f"mean {config.mean}, std {config.std}",
-            action="Give the same --mean and --std",
-        )
-    state = checkpoint.network
-    loaded = {}
-    for key, own in network.state_dict().items():
-        if key.startswith("observers.") or key.endswith(("level_map", "group_size_value")):
-            loaded[key] = own
-            continue
-        found = state.get(_densest_key(key, state))
-        if found is not None and found.shape[1:] == own.shape[1:] and found.dim() == own.dim():
-            found = found[-1:].expand_as(own) if "running_" in key else found
-        if found is None or found.shape != own.shape:
-            raise UserError(
-                str(path),
-                f"does not fit the network at {key!r}",
-                got="no such tensor" if found is None else tuple(found.shape),
-                expected=tuple(own.shape),
-                action="Start from a run of the same model and data set",
-            )
-        loaded[key] = found
-    network.load_state_dict(loaded)
-
-
-def _densest_key(key: str, state: Mapping[str, Tensor]) -> str:
-    """Return the name ``key`` has at the densest level of ``state``: per-level lists end in .N."""
-    base, _, index = key.rpartition(".")
-    if not index.isdecimal():
-        return key
-    there = [int(k[len(base) + 1 :]) for k in state if re.fullmatch(re.escape(base) + r"\.\d+", k)]
-    return f"{base}.{max(there, default=0)}"
-
-
-def restore(session: Session, state: Checkpoint) -> None:
-    """Put the ``state`` of a checkpoint into a fresh session.
-
-    Raises:
-        UserError: the checkpoint is of other data than the session's, or of another network, as
-            after a change of the model's code.
-    """
-    _check_data(session, state)
-    try:
-        session.network.load_state_dict(dict(state.network))
-    except RuntimeError as error:
-        details = [line.strip() for line in str(error).splitlines()[1:]]
-        raise UserError(
-            "checkpoint",
-            f"does not fit the model {session.model}",
-            got=details[0] if details else error,
-            expected="the model that the run was started with",
-            action="Undo the change of the model, or train a new run",
-        ) from error
-    for name, parameter in session.network.named_parameters():
-        if name in state.momentum:
-            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
-            session.optimizer.state[parameter]["momentum_buffer"] = buffer
-    if session.budget is not None and state.budget is not None:
-        session.budget.restore(state.budget)
-        session.layers = {} if session.budget.trains_dense else session.budget.layers
-    session.accuracy_float = state.accuracy_float
-    session.quantized = state.quantized
-    session.network.set_quantize(state.quantized, bn_frozen=state.quantized)
-
-
-def _check_data(session: Session, state: Checkpoint) -> None:
-    """Refuse data that has changed since the run began: other classes or another image shape."""
-    check_classes(
-        f"{session.config.dataset} {session.config.data}".rstrip(),
-        state.class_names,
-        session.class_names,
-        "Name the class folders as they were, or train a new run",
-    )
-    if session.input_shape != state.input_shape:
-        raise UserError(
-            f"{session.config.dataset} {session.config.data}".rstrip(),
-            "the images have another shape than those the run was trained on",
-            got="x".join(map(str, session.input_shape)),
-            expected="x".join(map(str, state.input_shape)),
-            action="Give the images the run was trained on, or train a new run",
-        )

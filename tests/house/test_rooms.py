@@ -30,7 +30,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "nestnet": [
         {"version", "notices", "config_checks", "pixels", "classes", "shorthand"},
         {"config", "frontend", "models"},
-        {"runs", "datasets", "net"},
+        {"runs", "datasets", "net", "tasks"},
         {"runfiles", "sparsity"},
         {"exporting"},
         {"training"},

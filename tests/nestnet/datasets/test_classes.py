@@ -19,7 +19,7 @@ from nestnet import runs
 from nestnet.classes import check_classes, check_names
 from nestnet.cli.bench_source import trained
 from nestnet.cli.device_images import device_images
-from nestnet.training.loop import resume
+from nestnet.training.train import resume
 from tests.support.data_trees import random_tree, write_directory
 
 SPLITS = ("train", "test")

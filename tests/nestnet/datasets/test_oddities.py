@@ -18,8 +18,7 @@ from nestnet import datasets
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, oddities
 from nestnet.notices import Notice
-from nestnet.training.batches import Batches
-from nestnet.training.session import few_steps
+from nestnet.training.batches import Batches, few_steps
 from tests.support.commands import nestnet as nestnet_command
 from tests.support.data_trees import encode, random_tree, write_directory
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +27,10 @@ from nestnet.config import TrainConfig
 from nestnet.shorthand import default_sparsity
 from nestnet.sparsity.budget import HEADROOM
 from nestnet.sparsity.east import RELATIVE_TIME
-from nestnet.training import checkpoint
-from nestnet.training.loop import resume, train
+from nestnet.training import checkpoint, loop
 from nestnet.training.session import Session, prepare
+from nestnet.training.train import resume, train
 
-LOOP = sys.modules["nestnet.training.loop"]
 SHORT = TrainConfig(epochs=5, split=(0.4, 0.4, 0.0, 0.2), batch=256, flash_bytes=8192)
 
 
@@ -317,7 +315,7 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
     class Killed(BaseException):
         pass
 
-    calls, original = 0, LOOP.training_loss
+    calls, original = 0, loop.training_loss
 
     def killing(*args: Any) -> torch.Tensor:
         nonlocal calls
@@ -327,7 +325,7 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
         return original(*args)  # type: ignore[no-any-return]
 
     with monkeypatch.context() as patch:
-        patch.setattr(LOOP, "training_loss", killing)
+        patch.setattr(loop, "training_loss", killing)
         with pytest.raises(Killed):
             train(config, tmp_path / "cut", quiet=True)
     resume(tmp_path / "cut" / "run", quiet=True)

@@ -21,20 +21,20 @@ SCRIPT = """
 import hashlib, sys
 from pathlib import Path
 import torch
-import nestnet.training.loop
+import nestnet.training.train
 from nestnet.config import TrainConfig
 torch.set_num_threads(1)
-loop = sys.modules["nestnet.training.loop"]
-finish = loop._finish
+module = sys.modules["nestnet.training.train"]
+finish = module.finish
 def report(session, run):
     state = session.network.state_dict()
     weights = b"".join(t.numpy().tobytes() for k, t in sorted(state.items()))
     digest = Path(sys.argv[2], f"rank{session.processes.rank}")
     digest.write_text(f"{session.processes.world} {hashlib.sha256(weights).hexdigest()}")
-    return finish(session, run)
-loop._finish = report
+    finish(session, run)
+module.finish = report
 config = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2), device="cpu")
-loop.train(config, Path(sys.argv[1]), quiet=True)
+module.train(config, Path(sys.argv[1]), quiet=True)
 """
 
 

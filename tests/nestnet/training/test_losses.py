@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nestnet.sparsity.schedule import cubic_sparsity, one_cycle
-from nestnet.training.losses import levels_of_step, sparser_loss
+from nestnet.sparsity.schedule import cubic_sparsity
+from nestnet.tasks.classification import sparser_loss
+from nestnet.training.schedule import drawn_levels, one_cycle
 
 DENSE_EPOCHS_ALLOWED = 2.6
 EVALUATION_COST = 10 / 50 / 3
@@ -22,7 +23,7 @@ EVALUATION_COST = 10 / 50 / 3
 def test_every_block_of_steps_has_exact_shares(levels: int, seed: int, block: int) -> None:
     middle = max(1, levels - 2)
     steps = range(block * 2 * middle, (block + 1) * 2 * middle)
-    chosen = [levels_of_step(levels, step, seed) for step in steps]
+    chosen = [drawn_levels(levels, step, seed) for step in steps]
     assert all(active[0] == levels - 1 for active in chosen)
     counts = Counter(active[1] for active in chosen)
     if levels == 2:
@@ -33,19 +34,19 @@ def test_every_block_of_steps_has_exact_shares(levels: int, seed: int, block: in
 
 @pytest.mark.parametrize("levels", range(1, 9))
 def test_an_epoch_costs_at_most_2_6_dense_ones(levels: int) -> None:
-    passes = [len(levels_of_step(levels, step, 3)) for step in range(391)]
+    passes = [len(drawn_levels(levels, step, 3)) for step in range(391)]
     cost = sum(passes) / len(passes) + levels * EVALUATION_COST
     assert cost <= DENSE_EPOCHS_ALLOWED
 
 
 def test_a_stand_alone_network_runs_its_one_level() -> None:
-    assert levels_of_step(1, 5, 0) == (0,)
+    assert drawn_levels(1, 5, 0) == (0,)
 
 
 def test_level_choice_depends_on_the_seed() -> None:
-    first = [levels_of_step(4, step, 0) for step in range(40)]
-    assert first == [levels_of_step(4, step, 0) for step in range(40)]
-    assert first != [levels_of_step(4, step, 1) for step in range(40)]
+    first = [drawn_levels(4, step, 0) for step in range(40)]
+    assert first == [drawn_levels(4, step, 0) for step in range(40)]
+    assert first != [drawn_levels(4, step, 1) for step in range(40)]
 
 
 def test_distillation_is_zero_at_the_teacher_and_has_no_gradient_into_it() -> None:

@@ -12,21 +12,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
-import nestnet.training.loop
+import nestnet
 from codegen.errors import UserError
 from nestnet import runs
 from nestnet.config import TrainConfig, to_toml
 from nestnet.runfiles import alone
+from nestnet.training import loop, phases, record
 from nestnet.training.checkpoint import load_checkpoint
-from nestnet.training.loop import resume, train
+from nestnet.training.train import resume, train
 from tests.support.commands import ROOT
 
-LOOP = sys.modules["nestnet.training.loop"]
 CONFIG = TrainConfig(name="run", epochs=7, split=(0.3, 0.3, 0.2, 0.2), batch=256, seed=11)
 """5 steps an epoch; 2 epochs warm-up, 2 ramp, 2 recovery, 1 quantized."""
 
@@ -70,21 +71,26 @@ def _raise_at_call(count: int, original: Callable[..., Any], error: BaseExceptio
 
 
 @pytest.mark.parametrize(
-    ("function", "call"),
+    ("module", "function", "call"),
     [
-        ("training_loss", 2),  # before the first checkpoint
-        ("training_loss", 13),  # in the middle of an epoch of the ramp
-        ("save_checkpoint", 4),  # the epoch's metrics are written, its checkpoint is not
-        ("start_quantization", 1),  # between two phases
-        ("training_loss", 32),  # in the quantization-aware phase
-        ("write_model", 1),  # after the last checkpoint
+        (loop, "training_loss", 2),  # before the first checkpoint
+        (loop, "training_loss", 13),  # in the middle of an epoch of the ramp
+        (record, "save_checkpoint", 4),  # the epoch's metrics are written, its checkpoint is not
+        (phases, "start_quantization", 1),  # between two phases
+        (loop, "training_loss", 32),  # in the quantization-aware phase
+        (record, "write_model", 1),  # after the last checkpoint
     ],
 )
 def test_a_killed_run_resumes_to_the_same_bytes(
-    function: str, call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType,
+    function: str,
+    call: int,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(LOOP, function, _raise_at_call(call, getattr(LOOP, function), Killed()))
+        patch.setattr(module, function, _raise_at_call(call, getattr(module, function), Killed()))
         with pytest.raises(Killed):
             train(CONFIG, tmp_path, quiet=True)
     assert not (tmp_path / "run" / runs.MODEL).exists()
@@ -101,7 +107,7 @@ import torch
 from pathlib import Path
 import nestnet.runfiles
 from nestnet.config import from_toml
-from nestnet.training.loop import train
+from nestnet.training.train import train
 torch.set_num_threads(1)
 replace, calls = os.replace, 0
 def killing(source, target):
@@ -166,8 +172,8 @@ def test_ctrl_c_says_how_to_continue(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patch:
-        stopped = _raise_at_call(13, LOOP.training_loss, KeyboardInterrupt())
-        patch.setattr(LOOP, "training_loss", stopped)
+        stopped = _raise_at_call(13, loop.training_loss, KeyboardInterrupt())
+        patch.setattr(loop, "training_loss", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(CONFIG, tmp_path)
     assert f"nestnet train --resume {tmp_path / 'run'}" in capsys.readouterr().out
@@ -178,7 +184,7 @@ def test_ctrl_c_says_how_to_continue(
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, original = 0, LOOP.training_loss
+    steps, original = 0, loop.training_loss
 
     def spoilt(*args: Any) -> torch.Tensor:
         nonlocal steps
@@ -186,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
         loss = original(*args)
         return loss * math.nan if steps > 12 else loss
 
-    monkeypatch.setattr(LOOP, "training_loss", spoilt)
+    monkeypatch.setattr(loop, "training_loss", spoilt)
     with pytest.raises(UserError, match="stopped being a number in epoch 3") as caught:
         train(CONFIG, tmp_path, quiet=True)
     assert "epoch 2 is kept" in str(caught.value)
@@ -209,7 +215,7 @@ def test_a_state_that_is_not_finite_stops_in_its_epoch_though_the_loss_is(
         if epochs == 2:
             network.state_dict()[spoil][0] = math.inf
 
-    monkeypatch.setattr(LOOP.distributed, "average_statistics", spoilt)
+    monkeypatch.setattr(loop.distributed, "average_statistics", spoilt)
     name = spoil.removeprefix("body.")
     with pytest.raises(UserError, match=rf"'{name}' stopped being finite in epoch 2") as caught:
         train(CONFIG, tmp_path, quiet=True)

@@ -19,9 +19,9 @@ from nestnet import datasets, runs
 from nestnet.config import TrainConfig
 from nestnet.net.network import NestedNet
 from nestnet.sparsity.levels import check_nested
+from nestnet.tasks.classification import training_loss
 from nestnet.training.checkpoint import Checkpoint, save_checkpoint
 from nestnet.training.device import suitable_threads
-from nestnet.training.losses import training_loss
 from nestnet.training.session import default_model, prepare
 
 SHORT = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2))
@@ -83,8 +83,8 @@ def test_masks_stay_as_the_ramp_leaves_them(
         maps[state.epoch] = found
         save_checkpoint(state, path)
 
-    loop = importlib.import_module("nestnet.training.loop")
-    monkeypatch.setattr(loop, "save_checkpoint", keep)
+    record = importlib.import_module("nestnet.training.record")
+    monkeypatch.setattr(record, "save_checkpoint", keep)
     config = replace(SHORT, epochs=10, split=split)
     nestnet.train(config, out=tmp_path, quiet=True)
     first = next(phase for phase in config.phases() if phase.name != "warm-up")
@@ -244,7 +244,8 @@ def test_the_teacher_gets_no_gradient_from_the_student() -> None:
     grads = []
     for active in ((2,), (2, 0)):
         network.zero_grad()
-        torch.autograd.backward(training_loss(network.logits, images, labels, active, 1.0, 2.0))
+        outputs = [network.logits(images, level) for level in active]
+        torch.autograd.backward(training_loss(outputs, labels, TrainConfig(distill_weight=1.0)))
         grads.append({n: p.grad.clone() for n, p in network.named_parameters() if n in norm_of})  # type: ignore[union-attr]
     assert norm_of and all(torch.equal(grads[0][n], grads[1][n]) for n in norm_of)
 

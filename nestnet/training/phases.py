@@ -1,0 +1,34 @@
+"""What a phase of the training begins with."""
+
+from __future__ import annotations
+
+from nestnet.net.finite import check_ranges
+from nestnet.training.evaluation import accuracies
+from nestnet.training.recalibration import refresh_statistics, spread_densest, start_quantization
+from nestnet.training.session import Session
+
+
+def enter(session: Session, phase: str) -> None:
+    """Prepare the network for the first epoch of ``phase``."""
+    unpruned = all(layer.module.level_map is None for layer in session.layers.values())
+    if session.layers and unpruned and phase != "warm-up":
+        spread_densest(session.network)
+        if phase != "ramp":
+            session.prune(1.0)
+    if phase == "quantize":
+        _quantize(session)
+
+
+def _quantize(session: Session) -> None:
+    """End the float phases: note their accuracy, then turn fake quantization on.
+
+    The masks stay as the ramp left them: the weights have moved since, and a new ranking would
+    exchange trained groups for untrained ones.
+    """
+    seed = session.config.seed
+    refresh_statistics(session.network, session.train, seed)
+    levels = range(session.config.levels)
+    session.accuracy_float = tuple(accuracies(session.network, session.test, levels))
+    start_quantization(session.network, session.train, seed)
+    check_ranges(session.network)
+    session.quantized = True
