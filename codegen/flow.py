@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from codegen.emit import project
-from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph, Int8Array
@@ -15,74 +15,67 @@ from codegen.kernels.common import cost
 from codegen.measure import auto_cycles, compare
 from codegen.measure.bench import EMULATOR, Bench, measure
 from codegen.measure.compare import Report
-from codegen.program import manifest
-from codegen.program.coding import DEFAULT, CodingOptions
-from codegen.target import boards, toolchain
+from codegen.target import boards, manifest, toolchain
 from codegen.target.boards import Board
 from codegen.target.runners.progress import Progress
 from codegen.target.runners.pyocd import check_probe
+from codegen.target.target import Choices, Target, resolve
 from codegen.target.toolchain import Built
 
 AUTO = "auto"
 ANALYTIC = "analytic"
 
 
-def default_project(nestfile_path: Path, board_id: str) -> Path:
-    """Return where the project of a network goes by default: ``build/<run>-<board>``.
-
-    Raises:
-        UserError: unknown board.
-    """
-    return Path("build") / f"{nestfile_path.resolve().parent.name}-{boards.load(board_id).id}"
+def default_project(nestfile_path: Path, board: Board) -> Path:
+    """Return where the project of a network goes by default: ``build/<run>-<board>``."""
+    return Path("build") / f"{nestfile_path.resolve().parent.name}-{board.id}"
 
 
 def codegen(
     nestfile_path: Path,
-    board_id: str,
+    board: str,
     out: Path | None = None,
-    kernels: str = "nestnet",
+    *,
     cycles: Path | str = AUTO,
-    options: CodingOptions = DEFAULT,
     name: str | None = None,
+    **said: Unpack[Choices],
 ) -> Path:
     """Write the C project of a network for a board; return its folder.
 
     Args:
         nestfile_path: the network.
-        board_id: name of a file in boards/, or the path of a board's TOML file.
-        out: the folder; default: :func:`default_project`.
-        kernels: "nestnet" or "cmsis-nn" for dense layers.
+        board: name of a file in boards/, or the path of a board's TOML file.
+        out: the folder, created, or replaced if an earlier call made it; default:
+            :func:`default_project`.
         cycles: what nn_fit_cycles shall go by: "auto", bench's estimate where compiler and emulator
             are installed; "analytic", a formula that needs neither; or a report of :func:`bench` or
             :func:`run`.
-        options: how weights lie in flash.
         name: what the network is called in C; default: as its file says.
+        said: the choices beside the board; :class:`codegen.target.target.Choices`.
 
     Raises:
-        UserError: unknown board, kernels or options, a damaged file, an output folder that is not
-            ours, a report of another network or board.
+        UserError: unknown board or choices, a name that C cannot have, a damaged file, an output
+            folder that is not ours, a report of another network or board.
     """
-    out = out or default_project(nestfile_path, board_id)
-    known = _cycles(nestfile_path, board_id, kernels, cycles, options)
-    return project.generate(nestfile_path, board_id, out, kernels, known, options, name)
-
-
-def _cycles(
-    nestfile_path: Path, board_id: str, kernels: str, cycles: Path | str, options: CodingOptions
-) -> Path | LevelCycles | None:
-    """Return what ``cycles`` stands for; None for the analytic model."""
-    board = boards.load(board_id)
-    if cycles == ANALYTIC:
-        return None
-    if cycles != AUTO:
-        return Path(cycles)
-    if kernels not in project.KERNELS:
-        return None  # refused by what comes next
     graph = nestfile.load(nestfile_path)
-    chosen = options.chosen(graph.provenance)
-    fixed = CodingOptions(chosen.optimize, chosen.codecs, chosen.decode)
+    target = resolve(board, graph.provenance, **said)
+    return _codegen(nestfile_path, graph, target, out, cycles, name)
+
+
+def _codegen(
+    nestfile_path: Path,
+    graph: Graph,
+    target: Target,
+    out: Path | None,
+    cycles: Path | str,
+    name: str | None,
+) -> Path:
     sha256 = nestfile.file_sha256(nestfile_path)
-    return auto_cycles.estimate(graph, sha256, board, kernels, fixed)
+    called = project.renamed(graph, name)
+    known = Path(cycles) if cycles not in (AUTO, ANALYTIC) else None
+    estimated = auto_cycles.estimate(graph, sha256, target) if cycles == AUTO else None
+    out = out or default_project(nestfile_path, target.board)
+    return project.write(called, sha256, target, out, known or estimated)
 
 
 def newest_project(root: Path = Path("build")) -> Path:
@@ -114,17 +107,16 @@ def build(folder: Path, variables: Mapping[str, str] | None = None) -> Built:
 
 def run(
     nestfile_path: Path,
-    board_id: str,
+    board: str,
     images: Int8Array,
     labels: Sequence[int] | None = None,
     *,
     levels: Sequence[int] | None = None,
     out: Path | None = None,
-    kernels: str = "nestnet",
-    options: CodingOptions = DEFAULT,
     variables: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     probe: str | None = None,
+    **said: Unpack[Choices],
 ) -> Report:
     """Run int8 ``images`` (n, h, w, c) on a board at each level and compare with the reference.
 
@@ -134,25 +126,24 @@ def run(
     Raises:
         UserError: bad arguments, or the machine or a tool is missing.
     """
-    board = runnable(board_id)
-    toolchain.check_tools(board)
-    check_probe(board, probe)
+    machine = runnable(board)
+    toolchain.check_tools(machine)
+    check_probe(machine, probe)
     graph = nestfile.load(nestfile_path)
     chosen = _check(graph, images, levels)
-    built = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
-    built = replace(built, probe=probe)
-    return compare.compare(built, graph, images, labels, chosen, progress)
+    target = resolve(machine, graph.provenance, **said)
+    built = build(_prepare(nestfile_path, graph, target, out), variables)
+    return compare.compare(replace(built, probe=probe), graph, images, labels, chosen, progress)
 
 
 def bench(
     nestfile_path: Path,
-    board_id: str,
+    board: str,
     images: Int8Array,
     *,
     out: Path | None = None,
-    kernels: str = "nestnet",
-    options: CodingOptions = DEFAULT,
     variables: Mapping[str, str] | None = None,
+    **said: Unpack[Choices],
 ) -> Bench:
     """Measure every layer at every level: instructions, and cycles estimated from them.
 
@@ -161,22 +152,24 @@ def bench(
     """
     graph = nestfile.load(nestfile_path)
     levels = _check(graph, images, None)
-    emulator = _emulator(boards.load(board_id))
-    out = out or default_project(nestfile_path, board_id)
-    built = running = build(prepare(nestfile_path, board_id, out, kernels, options), variables)
+    target = resolve(board, graph.provenance, **said)
+    emulator = _emulator(target.board)
+    out = out or default_project(nestfile_path, target.board)
+    built = running = build(_prepare(nestfile_path, graph, target, out), variables)
     if emulator is not None:
         twin = out.with_name(f"{out.name}-{emulator}")
-        running = build(prepare(nestfile_path, emulator, twin, kernels, options), variables)
+        emulated = replace(target, board=boards.load(emulator))
+        running = build(_prepare(nestfile_path, graph, emulated, twin), variables)
     return measure(running, images, levels, built)
 
 
-def runnable(board_id: str) -> Board:
+def runnable(name: str) -> Board:
     """Return a board that :func:`run` can run.
 
     Raises:
         UserError: unknown, or its file names no runner.
     """
-    board = boards.load(board_id)
+    board = boards.load(name)
     if board.runner == "none":
         raise UserError(
             f"board {board.id}",
@@ -205,11 +198,11 @@ def _emulator(board: Board) -> str | None:
 
 def prepare(
     nestfile_path: Path,
-    board_id: str,
+    board: str,
     out: Path | None = None,
-    kernels: str = "nestnet",
-    options: CodingOptions = DEFAULT,
+    *,
     cycles: Path | str = ANALYTIC,
+    **said: Unpack[Choices],
 ) -> Path:
     """Return the project of this very network and board, generated where that is needed.
 
@@ -221,16 +214,26 @@ def prepare(
     Raises:
         UserError: as :func:`codegen`.
     """
-    board = boards.load(board_id)
-    out = out or default_project(nestfile_path, board_id)
-    chosen = options.chosen(nestfile.load(nestfile_path).provenance)
+    graph = nestfile.load(nestfile_path)
+    target = resolve(board, graph.provenance, **said)
+    return _prepare(nestfile_path, graph, target, out, cycles)
+
+
+def _prepare(
+    nestfile_path: Path,
+    graph: Graph,
+    target: Target,
+    out: Path | None,
+    cycles: Path | str = ANALYTIC,
+) -> Path:
+    out = out or default_project(nestfile_path, target.board)
     sha256 = nestfile.file_sha256(nestfile_path)
-    if project.is_current(out, sha256, board, kernels, chosen):
+    if project.is_current(out, sha256, target):
         reckoned = manifest.read_info(out).cycles_source.startswith(cost.NAME)
-        if cycles != AUTO or not reckoned or not auto_cycles.possible(board, kernels):
+        if cycles != AUTO or not reckoned or not auto_cycles.possible(target):
             return out
     name = project.name_in_use(out, sha256)
-    return codegen(nestfile_path, board_id, out, kernels, cycles, options, name)
+    return _codegen(nestfile_path, graph, target, out, cycles, name)
 
 
 def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from codegen.program.call import LevelCost
 from codegen.program.program import Program
 from codegen.target import memory_system
 from codegen.target.boards import Board
+from codegen.target.target import Target
 
 MAX_CYCLES = 2**32 - 1
 """nn_level_info holds an uint32_t."""
@@ -50,18 +51,19 @@ class LevelCycles:
     """How they were found, with the error to expect; printed into model.h."""
 
 
-def analytic(packed: Program, board: Board) -> LevelCycles:
+def analytic(packed: Program) -> LevelCycles:
     """Return what packing reckoned with, times a margin: always there, needs no tool.
 
     On a core without a model they are :data:`UNKNOWN`. With the margin it stays above the estimate
     (the upper end of a range) of every network it was compared with
     (docs/adr/0003-cycles-in-generated-code.md): a deadline must hold.
     """
+    board = packed.target.board
     if not is_modelled(board):
         return LevelCycles((UNKNOWN,) * len(packed.levels), unknown(board))
     layers = len(packed.layers)
-    cycles = tuple(bound(level.cost, layers, board, packed.kernels) for level in packed.levels)
-    margin = safety(board, packed.kernels)
+    cycles = tuple(bound(level.cost, layers, packed.target) for level in packed.levels)
+    margin = safety(packed.target)
     note = "" if board.is_host else f"; times {margin:.2f}, to stay above the pipeline model"
     return LevelCycles(cycles, cost.NAME + note)
 
@@ -79,9 +81,10 @@ def unknown(board: Board) -> str:
     )
 
 
-def bound(of: LevelCost, layers: int, board: Board, kernels: str) -> int:
-    """Return the cycles on ``board`` that what lowering reckoned with for ``layers`` comes to."""
-    factor = safety(board, kernels) * cost.CORE_FACTOR.get(board.core.name, 1.0)
+def bound(of: LevelCost, layers: int, target: Target) -> int:
+    """Return the cycles on the board that what lowering reckoned with for ``layers`` comes to."""
+    board = target.board
+    factor = safety(target) * cost.CORE_FACTOR.get(board.core.name, 1.0)
     cold = 0.0 if board.is_host else memory_system.of_board(board).miss_cycles / _line_bytes(board)
     missed_bytes = of.weight_bytes + LAYER_CODE_BYTES * layers
     return min(round(factor * of.cycles + cold * missed_bytes), MAX_CYCLES)
@@ -91,13 +94,13 @@ def _line_bytes(board: Board) -> int:
     return max(board.cache.line_bytes, 4)
 
 
-def safety(board: Board, kernels: str) -> float:
+def safety(target: Target) -> float:
     """Return the factor from the analytic model to what no estimate exceeded on such a memory."""
-    if board.is_host:
+    if target.board.is_host:
         return 1.0
-    model = memory_system.of_board(board)
+    model = memory_system.of_board(target.board)
     missed = PER_MISS_CYCLE if model.validated is None else PER_VALIDATED_MISS_CYCLE
-    return PIPELINE[kernels] + missed * model.miss_cycles
+    return PIPELINE[target.kernels] + missed * model.miss_cycles
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def from_report(
-    path: Path, report: dict[str, Any], packed: Program, board_id: str, graph_sha256: str
+    path: Path, report: dict[str, Any], packed: Program, graph_sha256: str
 ) -> LevelCycles:
     """Return the cycles in a report of this very network and board.
 
@@ -130,6 +133,7 @@ def from_report(
     Raises:
         UserError: the report is of another network or board, or has no cycles.
     """
+    board_id = packed.target.board.id
     if report["board"] != board_id:
         raise _refuse(path, "the report is of another board", report["board"], board_id)
     if report.get("graph_sha256", graph_sha256) != graph_sha256:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
-from codegen.program.manifest import MARKER, listed, written_hashes
+from codegen.target.manifest import MARKER, listed, written_hashes
 
 BUILD = "build"
 """What make writes below; made again when the project changes."""

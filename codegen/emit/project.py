@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from codegen import paths
@@ -10,94 +10,59 @@ from codegen.emit import level_cycles, output_folder, render
 from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.formats import entropy
-from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.verify import C_IDENTIFIER
 from codegen.graph.weighted import kept_macs
-from codegen.kernels.common import cost
 from codegen.lower import lowering
-from codegen.program import manifest
 from codegen.program.call import Call
-from codegen.program.coding import DEFAULT, Coding, CodingOptions
-from codegen.program.manifest import LayerFacts, LevelFacts, ProjectInfo, StorageFacts, read_info
 from codegen.program.program import Program
-from codegen.target import boards
+from codegen.target import boards, manifest
 from codegen.target.boards import Board
+from codegen.target.manifest import LayerFacts, LevelFacts, ProjectInfo, StorageFacts, read_info
+from codegen.target.target import Target
 
-KERNELS = ("nestnet", "cmsis-nn")
 MAX_NAME_CHARACTERS = 40
 """Of --name: the generated text stays readable."""
-
-
-def generate(
-    nestfile_path: Path,
-    board_id: str,
-    out_dir: Path,
-    kernels: str = "nestnet",
-    cycles: Path | LevelCycles | None = None,
-    options: CodingOptions = DEFAULT,
-    name: str | None = None,
-) -> Path:
-    """Write the C project of a ``.nestnet`` file for a board; return its folder.
-
-    Args:
-        nestfile_path: the network.
-        board_id: name of a file in boards/, or the path of a board's TOML file.
-        out_dir: created, or replaced if an earlier call made it.
-        kernels: "nestnet" or "cmsis-nn" for dense layers.
-        cycles: of the levels, or a report with them (:mod:`codegen.emit.level_cycles`); default:
-            the analytic model's, which need no tool and are the same on every machine.
-        options: how weights lie in flash.
-        name: what the network is called in C; default: as its file says.
-
-    Raises:
-        UserError: unknown board, kernels or options, a name that C cannot have, a damaged file, a
-            folder that is not ours, a report of something else.
-    """
-    board = boards.load(board_id)
-    if kernels not in KERNELS:
-        raise UserError(
-            "kernels",
-            "unknown kernel library",
-            got=kernels,
-            expected="one of " + ", ".join(KERNELS),
-            action="Choose one with --kernels",
-        )
-    graph = renamed(nestfile.load(nestfile_path), name)
-    return write(
-        graph, nestfile.file_sha256(nestfile_path), board, out_dir, kernels, cycles, options
-    )
 
 
 def write(
     graph: Graph,
     graph_sha256: str,
-    board: Board,
+    target: Target,
     out_dir: Path,
-    kernels: str = "nestnet",
     cycles: Path | LevelCycles | None = None,
-    options: CodingOptions = DEFAULT,
 ) -> Path:
-    """Write the project of a graph in memory; see :func:`generate`."""
+    """Write the C project of a network for a target; return its folder.
+
+    Args:
+        graph: the network.
+        graph_sha256: of its file.
+        target: what the code is generated for.
+        out_dir: created, or replaced if an earlier call made it.
+        cycles: of the levels, or a report with them (:mod:`codegen.emit.level_cycles`); default:
+            the analytic model's, which need no tool and are the same on every machine.
+
+    Raises:
+        UserError: a folder that is not ours, a report of something else.
+    """
     output_folder.check_ours(out_dir)
-    packed = lowering.lower(graph, kernels=kernels, **asdict(options.chosen(graph.provenance)))
-    known = cycles if isinstance(cycles, LevelCycles) else level_cycles.analytic(packed, board)
+    packed = lowering.lower(graph, target)
+    known = cycles if isinstance(cycles, LevelCycles) else level_cycles.analytic(packed)
     if isinstance(cycles, Path):
         report = level_cycles.read(cycles)
-        known = level_cycles.from_report(cycles, report, packed, board.id, graph_sha256)
+        known = level_cycles.from_report(cycles, report, packed, graph_sha256)
     packed = level_cycles.with_cycles(packed, known)
-    copied = _firmware_files(board)
-    texts = render.project_files(packed, board, graph_sha256, _sources(copied), known.source)
-    info = _info(packed, board, graph_sha256, known.source)
+    copied = _firmware_files(target.board)
+    texts = render.project_files(packed, graph_sha256, _sources(copied), known.source)
+    info = _info(packed, graph_sha256, known.source)
     files = {path: text.encode() for path, text in texts.items()}
-    files[PurePosixPath(boards.IN_PROJECT)] = boards.to_toml(board).encode()
+    files[PurePosixPath(boards.IN_PROJECT)] = boards.to_toml(target.board).encode()
     for path in copied:
         files["firmware" / path] = (paths.firmware() / path).read_bytes()
-    output_folder.replace(
-        out_dir, files, {"nestnet_project": manifest.MARKER_VERSION, **asdict(info)}
-    )
+    record = {"nestnet_project": manifest.MARKER_VERSION, **info.as_json()}
+    output_folder.replace(out_dir, files, record)
     return out_dir
 
 
@@ -120,21 +85,17 @@ def renamed(graph: Graph, name: str | None) -> Graph:
     return replace(graph, name=name)
 
 
-def is_current(
-    project: Path, graph_sha256: str, board: Board, kernels: str, chosen: Coding
-) -> bool:
+def is_current(project: Path, graph_sha256: str, target: Target) -> bool:
     """Return whether ``project`` is this version's of all arguments, with nothing missing."""
     try:
         info = read_info(project)
     except UserError:
         return False
-    found = (info.graph_sha256, info.board, info.kernels, info.generator_version)
+    found = (info.graph_sha256, info.target, info.generator_version)
     return (
-        found == (graph_sha256, board.id, kernels, render.GENERATOR_VERSION)
-        and info.coding == chosen
+        found == (graph_sha256, target, render.GENERATOR_VERSION)
         and not manifest.missing(project)
-        and boards.of_project(project) == board
-        and _has_current_firmware(project, board)
+        and _has_current_firmware(project, target.board)
     )
 
 
@@ -203,9 +164,7 @@ def _storage(layer: Call, levels: int) -> StorageFacts | None:
     )
 
 
-def _info(
-    packed: Program, board: Board, graph_sha256: str, cycles_source: str = cost.NAME
-) -> ProjectInfo:
+def _info(packed: Program, graph_sha256: str, cycles_source: str) -> ProjectInfo:
     graph = packed.graph
     levels = tuple(
         LevelFacts(
@@ -237,8 +196,7 @@ def _info(
     )
     return ProjectInfo(
         network=graph.name,
-        board=board.id,
-        kernels=packed.kernels,
+        target=packed.target,
         graph_sha256=graph_sha256,
         generator_version=render.GENERATOR_VERSION,
         input_shape=graph.value(graph.input).shape,
@@ -246,9 +204,6 @@ def _info(
         arena_bytes=packed.arena_bytes,
         weights_bytes=len(packed.image_bytes),
         execution_bytes=packed.execution_bytes,
-        optimize=packed.optimize,
-        codecs=packed.codecs,
-        decode=packed.decode,
         cycles_source=cycles_source,
         levels=levels,
         layers=layers,

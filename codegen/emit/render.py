@@ -21,7 +21,6 @@ from codegen.graph.classify import Answer
 from codegen.graph.ir import Graph, Int8Array, Value
 from codegen.program.call import Call, Member
 from codegen.program.program import Program
-from codegen.target.boards import Board
 
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""
@@ -82,17 +81,17 @@ class _Meta:
 
 
 def project_files(
-    program: Program, board: Board, graph_sha256: str, files: RuntimeFiles, cycles_source: str
+    program: Program, graph_sha256: str, files: RuntimeFiles, cycles_source: str
 ) -> dict[PurePosixPath, str]:
     """Return the text of every generated file by its path in the project.
 
     The result depends on the arguments only: no time, no path, no environment.
     """
-    environment = _environment()
+    environment, board = _environment(), program.target.board
     values = {
         "program": program,
         "board": board,
-        "net": _net(program, board, _identity(program, board, graph_sha256)),
+        "net": _net(program, _identity(program, graph_sha256)),
         "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
@@ -168,18 +167,16 @@ def _environment() -> Environment:
     return environment
 
 
-def _identity(program: Program, board: Board, graph_sha256: str) -> str:
+def _identity(program: Program, graph_sha256: str) -> str:
     """Return 8 hexadecimal digits of all that the network's own C text depends on."""
-    parts = (graph_sha256, GENERATOR_VERSION, board.id, program.kernels)
-    coding = (program.optimize, program.codecs, program.decode)
-    return _digest((*parts, *coding))
+    return _digest((graph_sha256, GENERATOR_VERSION, *program.target.words.values()))
 
 
 def _digest(parts: tuple[object, ...]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
-def _net(program: Program, board: Board, identity: str) -> _Net:
+def _net(program: Program, identity: str) -> _Net:
     graph = program.graph
     used = sorted({layer.kernel for layer in program.layers})
     places = [buffer.place for layer in program.layers for buffer in (*layer.inputs, layer.output)]
@@ -190,7 +187,7 @@ def _net(program: Program, board: Board, identity: str) -> _Net:
         input=_edge(graph.value(graph.input)),
         output=_edge(graph.value(graph.output)),
         arena_bytes=max(program.arena_bytes, _MIN_ARENA_BYTES),
-        stack_bytes=stack.bound_bytes(program, board.core),
+        stack_bytes=stack.bound_bytes(program),
         class_names=graph.provenance.class_names,
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
         uses_cmsis=any(kernel.startswith("cmsis_") for kernel in used),

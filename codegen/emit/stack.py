@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.program.program import Program
-from codegen.target.boards import Core
 
 FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "add": (64, 96),
@@ -41,9 +40,9 @@ STREAM_BYTES = 8
 """A level's two pointers, which a layer with coded streams keeps on the stack."""
 
 
-def bound_bytes(packed: Program, core: Core) -> int:
+def bound_bytes(packed: Program) -> int:
     """Return the stack nn_run takes at most, a profile hook's and a foreign library's excluded."""
-    column = 0 if core.has_dsp else 1
+    column = 0 if packed.target.board.core.has_dsp else 1
     deepest = max(
         (
             FRAME_BYTES[layer.kernel][column]

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from codegen.graph.ir import Graph, Op
 from codegen.kernels.common.kernel import Kernel
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 def _kernels() -> tuple[Kernel, ...]:
@@ -28,7 +29,7 @@ def row(name: str) -> Kernel:
     return {kernel.name: kernel for kernel in KERNELS}[name]
 
 
-def candidates(op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+def candidates(op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
     """Yield every way in which some kernel computes ``op``."""
     for kernel in KERNELS:
-        yield from kernel.candidates(op, graph, options)
+        yield from kernel.candidates(op, graph, target)

@@ -12,7 +12,8 @@ from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE
 from codegen.kernels.common.kernel import Kernel
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class AddKernel(Kernel):
 
     name = "add"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every addition."""
         if isinstance(op, Add):
             why = "not fused: no convolution of its own produces this sum"

@@ -12,7 +12,8 @@ from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.pools import pool_draft, pool_shape
 from codegen.kernels.common.shape import WindowShape
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class AvgPoolKernel(Kernel):
 
     name = "avg_pool"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every average pool."""
         if isinstance(op, AvgPool):
             args = AvgPoolArgs(pool_shape(op, graph), graph.value(op.output).zero_point)

@@ -20,7 +20,8 @@ from codegen.kernels.common.rows import linear_shape
 from codegen.kernels.common.shape import WindowShape
 from codegen.kernels.common.tables import table_bytes, table_contents
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
 
 WHY = "dense at every level, handed to CMSIS-NN"
 
@@ -51,7 +52,7 @@ class CmsisConv(Kernel):
 
     name = "cmsis_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions under the TFLite rule."""
         if isinstance(op, Conv2D) and isinstance(op.requant, TfliteRequant) and op.groups == 1:
             yield Candidate(self.name, lambda: self._draft(op, graph), WHY)
@@ -67,7 +68,7 @@ class CmsisDepthwiseConv(Kernel):
 
     name = "cmsis_depthwise_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take depthwise convolutions under the TFLite rule."""
         if isinstance(op, Conv2D) and isinstance(op.requant, TfliteRequant) and op.groups > 1:
             yield Candidate(self.name, lambda: self._draft(op, graph), WHY)
@@ -84,7 +85,7 @@ class CmsisLinear(Kernel):
 
     name = "cmsis_linear"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers under the TFLite rule."""
         if isinstance(op, Linear) and isinstance(op.requant, TfliteRequant):
             yield Candidate(self.name, lambda: self._draft(op, graph), WHY)
@@ -99,9 +100,9 @@ class CmsisMaxPool(Kernel):
 
     name = "cmsis_max_pool"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every max pool where CMSIS-NN is asked for; the bits are those of our kernel."""
-        if isinstance(op, MaxPool) and options.kernels == "cmsis-nn":
+        if isinstance(op, MaxPool) and target.kernels == "cmsis-nn":
             args = CmsisPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,

@@ -21,7 +21,8 @@ from codegen.kernels.common.shape import WindowShape
 from codegen.kernels.common.storage import Storage, dense_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Draft, Options
+from codegen.program.draft import Candidate, Draft
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class DenseConvKernel(Kernel):
 
     name = "dense_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions whose levels share one weight set."""
         if not (isinstance(op, Conv2D) and takes_patches(op)):
             return
         levels, shape = len(graph.levels), conv_shape(op, graph)
-        for storage in dense_storages(op, levels, options):
+        for storage in dense_storages(op, levels, target):
             cycles = patch_cycles(op, storage, shape, cost.DENSE, levels - 1)
             draft = partial(_draft, op, graph, storage)
             yield storage_candidate(self.name, op, storage, cycles, draft)

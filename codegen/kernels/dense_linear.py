@@ -15,7 +15,8 @@ from codegen.kernels.common.shape import WindowShape
 from codegen.kernels.common.storage import dense_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class DenseLinearKernel(Kernel):
 
     name = "dense_linear"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers whose levels share one weight set."""
         if not (isinstance(op, Linear) and takes_rows(op)):
             return
         args = DenseLinearArgs(linear_shape(op), requant_constants(op, graph))
         levels, tile = len(graph.levels), cost.DENSE_LINEAR
-        for storage in dense_storages(op, levels, options):
+        for storage in dense_storages(op, levels, target):
             cycles = linear_cycles(op, storage, tile, levels - 1)
             draft = partial(linear_draft, op, graph, storage, tile, args)
             yield storage_candidate(self.name, op, storage, cycles, draft)

@@ -23,7 +23,8 @@ from codegen.kernels.common.tables import (
     table_contents,
 )
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options, round_up
+from codegen.program.draft import Candidate, Content, Draft, round_up
+from codegen.target.target import Target
 
 DEPTHWISE_PLANES = 4
 """Channels the depthwise kernel expands at once."""
@@ -55,7 +56,7 @@ class DepthwiseConvKernel(Kernel):
 
     name = "depthwise_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take convolutions with as many groups as input and output channels, no residual."""
         if is_depthwise(op, graph):
             yield Candidate(self.name, lambda: _draft(op, graph), "one filter per channel")

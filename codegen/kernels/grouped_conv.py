@@ -21,7 +21,8 @@ from codegen.kernels.common.tables import (
 )
 from codegen.kernels.depthwise_conv import is_depthwise
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class GroupedConvKernel(Kernel):
 
     name = "grouped_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take grouped convolutions that the depthwise kernel does not."""
         if not isinstance(op, Conv2D) or not isinstance(op.requant, Requant) or op.groups == 1:
             return

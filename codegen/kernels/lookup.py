@@ -12,7 +12,8 @@ from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE
 from codegen.kernels.common.kernel import Kernel
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
 
 ELEMENT = 4.3
 """Instructions of an element."""
@@ -38,7 +39,7 @@ class LookupKernel(Kernel):
 
     name = "lookup"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every lookup."""
         if isinstance(op, Lookup):
             yield Candidate(

@@ -12,7 +12,8 @@ from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.pools import pool_draft, pool_shape
 from codegen.kernels.common.shape import WindowShape
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class MaxPoolKernel(Kernel):
 
     name = "max_pool"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every max pool that is not CMSIS-NN's, which gives the same bits."""
-        if isinstance(op, MaxPool) and options.kernels == "nestnet":
+        if isinstance(op, MaxPool) and target.kernels == "nestnet":
             args = MaxPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,

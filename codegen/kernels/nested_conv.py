@@ -21,7 +21,8 @@ from codegen.kernels.common.shape import WindowShape
 from codegen.kernels.common.storage import Storage, nested_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Draft, Options
+from codegen.program.draft import Candidate, Draft
+from codegen.target.target import Target
 
 CHANNEL_BYTES = 8
 """An ``nn_channel``: one per output channel is kept before the patch buffer."""
@@ -44,12 +45,12 @@ class NestedConvKernel(Kernel):
 
     name = "nested_conv"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions with levels."""
         if not (isinstance(op, Conv2D) and takes_patches(op)):
             return
         levels, shape = len(graph.levels), conv_shape(op, graph)
-        for storage in nested_storages(op, levels, options):
+        for storage in nested_storages(op, levels, target):
             cycles = patch_cycles(op, storage, shape, cost.NESTED[op.group_size], levels - 1)
             draft = partial(_draft, op, graph, storage)
             yield storage_candidate(self.name, op, storage, cycles, draft)

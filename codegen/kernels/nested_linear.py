@@ -15,7 +15,8 @@ from codegen.kernels.common.shape import WindowShape
 from codegen.kernels.common.storage import nested_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.call import Args
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class NestedLinearKernel(Kernel):
 
     name = "nested_linear"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers with levels."""
         if not (isinstance(op, Linear) and takes_rows(op)):
             return
         args = NestedLinearArgs(linear_shape(op), requant_constants(op, graph), op.group_size)
         levels, tile = len(graph.levels), cost.NESTED[op.group_size][1]
-        for storage in nested_storages(op, levels, options):
+        for storage in nested_storages(op, levels, target):
             cycles = linear_cycles(op, storage, tile, levels - 1)
             draft = partial(linear_draft, op, graph, storage, tile, args)
             yield storage_candidate(self.name, op, storage, cycles, draft)

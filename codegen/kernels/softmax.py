@@ -12,7 +12,8 @@ from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE
 from codegen.kernels.common.kernel import Kernel
 from codegen.program.call import Args, LevelCost
-from codegen.program.draft import Candidate, Content, Draft, Options
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SoftmaxKernel(Kernel):
 
     name = "softmax"
 
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every softmax."""
         if isinstance(op, Softmax):
             yield Candidate(

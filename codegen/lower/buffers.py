@@ -10,7 +10,8 @@ from codegen.graph.ir import Graph, Op
 from codegen.lower.plan_decoded import plan_with_areas, room_bytes
 from codegen.lower.plan_memory import Plan, Request
 from codegen.program.call import Buffer, Place
-from codegen.program.draft import Decode, Draft, Overlap
+from codegen.program.draft import Draft, Overlap
+from codegen.target.target import Decode
 
 
 @dataclass(frozen=True, eq=False)

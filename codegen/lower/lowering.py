@@ -7,15 +7,14 @@ import zlib
 
 import numpy as np
 
-from codegen.formats.storage import ALLOWED
 from codegen.graph.ir import Graph
 from codegen.lower.buffers import Buffers, Lowered
 from codegen.lower.drafts import choose_drafts
-from codegen.lower.pipeline import PIPELINES, run_passes
+from codegen.lower.pipeline import run_passes
 from codegen.program.call import Call, LevelCost, Member, Stream
-from codegen.program.coding import checked, coding
-from codegen.program.draft import Content, Draft, Options, Target
+from codegen.program.draft import Content, Draft
 from codegen.program.program import Program, ProgramLevel
+from codegen.target.target import Target
 
 IMAGE_ALIGN_BYTES = 4
 NAME_CHARACTERS = 40
@@ -30,32 +29,18 @@ C_TYPES = {
 }
 
 
-def lower(
-    graph: Graph,
-    *,
-    kernels: str = "nestnet",
-    optimize: str = "balanced",
-    codecs: str = "all",
-    decode: str = "inference",
-) -> Program:
+def lower(graph: Graph, target: Target) -> Program:
     """Return everything code generation needs to know about ``graph``.
 
     Args:
         graph: as exported; it is verified first.
-        kernels: "nestnet", or "cmsis-nn" to hand dense operators to CMSIS-NN.
-        optimize: what storage is chosen by, "balanced", "size" or "speed";
-            :mod:`codegen.lower.storage_choice`.
-        codecs: streams may be coded by "all" codecs, "lz4" alone or not at all ("raw").
-        decode: coded streams are decoded at every "inference" or after a change of "level".
+        target: what it is lowered for.
 
     Raises:
-        UserError: an unknown choice, a broken rule, or a network that computes nothing.
+        UserError: a broken rule, or a network that computes nothing.
     """
-    target: Target = checked("--kernels", kernels, tuple(PIPELINES))
-    choice = coding(optimize, codecs, decode)
-    options = Options(target, choice.optimize, ALLOWED[choice.codecs], choice.decode)
-    lowered = run_passes(graph, target)
-    drafts, buffers = choose_drafts(lowered, options)
+    lowered = run_passes(graph, target.kernels)
+    drafts, buffers = choose_drafts(lowered, target)
     names = tuple(f"layer_{i:02d}_{_identifier(item.op.name)}" for i, item in enumerate(drafts))
     image, image_bytes = _lay_out(drafts, names)
     by_name = {member.name: member for member in image}
@@ -66,10 +51,7 @@ def lower(
     return Program(
         graph=lowered,
         source=graph,
-        kernels=target,
-        optimize=choice.optimize,
-        codecs=choice.codecs,
-        decode=choice.decode,
+        target=target,
         layers=layers,
         image=image,
         image_bytes=image_bytes,

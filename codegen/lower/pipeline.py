@@ -10,7 +10,7 @@ from codegen.passes.flatten_pointwise import flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
 from codegen.passes.skip_dead_channels import skip_dead_channels
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
-from codegen.program.draft import Target
+from codegen.target.target import Kernels
 
 Pass = Callable[[Graph], Graph]
 
@@ -31,16 +31,16 @@ CMSIS_NN: tuple[Pass, ...] = (
 )
 """Dense operators through CMSIS-NN; what it has no form for stays with our kernels."""
 
-PIPELINES: dict[Target, tuple[Pass, ...]] = {"nestnet": NESTNET, "cmsis-nn": CMSIS_NN}
+PIPELINES: dict[Kernels, tuple[Pass, ...]] = {"nestnet": NESTNET, "cmsis-nn": CMSIS_NN}
 
 
-def run_passes(graph: Graph, target: Target) -> Graph:
-    """Return ``graph`` after every pass of ``target``, verified before the first and after each.
+def run_passes(graph: Graph, kernels: Kernels) -> Graph:
+    """Return ``graph`` after every pass for ``kernels``, verified before the first and after each.
 
     Raises:
         VerifyError: a rule is broken; names the pass.
     """
     verify(graph, "export")
-    for step in PIPELINES[target]:
+    for step in PIPELINES[kernels]:
         graph = verify(step(graph), step.__name__)
     return graph

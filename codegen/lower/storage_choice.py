@@ -4,30 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Optimize
 
 BALANCED_SHARE = 0.05
 """Modelled cycles at the densest level, over the fastest storage's, that ``balanced`` gives up."""
 
 
-def choose(candidates: Iterable[Candidate], options: Options) -> tuple[Candidate, str]:
-    """Return the best candidate under ``options.optimize`` and why it is, for the report.
+def choose(
+    candidates: Iterable[Candidate], optimize: Optimize, room_bytes: int = 0
+) -> tuple[Candidate, str]:
+    """Return the best candidate under ``optimize`` and why it is, for the report.
 
     - size: the fewest bytes of weights and positions, of equals the fewest cycles;
     - speed: the fewest cycles, of equals the fewest bytes;
     - balanced: the fewest bytes among those within :data:`BALANCED_SHARE` of the fastest, with what
       it takes to decode them.
 
-    But for size, what is decoded must fit the bytes that the arena has free beside the layer.
+    But for size, what is decoded must fit ``room_bytes``, which the arena has free in one piece
+    while the layer runs.
     """
     offered = list(candidates)
     fastest = min(item.cycles for item in offered)
 
     def rank(item: Candidate) -> tuple[float, ...]:
-        if options.optimize == "size":
+        if optimize == "size":
             return item.stored_bytes, item.cycles
-        is_too_large = item.area_bytes > options.room_bytes
-        if options.optimize == "speed":
+        is_too_large = item.area_bytes > room_bytes
+        if optimize == "speed":
             return is_too_large, item.cycles, item.stored_bytes
         is_too_slow = item.cycles > (1 + BALANCED_SHARE) * fastest
         flash_bytes = item.stored_bytes + item.decoding_bytes

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import codegen
@@ -25,9 +25,8 @@ from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
 from codegen.measure import bench
 from codegen.measure.pipelines.estimate import PRICERS
-from codegen.program.coding import CodingOptions
 from codegen.target import boards, toolchain
-from codegen.target.boards import Board
+from codegen.target.target import Target
 
 TOOLS = ("make", "arm-none-eabi-gcc", "qemu-system-arm", "cc")
 """What building and counting take; cc builds the emulator's plugin."""
@@ -35,31 +34,30 @@ TOOLS = ("make", "arm-none-eabi-gcc", "qemu-system-arm", "cc")
 _LIBRARY = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
 
 
-def possible(board: Board, kernels: str) -> bool:
-    """Return whether the cycles of ``board`` can be estimated on this machine."""
-    if board.core.name not in bench.EMULATOR or board.core.name not in PRICERS:
+def possible(target: Target) -> bool:
+    """Return whether the cycles of ``target`` can be estimated on this machine."""
+    core = target.board.core.name
+    if core not in bench.EMULATOR or core not in PRICERS:
         return False
-    if kernels == "cmsis-nn" and not all(os.environ.get(name) for name in _LIBRARY):
+    if target.kernels == "cmsis-nn" and not all(os.environ.get(name) for name in _LIBRARY):
         return False
     return all(shutil.which(tool) for tool in TOOLS)
 
 
-def estimate(
-    graph: Graph, graph_sha256: str, board: Board, kernels: str, options: CodingOptions
-) -> LevelCycles | None:
+def estimate(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles | None:
     """Return what bench estimates for each level, the upper end of a range; None if it cannot.
 
     Speed does not depend on the input, so one random image is run. The result is kept in nestnet's
     cache folder and found there by whatever it depends on.
     """
-    if not possible(board, kernels):
+    if not possible(target):
         return None
-    kept = paths.cache() / "cycles" / f"{_key(graph_sha256, board, kernels, options)}.json"
+    kept = paths.cache() / "cycles" / f"{_key(graph_sha256, target)}.json"
     known = _kept(kept, len(graph.levels))
     if known is not None:
         return known
     try:
-        found = _measure(graph, graph_sha256, board, kernels, options)
+        found = _measure(graph, graph_sha256, target)
     except UserError:
         return None  # what stops this build will be said when the project itself is built
     with contextlib.suppress(OSError):
@@ -67,16 +65,14 @@ def estimate(
     return found
 
 
-def _measure(
-    graph: Graph, graph_sha256: str, board: Board, kernels: str, options: CodingOptions
-) -> LevelCycles:
-    emulator = boards.load(bench.EMULATOR[board.core.name])
+def _measure(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles:
+    emulator = boards.load(bench.EMULATOR[target.board.core.name])
     images = random_images(graph, 1, seed=0)
     with tempfile.TemporaryDirectory(prefix="nestnet-cycles-") as name:
         folder = Path(name) / "project"
-        project.write(graph, graph_sha256, emulator, folder, kernels, options=options)
+        project.write(graph, graph_sha256, replace(target, board=emulator), folder)
         built = toolchain.build(folder)
-        spans, estimator = bench.level_cycles(built, images, range(len(graph.levels)), board)
+        spans, estimator = bench.level_cycles(built, images, range(len(graph.levels)), target.board)
     is_range = any(span.low != span.high for span in spans)
     cycles = tuple(min(span.high, level_cycles.MAX_CYCLES) for span in spans)
     return LevelCycles(cycles, estimator + level_cycles.UPPER_END * is_range)
@@ -104,14 +100,14 @@ def _keep(path: Path, text: str) -> None:
     os.replace(name, path)
 
 
-def _key(graph_sha256: str, board: Board, kernels: str, options: CodingOptions) -> str:
+def _key(graph_sha256: str, target: Target) -> str:
     """Return a digest of all that the estimate depends on."""
     digest = hashlib.sha256(graph_sha256.encode())
-    digest.update(repr((board, kernels, options)).encode())
+    digest.update(repr(target).encode())
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         command = [tool, "--version"]
         digest.update(subprocess.run(command, capture_output=True, check=False).stdout)
-    if kernels == "cmsis-nn":
+    if target.kernels == "cmsis-nn":
         for name in _LIBRARY:
             path = Path(os.environ[name])
             digest.update(path.read_bytes() if path.is_file() else str(path).encode())

@@ -11,10 +11,10 @@ from codegen.graph.ir import Int8Array
 from codegen.measure.library import Library, calls_library
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
-from codegen.program.manifest import LayerFacts, ProjectInfo, StorageFacts
 from codegen.target import memory_system, runners
 from codegen.target.boards import Board
 from codegen.target.emulator import counts
+from codegen.target.manifest import LayerFacts, ProjectInfo, StorageFacts
 from codegen.target.memory_system import Memory, Span
 from codegen.target.runners import RunResult
 from codegen.target.sizes import Sizes

@@ -114,7 +114,7 @@ def compare(
     Raises:
         UserError: the machine is missing or the program failed.
     """
-    packed = lowering.lower(graph, kernels=built.info.kernels, **asdict(built.info.coding))
+    packed = lowering.lower(graph, built.info.target)
     result = runners.run(built, images, levels, progress=progress)
     expected = []
     for position, level in enumerate(levels):
@@ -133,7 +133,7 @@ def compare(
         network=built.info.network,
         board=built.board.id,
         title=built.board.title,
-        kernels=built.info.kernels,
+        kernels=built.info.target.kernels,
         graph_sha256=built.info.graph_sha256,
         class_names=graph.provenance.class_names,
         elf=str(built.firmware_elf),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from codegen.graph.ir import Int8Array
 from codegen.measure.pipelines.estimate import Estimate
-from codegen.program.manifest import LayerFacts
 from codegen.target import runners
+from codegen.target.manifest import LayerFacts
 from codegen.target.memory_system import Span
 from codegen.target.toolchain import Built
 

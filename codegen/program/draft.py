@@ -5,35 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import lcm
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.formats.storage import Codec
 from codegen.program.call import Args, Coded, LevelCost
-
-Target = Literal["nestnet", "cmsis-nn"]
-"""Whose kernels dense operators call."""
-
-Optimize = Literal["balanced", "size", "speed"]
-"""What a layer's storage is chosen by; :mod:`codegen.lower.storage_choice`."""
-
-Decode = Literal["inference", "level"]
-"""When coded streams are decoded: before their layer runs, or once after a change of level."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the lowering of a layer is told besides the graph."""
-
-    kernels: Target
-    optimize: Optimize = "balanced"
-    codecs: tuple[Codec, ...] = ("raw",)
-    """Those that may be used."""
-    decode: Decode = "inference"
-    room_bytes: int = 0
-    """Arena bytes free while the layer runs, in one piece; ``optimize`` "size" asks for more."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +75,8 @@ class Candidate:
     """What a choice among several weighs, for the report; empty where there is no other."""
     storage: str = ""
     """How the weights are stored, as in "nested, positions deltas"; empty without weights."""
+    codecs: frozenset[Codec] = frozenset()
+    """Those that have to be decoded."""
     cycles: int = 0
     """Modelled, at the densest level."""
     stored_bytes: int = 0

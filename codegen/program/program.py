@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.graph.ir import Allowed, Graph
+from codegen.graph.ir import Graph
 from codegen.program.call import Call, LevelCost, Member
-from codegen.program.draft import Decode, Optimize, Target
+from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,7 @@ class Program:
     """After the passes: what the C does, op for op."""
     source: Graph
     """Before the passes: what the user exported."""
-    kernels: Target
-    optimize: Optimize
-    codecs: Allowed
-    decode: Decode
+    target: Target
     layers: tuple[Call, ...]
     """One per op except Reshape, which moves no data."""
     image: tuple[Member, ...]

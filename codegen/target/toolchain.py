@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codegen.errors import UserError
-from codegen.program.manifest import ProjectInfo, check_complete, read_info
-from codegen.target import boards, sizes
+from codegen.target import sizes
 from codegen.target.boards import Board
+from codegen.target.manifest import ProjectInfo, check_complete, read_info
 from codegen.target.sizes import Sizes
 
 FIRMWARE_ELF = "build/firmware.elf"
@@ -37,10 +37,14 @@ class Built:
 
     project: Path
     info: ProjectInfo
-    board: Board
     sizes: Sizes
     probe: str | None = None
     """Of several debug probes, the one whose unique ID contains this."""
+
+    @property
+    def board(self) -> Board:
+        """Return what it was built for."""
+        return self.info.target.board
 
     @property
     def firmware_elf(self) -> Path:
@@ -94,7 +98,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     """
     info = read_info(project)
     check_complete(project)
-    board = boards.of_project(project)
+    board = info.target.board
     check_tools(board)
     given = {**_cmsis_paths(info, variables or {}), **(variables or {})}
     command = [find("make"), "-C", str(project), f"-j{os.cpu_count() or 1}", "--output-sync"]
@@ -105,7 +109,7 @@ def build(project: Path, variables: Mapping[str, str] | None = None) -> Built:
     measured = _sizes(project, info, board)
     data = {"board": board.id, "elf": FIRMWARE_ELF, **asdict(measured)}
     (project / SIZES_JSON).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    return Built(project, info, board, measured)
+    return Built(project, info, measured)
 
 
 def _cmsis_paths(info: ProjectInfo, variables: Mapping[str, str]) -> dict[str, str]:

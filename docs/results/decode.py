@@ -24,9 +24,9 @@ from codegen.graph.ir import Graph
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.measure.bench import DECODE, Bench
 from codegen.measure.pipelines import elf, estimate
-from codegen.program.coding import CodingOptions
 from codegen.target import toolchain
 from codegen.target.emulator import counts
+from codegen.target.target import Choices
 from nestnet.cli.device_images import random_images
 from nestnet.preview.untrained import untrained, write_untrained
 from tests.support.firmware import decoders
@@ -136,22 +136,22 @@ def code_bytes(level: str, folder: Path) -> dict[str, int]:
     return sizes
 
 
-def benches(graph: Graph, options: CodingOptions, folder: Path) -> dict[str, Bench]:
+def benches(graph: Graph, choices: Choices, folder: Path) -> dict[str, Bench]:
     """Return what a network costs on each core."""
     path = write_untrained(graph, folder)
     images = random_images(graph, 1)
     found = {}
     for name, (_, _, board) in MACHINES.items():
-        out = folder / "-".join((str(options.optimize), str(options.codecs), options.decode, board))
-        found[name] = flow.bench(path, board, images, out=out, options=options)
+        out = folder / "-".join((*map(str, choices.values()), board))
+        found[name] = flow.bench(path, board, images, out=out, **choices)
     return found
 
 
 def share_rows(graph: Graph, folder: Path) -> Iterator[str]:
     """Yield one row per core and level: the inference, and decoding within it."""
     for optimize in ("size", "balanced"):
-        coded = benches(graph, CodingOptions(optimize, "all", "inference"), folder)
-        raw = benches(graph, CodingOptions(optimize, "raw", "inference"), folder)
+        coded = benches(graph, Choices(optimize=optimize, codecs="all", decode="inference"), folder)
+        raw = benches(graph, Choices(optimize=optimize, codecs="raw", decode="inference"), folder)
         for core, bench in coded.items():
             for level, plain in zip(bench.levels, raw[core].levels, strict=True):
                 spent = [layer.cycles for layer in level.layers if layer.name == DECODE]
@@ -174,7 +174,8 @@ def storage_rows(graph: Graph, folder: Path) -> Iterator[str]:
         ("balanced", "all", "inference"),
         ("balanced", "all", "level"),
     ):
-        sizes = benches(graph, CodingOptions(optimize, codecs, decode), folder)["M4"].sizes
+        choices = Choices(optimize=optimize, codecs=codecs, decode=decode)
+        sizes = benches(graph, choices, folder)["M4"].sizes
         figures = (sizes.weights_bytes, sizes.code_bytes, sizes.arena_bytes)
         cells = " | ".join(_spaced(figure) for figure in figures)
         yield f"| {optimize} | {codecs} | {decode} | {cells} |"

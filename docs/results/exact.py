@@ -24,6 +24,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.lower import lowering
 from codegen.measure.compare import Report
+from codegen.target.target import resolve
 from nestnet import runs
 from nestnet.cli.device_images import device_images, random_images
 from nestnet.preview.untrained import untrained, write_untrained
@@ -79,7 +80,10 @@ def kept_weights(op: Op) -> int:
 def memory_row(case: Case, report: Report) -> str:
     """Return the table row: flash beside the densest level alone, RAM beside the plan."""
     graph = nestfile.load(case.file)
-    family, alone = lowering.lower(graph), lowering.lower(densest_alone(graph))
+    family, alone = (
+        lowering.lower(graph, resolve("host")),
+        lowering.lower(densest_alone(graph), resolve("host")),
+    )
     layers = [layer for layer in family.layers if layer.streams]
     streams = sum(
         stream.positions.size_bytes + stream.weights.size_bytes

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codegen.measure.bench import Bench, LayerCost, LevelCost, per_cycle, share
-from codegen.program.manifest import StorageFacts
+from codegen.target.manifest import StorageFacts
 from codegen.target.memory_system import Span
 from nestnet.cli.tables import count, percent
 

@@ -14,7 +14,8 @@ from codegen.graph.ir import NEVER, Graph, Op
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.lower import lowering
-from codegen.program import manifest
+from codegen.target import manifest
+from codegen.target.target import resolve
 from nestnet import config, runs
 
 KINDS = "a .nestnet file, checkpoint.safetensors, config.toml, report.json, run or project folder"
@@ -75,7 +76,7 @@ def _budget(graph: Graph) -> dict[str, Any]:
     source = graph.provenance
     if source.flash_budget_bytes is None:
         return {}
-    packed = lowering.lower(graph, optimize="size", codecs=source.codecs or "all")
+    packed = lowering.lower(graph, resolve("host", source))
     stored = len(packed.image_bytes)
     return {
         "flash_budget_bytes": source.flash_budget_bytes,
@@ -166,7 +167,7 @@ def _blocks(path: Path) -> Mapping[str, str]:
 
 
 def _project(path: Path) -> dict[str, Any]:
-    found = asdict(manifest.read_info(path))
+    found = manifest.read_info(path).as_json()
     keep = ("name", "kernel", "reason", "flash_bytes")
     found["layers"] = [
         {key: layer[key] for key in keep}

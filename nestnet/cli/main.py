@@ -14,9 +14,8 @@ from codegen.emit import render
 from codegen.graph import file as nestfile
 from codegen.graph.classify import as_json
 from codegen.graph.classify import classify as answers_of
-from codegen.program import manifest
-from codegen.program.coding import CodingOptions
-from codegen.target import boards as board_files
+from codegen.target import manifest
+from codegen.target.target import Choices, resolve
 from nestnet import config, notices, runs
 from nestnet.cli import bench_source, bench_tables, info, listings, outputs, tables
 from nestnet.cli import c_array as c_arrays
@@ -198,10 +197,10 @@ def codegen(
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
-    options = CodingOptions(optimize, codecs, decode)
-    board_files.load(board)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    resolve(board, **said)
     with tables.working(f"estimating cycles on {board}" if cycles == "auto" else board):
-        folder = flow.codegen(runs.model_file(run), board, out, kernels, cycles, options, name)
+        folder = flow.codegen(runs.model_file(run), board, out, cycles=cycles, name=name, **said)
     facts = manifest.read_info(folder)
     tables.console().print(
         f"{folder}: {len(facts.layers)} layers, {len(facts.levels)} levels, "
@@ -209,7 +208,7 @@ def codegen(
         f"({tables.percent(facts.weights_bytes / facts.execution_bytes)} of what kernels read), "
         f"{tables.count(facts.arena_bytes)} bytes of arena; cycles: {facts.cycles_source}"
     )
-    outputs.write_json(json_path, {"project": str(folder), **asdict(facts)})
+    outputs.write_json(json_path, {"project": str(folder), **facts.as_json()})
 
 
 @app.command(cls=outputs.Command)
@@ -226,9 +225,10 @@ def build(
     json_path: JsonOption = None,
 ) -> None:
     """Compile a project; show its flash and RAM."""
-    options = CodingOptions(optimize, codecs, decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    resolve(board or "host", **said)
     if board:
-        folder = flow.prepare(runs.model_file(run), board, out, kernels, options, flow.AUTO)
+        folder = flow.prepare(runs.model_file(run), board, out, cycles=flow.AUTO, **said)
     else:
         folder = out or flow.newest_project()
     with tables.working(f"compiling {folder}"):
@@ -257,7 +257,8 @@ def run(
     json_path: JsonOption = None,
 ) -> None:
     """Run test images on a board; compare all bits."""
-    options = CodingOptions(optimize, codecs, decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    resolve(board, **said)
     model = runs.model_file(run)
     flow.runnable(board)
     outputs.refuse_inputs([json_path], outputs.settings_of(model))
@@ -271,9 +272,8 @@ def run(
             test.labels,
             levels=chosen,
             out=out,
-            kernels=kernels,
-            options=options,
             probe=probe,
+            **said,
         )
     title = f"{report.network}, {test.title}"
     tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
@@ -329,8 +329,8 @@ def bench(
 
     Instructions are counted on an emulated core, cycles are estimated from them: not measured.
     """
-    coding = CodingOptions(optimize, codecs, decode)
-    board_files.load(board)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    resolve(board, **said)
     options = {
         "model": model,
         "sparsity": arguments.sparsity(sparsity, levels),
@@ -349,9 +349,7 @@ def bench(
         outputs.refuse_inputs([csv_path, json_path], outputs.settings_of(trained))
         source = bench_source.trained(trained, images, data)
     with tables.working(f"{len(source.images)} images on {board}"):
-        result = flow.bench(
-            source.model, board, source.images, out=out, kernels=kernels, options=coding
-        )
+        result = flow.bench(source.model, board, source.images, out=out, **said)
     tables.console().print(bench_tables.as_table(result))
     outputs.write(csv_path, bench_tables.as_csv(result))
     outputs.write_json(json_path, result.as_json())

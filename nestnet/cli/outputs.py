@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from codegen.errors import UserError
-from codegen.program import manifest
+from codegen.target import manifest
 from nestnet import config, runs
 
 _OUTPUTS = "nestnet.outputs"

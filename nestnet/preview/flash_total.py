@@ -19,7 +19,6 @@ from codegen.errors import UserError
 from codegen.formats.storage import allowed_codecs
 from codegen.graph import file as nestfile
 from codegen.kernels.common import cost
-from codegen.program.coding import CodingOptions
 from codegen.target import boards
 from nestnet import datasets
 from nestnet.config import TrainConfig
@@ -78,13 +77,19 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         mean=config.mean,
         std=config.std,
     )
-    options = CodingOptions("size", config.codecs)
     with tempfile.TemporaryDirectory(prefix="nestnet-") as folder:
         path = Path(folder) / "twin" / "model.nestnet"
         path.parent.mkdir()
         nestfile.save(graph, path)
         out = Path(folder) / "project"
-        project = flow.codegen(path, config.board, out, cycles=flow.ANALYTIC, options=options)
+        project = flow.codegen(
+            path,
+            config.board,
+            out,
+            cycles=flow.ANALYTIC,
+            optimize="size",
+            codecs=config.codecs,
+        )
         built = flow.build(project)
         used = {codec for layer in built.info.layers for codec in layer.codecs}
     unused = [c for c in allowed_codecs(config.codecs) if c != "raw" and c not in used]

@@ -19,8 +19,8 @@ import torch
 from codegen.emit import project
 from codegen.graph import file as nestfile
 from codegen.graph.synthetic import random_images
-from codegen.target import boards as board
 from codegen.target import runners, toolchain
+from codegen.target.target import resolve
 from nestnet.preview.untrained import untrained, write_untrained
 
 FILE = Path(__file__).with_name("budgets.toml")
@@ -53,7 +53,7 @@ def measure(network: str, board_id: str, folder: Path) -> dict[str, int]:
     graph = untrained(model, sparsity=sparsity)
     path = write_untrained(graph, folder)
     made = project.write(
-        graph, nestfile.file_sha256(path), board.load(board_id), folder / f"{network}-{board_id}"
+        graph, nestfile.file_sha256(path), resolve(board_id), folder / f"{network}-{board_id}"
     )
     built = toolchain.build(made)
     result = runners.run(built, random_images(graph, 1, 0), range(len(graph.levels)))

@@ -24,17 +24,16 @@ from codegen.emit import project
 from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
-from codegen.program.coding import CodingOptions
-from codegen.target import boards as board
 from codegen.target import runners, toolchain
 from codegen.target.runners import protocol
+from codegen.target.target import Choices, resolve
 from codegen.target.toolchain import Built
 from tests.e2e.interrupts import mixed_graph
 from tests.support.projects import coded_graph
 
-NETWORKS: dict[str, tuple[Graph, CodingOptions]] = {
-    "mixed": (mixed_graph(), CodingOptions("balanced", "raw", "inference")),
-    "coded": (coded_graph(), CodingOptions("size", "all", "level")),
+NETWORKS: dict[str, tuple[Graph, Choices]] = {
+    "mixed": (mixed_graph(), Choices(optimize="balanced", codecs="raw")),
+    "coded": (coded_graph(), Choices(optimize="size", codecs="all", decode="level")),
 }
 """All kernels with tables, depthwise among them; and every group size with coded streams."""
 
@@ -155,8 +154,8 @@ class Outcome:
 
 def build_and_run(way: Way, network: str, folder: Path) -> Outcome:
     """Build a network in one way below ``folder``, run it at every level, compare it."""
-    graph, options = NETWORKS[network]
-    made = project.write(graph, "0" * 64, board.load(way.board), folder / "p", options=options)
+    graph, choices = NETWORKS[network]
+    made = project.write(graph, "0" * 64, resolve(way.board, **choices), folder / "p")
     built = toolchain.build(made, way.variables())
     levels = range(len(graph.levels))
     images = random_images(graph, 2, seed=3)

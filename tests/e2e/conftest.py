@@ -8,7 +8,8 @@ import pytest
 
 from codegen.emit import project
 from codegen.graph.ir import Graph
-from codegen.target import boards, toolchain
+from codegen.target import toolchain
+from codegen.target.target import resolve
 from codegen.target.toolchain import Built
 from tests.support.projects import SHA256, WARNINGS, Build, need_tools
 
@@ -20,7 +21,7 @@ def build(tmp_path: Path) -> Build:
     def build_for(graph: Graph, board_id: str) -> Built:
         need_tools(board_id)
         folder = tmp_path / f"{graph.name}-{board_id}"
-        project.write(graph, SHA256, boards.load(board_id), folder)
+        project.write(graph, SHA256, resolve(board_id), folder)
         return toolchain.build(folder, {"WARNING_FLAGS": " ".join(WARNINGS)})
 
     return build_for

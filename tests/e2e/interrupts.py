@@ -26,16 +26,15 @@ from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.synthetic import random_images
-from codegen.program import manifest
-from codegen.program.coding import CodingOptions
-from codegen.target import boards, toolchain
+from codegen.target import boards, manifest, toolchain
+from codegen.target.target import Choices, resolve
 from tests.support.firmware.rig import run_checked
 
 BOARD = "qemu_m4"
 CODINGS = {
-    "raw": CodingOptions("balanced", "raw", "inference"),
-    "inference": CodingOptions("size", "all", "inference"),
-    "level": CodingOptions("size", "all", "level"),
+    "raw": Choices(optimize="balanced", codecs="raw", decode="inference"),
+    "inference": Choices(optimize="size", codecs="all", decode="inference"),
+    "level": Choices(optimize="size", codecs="all", decode="level"),
 }
 """How the weights lie; the last two decode before each layer, and after a change of level."""
 
@@ -78,9 +77,7 @@ def run(
 ) -> Outcome:
     """Build and run :func:`mixed_graph` below ``folder``; ``edit`` may change model.c."""
     graph = mixed_graph()
-    made = project.write(
-        graph, "0" * 64, boards.load(BOARD), folder / coding, options=CODINGS[coding]
-    )
+    made = project.write(graph, "0" * 64, resolve(BOARD, **CODINGS[coding]), folder / coding)
     (made / "model.c").write_text(edit((made / "model.c").read_text()))
     built = toolchain.build(made)
     elf = _link(made, built.info, runs, seed)

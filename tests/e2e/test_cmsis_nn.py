@@ -18,7 +18,8 @@ from codegen.graph.synthetic import random_graph, random_images
 from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.measure.bench import OTHER
-from codegen.target import boards, toolchain
+from codegen.target import toolchain
+from codegen.target.target import resolve
 from tests.support.cmsis_nn.double import DOUBLE, variables
 from tests.support.projects import SHA256, need_tools
 
@@ -41,7 +42,7 @@ def mixed_graph() -> Graph:
 @pytest.mark.parametrize("graph", [mixed_graph(), random_graph(31, blocks=6)], ids=["mixed", "31"])
 def test_cmsis_flavour_equals_the_reference(tmp_path: Path, board_id: str, graph: Graph) -> None:
     need_tools(board_id)
-    folder = project.write(graph, SHA256, boards.load(board_id), tmp_path / "out", "cmsis-nn")
+    folder = project.write(graph, SHA256, resolve(board_id, kernels="cmsis-nn"), tmp_path / "out")
     built = toolchain.build(folder, variables(tmp_path, board_id))
     images = random_images(graph, 4, seed=2)
     made = compare.compare(built, graph, images, None, range(len(graph.levels)))
@@ -80,7 +81,7 @@ def test_paths_may_be_relative_and_a_change_links_again(
 ) -> None:
     need_tools("host")
     folder = project.write(
-        mixed_graph(), SHA256, boards.load("host"), tmp_path / "out", kernels="cmsis-nn"
+        mixed_graph(), SHA256, resolve("host", kernels="cmsis-nn"), tmp_path / "out"
     )
     variables(tmp_path, "host")
     (tmp_path / "include").symlink_to(DOUBLE)
@@ -99,7 +100,10 @@ def test_paths_may_be_relative_and_a_change_links_again(
 
 
 def test_every_function_is_called(tmp_path: Path) -> None:
-    kernels = {layer.kernel for layer in lowering.lower(mixed_graph(), kernels="cmsis-nn").layers}
+    kernels = {
+        layer.kernel
+        for layer in lowering.lower(mixed_graph(), resolve("host", kernels="cmsis-nn")).layers
+    }
     assert kernels == {
         "cmsis_conv",
         "nested_conv",
@@ -114,7 +118,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB"):
         monkeypatch.delenv(name, raising=False)
     folder = project.write(
-        mixed_graph(), SHA256, boards.load("host"), tmp_path / "out", kernels="cmsis-nn"
+        mixed_graph(), SHA256, resolve("host", kernels="cmsis-nn"), tmp_path / "out"
     )
     with pytest.raises(UserError, match="Set CMSIS_NN_INCLUDE and CMSIS_NN_LIB"):
         toolchain.build(folder)
@@ -129,7 +133,7 @@ def test_cleaning_needs_no_library(
 ) -> None:
     monkeypatch.delenv("CMSIS_NN_INCLUDE", raising=False)
     folder = project.write(
-        mixed_graph(), SHA256, boards.load(board_id), tmp_path / "out", kernels="cmsis-nn"
+        mixed_graph(), SHA256, resolve(board_id, kernels="cmsis-nn"), tmp_path / "out"
     )
     (folder / "build").mkdir()
 

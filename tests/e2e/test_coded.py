@@ -18,10 +18,10 @@ from codegen.graph.ir import Graph, Op
 from codegen.graph.synthetic import random_images
 from codegen.lower import lowering
 from codegen.measure import bench, compare
-from codegen.program.coding import CodingOptions
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
 from codegen.program.program import Program
-from codegen.target import boards, runners, toolchain
+from codegen.target import runners, toolchain
+from codegen.target.target import Target, resolve
 from codegen.target.toolchain import Built
 from tests.support.firmware.rig import SANITIZERS
 from tests.support.projects import SHA256, coded_graph, need_tools
@@ -47,8 +47,8 @@ def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the layers of :func:`coded_graph` be stored as :data:`WANTED` says."""
     every = kernels.candidates
 
-    def wanted(op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
-        offered = list(every(op, graph, options))
+    def wanted(op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
+        offered = list(every(op, graph, target))
         form, positions, weights = WANTED.get(op.name, ("", "", ""))
         name = storage_name(form == "nested", positions, weights)
         yield from [item for item in offered if item.storage == name] or offered
@@ -58,8 +58,9 @@ def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write(folder: Path, graph: Graph, board_id: str, mode: str) -> Path:
     need_tools(board_id)
-    options = CodingOptions("size", "all", mode)
-    return project.write(graph, SHA256, boards.load(board_id), folder, options=options)
+    return project.write(
+        graph, SHA256, resolve(board_id, optimize="size", codecs="all", decode=mode), folder
+    )
 
 
 def made(folder: Path, board_id: str, mode: str) -> Built:
@@ -67,7 +68,7 @@ def made(folder: Path, board_id: str, mode: str) -> Built:
 
 
 def lowered(graph: Graph, mode: str) -> Program:
-    return lowering.lower(graph, optimize="size", codecs="all", decode=mode)
+    return lowering.lower(graph, resolve("host", optimize="size", codecs="all", decode=mode))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -11,6 +11,7 @@ import pytest
 
 from codegen.emit import project, render
 from codegen.target import boards
+from codegen.target.target import resolve
 from tests.e2e import compilers
 from tests.e2e.compilers import NETWORKS, WAYS, Way
 from tests.support.projects import SHA256, WARNINGS, need_tools
@@ -65,7 +66,7 @@ def test_clang_without_optimization_warns(tmp_path: Path) -> None:
     if shutil.which("clang") is None:
         pytest.skip("clang is not installed")
     graph, _ = NETWORKS["mixed"]
-    made = project.write(graph, SHA256, boards.load("qemu_m4"), tmp_path / "p")
+    made = project.write(graph, SHA256, resolve("qemu_m4"), tmp_path / "p")
     command = ["clang", "-O0", "-fsyntax-only", "-I.", "-Ifirmware", "-Ifirmware/kernels/portable"]
     done = subprocess.run(
         [*command, "model.c"], cwd=made, capture_output=True, text=True, check=True
@@ -78,7 +79,7 @@ def test_the_analyzer_finds_nothing(kernels: str, tmp_path: Path) -> None:
     need_tools("qemu_m4")
     graph, _ = NETWORKS["mixed"]
     core = boards.load("qemu_m4").core
-    made = project.write(graph, SHA256, boards.load("qemu_m4"), tmp_path / "p")
+    made = project.write(graph, SHA256, resolve("qemu_m4"), tmp_path / "p")
     command = ["arm-none-eabi-gcc", *core.cpu_flags, *core.fpu_flags, "-std=c99", "-O2", *WARNINGS]
     command += ["-fanalyzer", "-I.", "-Ifirmware", f"-Ifirmware/kernels/{kernels}"]
     command += [

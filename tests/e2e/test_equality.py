@@ -19,7 +19,8 @@ from codegen.graph.synthetic import (
     random_images,
 )
 from codegen.measure import compare
-from codegen.target import boards, runners, toolchain
+from codegen.target import runners, toolchain
+from codegen.target.target import resolve
 from tests.support.channel_nets import channel_graph
 from tests.support.projects import SHA256, Build, small_graph
 
@@ -91,7 +92,7 @@ def test_a_core_without_unaligned_access_equals_the_reference(build: Build, grap
 def test_a_project_without_werror(tmp_path: Path) -> None:
     """What a compiler of tomorrow warns of must not stop a user's build."""
     for board_id in ("host", "stm32f7"):
-        made = project.write(small_graph(), SHA256, boards.load(board_id), tmp_path / board_id)
+        made = project.write(small_graph(), SHA256, resolve(board_id), tmp_path / board_id)
         assert "-Werror" not in (made / "Makefile").read_text()
 
 

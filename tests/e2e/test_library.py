@@ -16,8 +16,8 @@ from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
-from codegen.program.coding import CodingOptions
 from codegen.target import boards, toolchain
+from codegen.target.target import resolve
 from tests.support.projects import SHA256, WARNINGS, Build, need_tools, small_graph
 
 
@@ -236,10 +236,10 @@ def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
     """As a unity build has it; the second network has coded streams."""
     need_tools("host")
     graphs = [small_graph("first", seed=1), small_graph("second", seed=2)]
-    plain, coded = CodingOptions("speed", "raw"), CodingOptions("size", "all", decode)
-    for graph, options in zip(graphs, (plain, coded), strict=True):
-        folder = tmp_path / graph.name
-        project.write(graph, SHA256, boards.load("host"), folder, options=options)
+    plain = resolve("host", optimize="speed", codecs="raw")
+    coded = resolve("host", optimize="size", codecs="all", decode=decode)
+    for graph, target in zip(graphs, (plain, coded), strict=True):
+        project.write(graph, SHA256, target, tmp_path / graph.name)
     assert "#define DECODE" in (tmp_path / "second/model.c").read_text()
     parts = [f"{name}/{file}.c" for name in ("first", "second") for file in ("model", "weights")]
     parts += [f"first/firmware/{path.name}" for path in (tmp_path / "first/firmware").glob("*.c")]

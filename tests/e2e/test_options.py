@@ -9,7 +9,7 @@ import pytest
 
 from codegen.emit import project
 from codegen.graph.verify import MAX_LEVELS
-from codegen.target import boards
+from codegen.target.target import resolve
 from tests.support.projects import SHA256, need_tools, small_graph
 
 
@@ -23,7 +23,7 @@ def compile_model(made: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 def made(tmp_path: Path) -> Path:
     """Return the project of a network with two levels."""
     need_tools("host")
-    return project.write(small_graph(), SHA256, boards.load("host"), tmp_path / "made")
+    return project.write(small_graph(), SHA256, resolve("host"), tmp_path / "made")
 
 
 def test_too_few_levels_do_not_compile(made: Path) -> None:
@@ -51,7 +51,7 @@ def test_slow_kernels_on_a_fast_core_are_spoken_of(
     folders: tuple[str, ...], flags: tuple[str, ...], warns: bool, tmp_path: Path
 ) -> None:
     need_tools("qemu_m4")
-    made = project.write(small_graph(), SHA256, boards.load("qemu_m4"), tmp_path / "made")
+    made = project.write(small_graph(), SHA256, resolve("qemu_m4"), tmp_path / "made")
     command = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-std=c11", "-O1", *flags]
     command += ["-I.", "-Ifirmware", *(f"-Ifirmware/kernels/{folder}" for folder in folders)]
     done = subprocess.run(

@@ -18,7 +18,8 @@ from codegen.graph.ops.linear import Linear
 from codegen.graph.synthetic import random_images
 from codegen.graph.verify import VerifyError, verify
 from codegen.measure import compare
-from codegen.target import boards, toolchain
+from codegen.target import toolchain
+from codegen.target.target import resolve
 from tests.support.cmsis_nn.double import variables
 from tests.support.projects import SHA256, need_tools
 
@@ -147,7 +148,7 @@ def test_the_rest_is_bit_exact(tmp_path: Path, kernels: str) -> None:
     ]
     assert len(chosen) > 30
     graph = verify(network(chosen))
-    folder = project.write(graph, SHA256, boards.load("host"), tmp_path / "out", kernels)
+    folder = project.write(graph, SHA256, resolve("host", kernels=kernels), tmp_path / "out")
     built = toolchain.build(folder, variables(tmp_path, "host"))
     made = compare.compare(built, graph, random_images(graph, 3, seed=5), None, range(LEVELS))
     assert made.bit_exact, [f"{item} {item.layer}" for item in made.differences]

@@ -10,7 +10,8 @@ from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph.synthetic import random_images
 from codegen.measure import compare
-from codegen.target import boards, toolchain
+from codegen.target import toolchain
+from codegen.target.target import resolve
 from tests.support.projects import SHA256, need_tools, small_graph
 
 
@@ -21,7 +22,7 @@ def test_position_independent_code_reads_its_table_of_addresses(
 ) -> None:
     need_tools(board_id)
     graph = small_graph()
-    folder = project.write(graph, SHA256, boards.load(board_id), tmp_path / "out")
+    folder = project.write(graph, SHA256, resolve(board_id), tmp_path / "out")
     built = toolchain.build(folder, {"EXTRA_CFLAGS": flag})
     made = compare.compare(built, graph, random_images(graph, 2, seed=3), None, range(2))
     assert made.bit_exact, "\n".join(map(str, made.differences))
@@ -29,7 +30,7 @@ def test_position_independent_code_reads_its_table_of_addresses(
 
 def test_a_section_of_data_that_start_up_does_not_copy_is_refused(tmp_path: Path) -> None:
     need_tools("qemu_m4")
-    folder = project.write(small_graph(), SHA256, boards.load("qemu_m4"), tmp_path / "out")
+    folder = project.write(small_graph(), SHA256, resolve("qemu_m4"), tmp_path / "out")
     odd = '__attribute__((section(".odd"))) int nn_odd[3] = {1, 2, 3};\n'
     main = folder / "main.c"
     text = main.read_text().replace("int main(void)\n{", odd + "int main(void)\n{ nn_odd[1]++;")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from codegen.emit import project
-from codegen.program.coding import CodingOptions
 from codegen.target import boards
+from codegen.target.target import resolve
 from tests.support.projects import SHA256, need_tools, small_graph
 
 STRICT = ("-Wredundant-decls", "-Wswitch-default", "-Wcast-align=strict", "-Wundef")
@@ -18,8 +18,8 @@ STRICT = ("-Wredundant-decls", "-Wswitch-default", "-Wcast-align=strict", "-Wund
 
 def generate(board_id: str, folder: Path) -> list[str]:
     """Write a project with coded streams; return its C files."""
-    graph, board = small_graph(), boards.load(board_id)
-    project.write(graph, SHA256, board, folder, options=CodingOptions("size", "all", "level"))
+    target = resolve(board_id, optimize="size", codecs="all", decode="level")
+    project.write(small_graph(), SHA256, target, folder)
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.c"))
 
 

@@ -26,8 +26,7 @@ from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.serialize import RecordError, decode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_images
 from codegen.lower import lowering
-from codegen.program.coding import CodingOptions
-from codegen.target import boards
+from codegen.target.target import resolve
 
 MARKER = b'content_sha256\\":\\"'
 DIGITS = 64
@@ -35,7 +34,6 @@ MAX_WORK = 2_000_000
 """Elements and multiply-accumulates up to which what loads is also run and packed."""
 
 MAX_BYTES = 8192
-HOST = boards.load("host")
 CHOICES = [("balanced", "all"), ("size", "all"), ("size", "lz4"), ("speed", "raw")]
 
 
@@ -78,16 +76,18 @@ def examine(data: bytes) -> Outcome:
     images = random_images(graph, 1, 1)
     for level in range(len(graph.levels)):
         reference.run(graph, images, level)
-    CodingOptions().chosen(graph.provenance)
+    resolve("host", graph.provenance)
     optimize, codecs = CHOICES[len(data) % len(CHOICES)]
     kernels = "cmsis-nn" if len(data) % 5 == 0 else "nestnet"
     try:
-        packed = lowering.lower(graph, kernels=kernels, optimize=optimize, codecs=codecs)
+        packed = lowering.lower(
+            graph, resolve("host", kernels=kernels, optimize=optimize, codecs=codecs)
+        )
     except UserError:
         return Outcome.NOT_LOWERED
     for level in range(len(graph.levels)):
         reference.run(packed.graph, images, level)
-    files = render.project_files(packed, HOST, "0" * 64, render.RuntimeFiles((), ()), "none")
+    files = render.project_files(packed, "0" * 64, render.RuntimeFiles((), ()), "none")
     for text in files.values():
         text.encode("utf-8")
     return Outcome.LOWERED
@@ -290,7 +290,9 @@ def seeds() -> list[bytes]:
     value = net.reshape(value, (1, 1, int(np.prod(net.shape(value)))))
     net.softmax(net.linear(value, 3, group=4, densities=(0.5, 1.0)))
     whole = net.graph()
-    cmsis = lowering.lower(conv_layer_graph(2, 3, 3, 2, densities=None), kernels="cmsis-nn").graph
+    cmsis = lowering.lower(
+        conv_layer_graph(2, 3, 3, 2, densities=None), resolve("host", kernels="cmsis-nn")
+    ).graph
     graphs = [
         whole,
         cmsis,

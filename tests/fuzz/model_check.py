@@ -23,7 +23,8 @@ from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.ops.softmax import Softmax as SoftmaxOp
 from codegen.measure import compare
-from codegen.target import boards, toolchain
+from codegen.target import toolchain
+from codegen.target.target import resolve
 from nestnet.net.network import NestedNet, predict, to_float_input
 from nestnet.net.tracing import trace
 from tests.fuzz.model_source import ModelCase
@@ -242,7 +243,7 @@ def check_bits(checked: Checked, board_id: str, folder: Path, count: int = 3) ->
     """
     graph = checked.graph
     place = folder / f"{graph.name}-{board_id}"
-    project.write(graph, SHA256, boards.load(board_id), place)
+    project.write(graph, SHA256, resolve(board_id), place)
     made = compare.compare(
         toolchain.build(place), graph, checked.images[:count], None, range(len(graph.levels))
     )

@@ -15,6 +15,7 @@ import pytest
 
 from codegen.graph.verify import verify
 from codegen.lower import lowering
+from codegen.target.target import resolve
 from tests.support.commands import ROOT
 
 RESULTS = ROOT / "docs/results"
@@ -32,7 +33,7 @@ def speed() -> ModuleType:
 
 def test_the_kernel_network_uses_every_kernel_once_or_more(speed: ModuleType) -> None:
     graph = verify(speed.kernel_graph())
-    packed = lowering.lower(graph)
+    packed = lowering.lower(graph, resolve("host"))
     assert {layer.name for layer in packed.layers} == {op.name for op in graph.ops}
     kernels = {layer.kernel for layer in packed.layers}
     assert kernels >= {

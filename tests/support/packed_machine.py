@@ -46,12 +46,12 @@ class PackedMachine:
         def view(buffer: Buffer) -> np.ndarray:
             return places[buffer.place][buffer.offset_bytes :][: buffer.size_bytes]
 
-        if self.packed.decode == "level" and level != self.decoded_level:
+        if self.packed.target.decode == "level" and level != self.decoded_level:
             for layer in self.packed.layers:
                 self.decode(layer, level)
             self.decoded_level = level
         for layer in self.packed.layers:
-            if self.packed.decode == "inference":
+            if self.packed.target.decode == "inference":
                 self.decode(layer, level)
             op = self.op_from_image(layer, level)
             names = op.inputs

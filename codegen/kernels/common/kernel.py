@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from codegen.graph.ir import Graph, Op
-from codegen.program.draft import Candidate, Options
+from codegen.program.draft import Candidate
+from codegen.target.target import Target
 
 
 class Kernel(ABC):
@@ -24,5 +25,5 @@ class Kernel(ABC):
         return type(self).__module__.rpartition(".")[2]
 
     @abstractmethod
-    def candidates(self, op: Op, graph: Graph, options: Options) -> Iterator[Candidate]:
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Yield every way in which this kernel computes ``op``; none if it cannot."""

@@ -11,12 +11,13 @@ import numpy as np
 
 from codegen.formats import dense, nested
 from codegen.formats.codecs import deltas, lz4
-from codegen.formats.storage import Codec, Form, dense_form, nested_form, storage_name
+from codegen.formats.storage import ALLOWED, Codec, Form, dense_form, nested_form, storage_name
 from codegen.graph.ir import Int8Array, Uint8Array
 from codegen.graph.weighted import Weighted, effective_levels, level_weight
 from codegen.kernels.common import cost
 from codegen.program.call import Coded
-from codegen.program.draft import Candidate, Content, Draft, Options, round_up
+from codegen.program.draft import Candidate, Content, Draft, round_up
+from codegen.target.target import Target
 
 Number = TypeVar("Number", int, float)
 
@@ -56,28 +57,28 @@ def as_patches(op: Weighted) -> tuple[Int8Array, Uint8Array | None]:
     return op.weight[:, None, None, :], level
 
 
-def dense_storages(op: Weighted, levels: int, options: Options) -> Iterator[Storage]:
+def dense_storages(op: Weighted, levels: int, target: Target) -> Iterator[Storage]:
     """Yield every way to store ``op`` as dense rows; none where levels differ."""
     weight, group_level = _patches(op, levels)
-    form = dense_form(weight, group_level, options.codecs, op.stride)
-    yield from _storages(op, levels, form, options)
+    form = dense_form(weight, group_level, ALLOWED[target.codecs], op.stride)
+    yield from _storages(op, levels, form, target)
 
 
-def nested_storages(op: Weighted, levels: int, options: Options) -> Iterator[Storage]:
+def nested_storages(op: Weighted, levels: int, target: Target) -> Iterator[Storage]:
     """Yield every way to store ``op`` as nested streams; none without levels."""
     weight, group_level = _patches(op, levels)
-    form = nested_form(weight, op.group_size, group_level, levels, options.codecs)
-    yield from _storages(op, levels, form, options)
+    form = nested_form(weight, op.group_size, group_level, levels, ALLOWED[target.codecs])
+    yield from _storages(op, levels, form, target)
 
 
-def _storages(op: Weighted, levels: int, form: Form | None, options: Options) -> Iterator[Storage]:
+def _storages(op: Weighted, levels: int, form: Form | None, target: Target) -> Iterator[Storage]:
     """Yield ``form`` in every admitted codec."""
     if form is None:
         return
     no_positions: tuple[Codec, ...] = ("raw",)
     for positions in form.positions or no_positions:
         for weights in form.weights:
-            yield _storage(op, levels, form, positions, weights, options)
+            yield _storage(op, levels, form, positions, weights, target)
 
 
 def _patches(op: Weighted, levels: int) -> tuple[Int8Array, Uint8Array | None]:
@@ -92,7 +93,7 @@ def _storage(
     form: Form,
     positions: Codec,
     weights: Codec,
-    options: Options,
+    target: Target,
 ) -> Storage:
     repeat = 1 if form.nested else levels
     stored: list[tuple[int, ...]] = []
@@ -104,7 +105,7 @@ def _storage(
         if codec == "raw":
             continue
         is_positions = table is form.positions
-        if options.decode == "inference":
+        if target.decode == "inference":
             instructions.append(_decode_instructions(op, form, codec, is_positions) * repeat)
         for size in table["raw"]:
             coded_streams += 1
@@ -218,6 +219,7 @@ def storage_candidate(
         why=_why(op),
         facts=f"{storage.name} {stored} bytes{extra}, {cycles} modelled cycles",
         storage=storage.name,
+        codecs=frozenset({storage.positions, storage.weights}) - {"raw"},
         cycles=cycles,
         stored_bytes=stored,
         area_bytes=storage.area_bytes,

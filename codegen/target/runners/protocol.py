@@ -13,7 +13,7 @@ import numpy as np
 from codegen import paths
 from codegen.errors import UserError
 from codegen.graph.ir import Int8Array
-from codegen.program.manifest import ProjectInfo
+from codegen.target.manifest import ProjectInfo
 
 REQUEST = "request.bin"
 OUTPUTS = "outputs.bin"

@@ -15,12 +15,11 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import conv_layer_graph
 from codegen.lower import lowering
-from codegen.program import manifest
-from codegen.program.coding import Coding, CodingOptions
-from codegen.target import boards
+from codegen.target import boards, manifest
+from codegen.target.target import resolve
 
 DENSITIES = (0.1, 0.3, 0.5)
-SIZE = CodingOptions("size")
+SIZE = resolve("host", optimize="size")
 
 
 def graph() -> Graph:
@@ -35,9 +34,9 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Path) -> None:
-    made = flow.codegen(model, "host", tmp_path / "out", options=SIZE)
-    info, packed = manifest.read_info(made), lowering.lower(graph(), optimize="size")
-    assert info.coding == Coding("size", "all", "inference")
+    made = flow.codegen(model, "host", tmp_path / "out", optimize="size")
+    info, packed = manifest.read_info(made), lowering.lower(graph(), SIZE)
+    assert info.target == SIZE
     assert (info.weights_bytes, info.execution_bytes) == (
         len(packed.image_bytes),
         packed.execution_bytes,
@@ -53,34 +52,40 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     assert f"together: {info.execution_bytes} bytes as kernels read them" in header
     assert f"{100 * info.weights_bytes / info.execution_bytes:.1f} % of that" in header
     assert str(info.execution_bytes) in (made / "README.md").read_text()
-    plain = flow.codegen(model, "host", tmp_path / "raw", options=CodingOptions(codecs="raw"))
+    plain = flow.codegen(model, "host", tmp_path / "raw", codecs="raw")
     assert not manifest.read_info(plain).layers[0].codecs
     assert "no stream is coded" in (plain / "model.h").read_text()
     assert manifest.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
 
 
 def test_other_options_make_another_project(model: Path, tmp_path: Path) -> None:
-    out, host = tmp_path / "out", boards.load("host")
+    out = tmp_path / "out"
     sha256 = nestfile.file_sha256(model)
-    flow.prepare(model, "host", out, options=SIZE)
-    assert project.is_current(out, sha256, host, "nestnet", Coding("size", "all", "inference"))
-    for other in (Coding(), Coding("size", "lz4"), Coding("size", "all", "level")):
-        assert not project.is_current(out, sha256, host, "nestnet", other)
+    flow.prepare(model, "host", out, optimize="size")
+    assert project.is_current(out, sha256, SIZE)
+    for other in (
+        replace(SIZE, optimize="balanced"),
+        replace(SIZE, codecs="lz4"),
+        replace(SIZE, decode="level"),
+        replace(SIZE, kernels="cmsis-nn"),
+        replace(SIZE, board=boards.load("qemu_m4")),
+        replace(SIZE, board=replace(SIZE.board, title="Another")),
+    ):
+        assert not project.is_current(out, sha256, other)
     flow.prepare(model, "host", out)
-    assert manifest.read_info(out).coding == Coding()
+    assert manifest.read_info(out).target == resolve("host")
 
 
 def test_a_project_of_an_earlier_version_is_generated_again(model: Path, tmp_path: Path) -> None:
     out = flow.prepare(model, "host", tmp_path / "out")
     marker = json.loads((out / manifest.MARKER).read_text())
-    marker["nestnet_project"] = 2
-    for key in ("optimize", "codecs", "decode", "execution_bytes"):
-        del marker[key]
+    marker["nestnet_project"] = 5
+    marker |= marker.pop("target")
     (out / manifest.MARKER).write_text(json.dumps(marker))
     with pytest.raises(UserError, match="Run `nestnet codegen` again"):
         manifest.read_info(out)
     flow.prepare(model, "host", out)
-    assert manifest.read_info(out).coding == Coding()
+    assert manifest.read_info(out).target == resolve("host")
 
 
 def test_a_network_pruned_to_a_budget_is_stored_as_it_was_counted(tmp_path: Path) -> None:
@@ -88,4 +93,21 @@ def test_a_network_pruned_to_a_budget_is_stored_as_it_was_counted(tmp_path: Path
     provenance = replace(graph().provenance, flash_budget_bytes=10_000, codecs="lz4")
     nestfile.save(replace(graph(), provenance=provenance), path)
     info = manifest.read_info(flow.prepare(path, "host", tmp_path / "out"))
-    assert info.coding == Coding("size", "lz4", "inference")
+    assert info.target == resolve("host", optimize="size", codecs="lz4")
+
+
+@pytest.mark.parametrize("words", [
+    {"board": "qemu_m4"},
+    {"optimize": None},
+    {"codecs": "zip"},
+    {"speed": "high"},
+])  # fmt: skip
+def test_a_record_of_another_target_is_refused(
+    model: Path, tmp_path: Path, words: dict[str, str | None]
+) -> None:
+    out = flow.prepare(model, "host", tmp_path / "out")
+    marker = json.loads((out / manifest.MARKER).read_text())
+    marker["target"] |= words
+    (out / manifest.MARKER).write_text(json.dumps(marker))
+    with pytest.raises(UserError):
+        manifest.read_info(out)

@@ -13,8 +13,8 @@ from codegen import flow
 from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.program import manifest
-from codegen.target import boards, toolchain
+from codegen.target import manifest, toolchain
+from codegen.target.target import resolve
 from tests.support.projects import SHA256, small_graph
 
 
@@ -27,7 +27,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def write(folder: Path, name: str = "tiny") -> Path:
-    return project.write(small_graph(name), SHA256, boards.load("stm32f7"), folder)
+    return project.write(small_graph(name), SHA256, resolve("stm32f7"), folder)
 
 
 @pytest.mark.parametrize("content", ["file", "folder", "link"])

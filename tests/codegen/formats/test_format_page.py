@@ -27,7 +27,7 @@ from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_graph
 from codegen.lower import lowering
 from codegen.program.program import Program
-from codegen.target import boards
+from codegen.target.target import resolve
 from tests.support import format_page as page
 from tests.support.channel_nets import channel_graph
 from tests.support.commands import ROOT
@@ -36,7 +36,6 @@ from tests.support.format_project import Member, image_bytes, image_members, pag
 from tests.support.format_project import layer_weights as read_layer
 
 PAGE = ROOT / "docs/format.md"
-HOST = boards.load("host")
 Fields = dict[str, str]
 
 
@@ -160,7 +159,7 @@ def test_levels_of_channels_come_back() -> None:
 
 
 def project_texts(packed: Program) -> dict[str, str]:
-    files = render.project_files(packed, HOST, "0" * 64, render.RuntimeFiles((), ()), "none")
+    files = render.project_files(packed, "0" * 64, render.RuntimeFiles((), ()), "none")
     return {str(name): text for name, text in files.items()}
 
 
@@ -200,7 +199,9 @@ def requant_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:
 
 def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nestnet") -> set[str]:
     """Compare all weights and tables in the generated C with the graph; return the storages."""
-    packed = lowering.lower(graph, optimize=optimize, codecs=codecs, kernels=kernels)
+    packed = lowering.lower(
+        graph, resolve("host", optimize=optimize, codecs=codecs, kernels=kernels)
+    )
     texts = project_texts(packed)
     model_c = texts["model.c"]
     image = image_bytes(texts["weights.h"], texts["weights.c"])
@@ -349,7 +350,7 @@ def test_both_decoders_agree_on_damaged_blocks() -> None:
 
 
 def test_a_damaged_image_is_refused() -> None:
-    texts = project_texts(lowering.lower(digits_like()))
+    texts = project_texts(lowering.lower(digits_like(), resolve("host")))
     image = image_bytes(texts["weights.h"], texts["weights.c"])
     crc32 = zlib.crc32(image)
     members = image_members(texts["weights.h"], image, crc32)

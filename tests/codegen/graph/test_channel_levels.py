@@ -21,6 +21,7 @@ from codegen.graph.verify import VerifyError, verify
 from codegen.graph.weighted import accumulator_bound, effective_levels, kept_macs, level_weight
 from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import skip_dead_channels
+from codegen.target.target import resolve
 from tests.support import naive
 from tests.support.channel_nets import channel_graph
 from tests.support.packed_machine import PackedMachine
@@ -85,7 +86,7 @@ def test_a_saved_graph_comes_back() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_image_alone_gives_the_reference(seed: int) -> None:
     graph = channel_graph(seed)
-    packed = lower(graph)
+    packed = lower(graph, resolve("host"))
     (image,) = random_images(graph, 1, seed)
     for level in range(2):
         got = PackedMachine(packed, seed).run(image, level)
@@ -94,7 +95,7 @@ def test_the_image_alone_gives_the_reference(seed: int) -> None:
 
 def test_levels_cost_what_their_channels_do() -> None:
     graph, _ = layer_with([0, 0, 0, 0, 2, 2, 2, 2, 1, 2, 1, NEVER, 0])
-    (layer,) = lower(graph).layers
+    (layer,) = lower(graph, resolve("host")).layers
     field, alone = layer.members.get("channel_level"), layer.members.get("multiplier")
     assert field is not None and alone is not None and layer.members.get("bias_delta") is not None
     assert (field.c_type, field.dims, field.align_bytes) == ("uint8_t", (13,), 1)
@@ -110,8 +111,10 @@ def test_levels_cost_what_their_channels_do() -> None:
 
 def test_a_map_that_tells_nothing_is_not_stored() -> None:
     graph, op = layer_with([0] * 6)
-    (layer,) = lower(graph).layers
-    (plain,) = lower(verify(replace(graph, ops=(replace(op, group_level=None),)))).layers
+    (layer,) = lower(graph, resolve("host")).layers
+    (plain,) = lower(
+        verify(replace(graph, ops=(replace(op, group_level=None),))), resolve("host")
+    ).layers
     assert "channel_level" not in layer.members and "channel_level" not in plain.members
     assert layer.levels == plain.levels and layer.flash_bytes == plain.flash_bytes
 
@@ -125,7 +128,7 @@ def test_entropy_counts_channels_as_groups() -> None:
 
 def test_cmsis_nn_gets_no_layer_with_levels() -> None:
     graph, _ = layer_with([0, 1, 2, 0])
-    (layer,) = lower(graph, kernels="cmsis-nn").layers
+    (layer,) = lower(graph, resolve("host", kernels="cmsis-nn")).layers
     assert layer.kernel == "depthwise_conv"
 
 

@@ -22,7 +22,8 @@ from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, random_graph, random_images
-from codegen.program.coding import Coding, CodingOptions
+from codegen.target import boards
+from codegen.target.target import Choices, Target, resolve
 
 SMALL = conv_layer_graph(2, 3, 2, 3, (1, 1), group=2, densities=(0.5, 1.0), residual=False)
 
@@ -132,10 +133,14 @@ def test_a_budget_survives_and_chooses_the_storage() -> None:
     provenance = replace(SMALL.provenance, flash_budget_bytes=4096, codecs="lz4")
     back = nestfile.from_bytes(nestfile.to_bytes(replace(SMALL, provenance=provenance)), "file")
     assert (back.provenance.flash_budget_bytes, back.provenance.codecs) == (4096, "lz4")
-    assert CodingOptions().chosen(back.provenance) == Coding("size", "lz4", "inference")
-    assert CodingOptions().chosen(SMALL.provenance) == Coding("balanced", "all", "inference")
-    said = CodingOptions("speed", "raw", "level")
-    assert said.chosen(back.provenance) == Coding("speed", "raw", "level")
+    host = boards.load("host")
+    chosen = resolve("host", back.provenance)
+    assert chosen == Target(host, "nestnet", "size", "lz4", "inference")
+    chosen = resolve("host", SMALL.provenance)
+    assert chosen == Target(host, "nestnet", "balanced", "all", "inference")
+    said = Choices(kernels="cmsis-nn", optimize="speed", codecs="raw", decode="level")
+    chosen = resolve(host, back.provenance, **said)
+    assert chosen == Target(host, "cmsis-nn", "speed", "raw", "level")
 
 
 EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {

@@ -14,6 +14,7 @@ from codegen.graph.reference import run
 from codegen.graph.synthetic import random_images
 from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import dead_elements, skip_dead_channels
+from codegen.target.target import resolve
 
 LEVELS = 3
 
@@ -78,7 +79,7 @@ def test_each_level_reads_its_own_table() -> None:
 @pytest.mark.parametrize("levels", [1, LEVELS])
 def test_tables_count_in_flash(levels: int) -> None:
     graph = with_lookup(levels)
-    layer = lower(graph).layers[1]
+    layer = lower(graph, resolve("host")).layers[1]
     assert layer.kernel == "lookup" and layer.flash_bytes == 256 * levels
     assert [layer.own_bytes(level) for level in range(levels)] == [256] * levels
     assert [cost.weight_bytes for cost in layer.levels] == [256] * levels
@@ -90,14 +91,14 @@ def test_a_shared_table_is_no_levels_own() -> None:
     ops = tuple(
         replace(op, table=op.table[:1]) if isinstance(op, Lookup) else op for op in graph.ops
     )
-    layer = lower(replace(graph, ops=ops)).layers[1]
+    layer = lower(replace(graph, ops=ops), resolve("host")).layers[1]
     assert layer.flash_bytes == 256 and layer.own_bytes(1) == 0
     assert not layer.args.needs_state
 
 
 def test_a_lookup_needs_no_memory_beside_its_input() -> None:
     map_bytes = 3 * 5 * 11
-    assert map_bytes <= lower(with_lookup()).peak_bytes[1] < map_bytes + 8
+    assert map_bytes <= lower(with_lookup(), resolve("host")).peak_bytes[1] < map_bytes + 8
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from codegen.lower.lowering import lower
 from codegen.lower.storage_choice import BALANCED_SHARE
 from codegen.program.call import Call
 from codegen.program.program import Program
+from codegen.target.target import resolve
 from tests.support.packed_machine import PackedMachine
 
 
@@ -36,7 +37,7 @@ from tests.support.packed_machine import PackedMachine
 def test_decoded_weights_give_the_same_bits(seed: int, codecs: str, decode: str) -> None:
     """At every level, entered from a denser and from a sparser one."""
     graph = random_graph(seed)
-    packed = lower(graph, optimize="size", codecs=codecs, decode=decode)
+    packed = lower(graph, resolve("host", optimize="size", codecs=codecs, decode=decode))
     assert packed.has_coded_streams or codecs == "lz4"
     machine = PackedMachine(packed, seed)
     (image,) = random_images(graph, 1, seed)
@@ -49,7 +50,7 @@ def test_decoded_weights_give_the_same_bits(seed: int, codecs: str, decode: str)
 @pytest.mark.parametrize("codecs", ["all", "lz4", "raw"])
 @pytest.mark.parametrize("seed", range(20))
 def test_sizing_says_what_is_stored_for_size(seed: int, codecs: str) -> None:
-    packed = lower(random_graph(seed), optimize="size", codecs=codecs)
+    packed = lower(random_graph(seed), resolve("host", optimize="size", codecs=codecs))
     levels = len(packed.levels)
     for layer in packed.layers:
         op = layer.op
@@ -89,8 +90,8 @@ def flash_bytes(packed: Program) -> int:
 @pytest.mark.parametrize("seed", range(20))
 def test_coding_by_default_costs_no_memory(seed: int, optimize: str, decode: str) -> None:
     graph = random_graph(seed, blocks=7, largest=19)
-    coded = lower(graph, optimize=optimize, decode=decode)
-    raw = lower(graph, optimize=optimize, codecs="raw")
+    coded = lower(graph, resolve("host", optimize=optimize, decode=decode))
+    raw = lower(graph, resolve("host", optimize=optimize, codecs="raw"))
     assert coded.arena_bytes <= raw.arena_bytes
     assert flash_bytes(coded) <= flash_bytes(raw)
 
@@ -109,7 +110,7 @@ def worth_coding() -> Graph:
 
 
 def last_layer(graph: Graph, **options: str) -> Call:
-    return lower(graph, **options).layers[-1]
+    return lower(graph, resolve("host", **options)).layers[-1]
 
 
 def test_balanced_codes_what_hardly_costs_time() -> None:
@@ -157,7 +158,7 @@ def test_one_weight_set_is_dense_and_coded_where_that_is_smallest() -> None:
 def test_areas_last_as_long_as_decode_says() -> None:
     graph = random_graph(3, blocks=6)
     for decode in ("inference", "level"):
-        packed = lower(graph, optimize="size", decode=decode)
+        packed = lower(graph, resolve("host", optimize="size", decode=decode))
         areas = [layer.decoded for layer in packed.layers if layer.decoded is not None]
         assert len(areas) > 1
         spans = sorted((area.offset_bytes, area.offset_bytes + area.size_bytes) for area in areas)
@@ -175,4 +176,4 @@ def test_areas_last_as_long_as_decode_says() -> None:
 )
 def test_unknown_words_are_refused(option: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        lower(conv_layer_graph(3, 3, 1, 1), **option)
+        lower(conv_layer_graph(3, 3, 1, 1), resolve("host", **option))

@@ -28,6 +28,7 @@ from codegen.kernels.common.cost import row_tiles
 from codegen.lower.lowering import lower
 from codegen.program.call import Buffer, Call
 from codegen.program.program import Program
+from codegen.target.target import resolve
 from tests.support.packed_machine import PackedMachine
 
 
@@ -35,7 +36,7 @@ from tests.support.packed_machine import PackedMachine
 @pytest.mark.parametrize("kernels", ["nestnet", "cmsis-nn"])
 def test_running_from_flash_and_arena_equals_the_reference(seed: int, kernels: str) -> None:
     graph = random_graph(seed)
-    packed = lower(graph, kernels=kernels)
+    packed = lower(graph, resolve("host", kernels=kernels))
     images = random_images(graph, 2, seed)
     machine = PackedMachine(packed, seed)
     for level in range(len(graph.levels)):
@@ -52,14 +53,14 @@ def test_any_layer_name_gives_a_c_name(name: str) -> None:
     net.linear(net.conv("input", 3, (2, 2)), 2)
     graph = net.graph()
     graph = replace(graph, ops=tuple(replace(op, name=f"{name} {op.name}") for op in graph.ops))
-    names = [layer.c_name for layer in lower(graph).layers]
+    names = [layer.c_name for layer in lower(graph, resolve("host")).layers]
     assert len(set(names)) == len(graph.ops)
     assert all(re.fullmatch(r"layer_\d\d_[a-z0-9_]{1,40}", c_name) for c_name in names), names
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_image_is_one_struct_without_padding(seed: int) -> None:
-    packed = lower(random_graph(seed))
+    packed = lower(random_graph(seed), resolve("host"))
     offset, align = 0, 4
     for field in packed.image:
         assert field.offset_bytes == offset and offset % field.align_bytes == 0
@@ -72,13 +73,13 @@ def test_the_image_is_one_struct_without_padding(seed: int) -> None:
     assert len(packed.image_bytes) == offset + packed.pad_bytes and packed.pad_bytes < 4
     assert len(packed.image_bytes) % 4 == 0 and packed.crc32 == zlib.crc32(packed.image_bytes)
     assert sum(layer.flash_bytes for layer in packed.layers) == offset
-    assert lower(random_graph(seed)).image_bytes == packed.image_bytes
+    assert lower(random_graph(seed), resolve("host")).image_bytes == packed.image_bytes
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_level_costs(seed: int) -> None:
     """MACs count kept weights; the densest level reads all flash but lower levels' tables."""
-    packed = lower(random_graph(seed))
+    packed = lower(random_graph(seed), resolve("host"))
     last = len(packed.levels) - 1
     for layer in packed.layers:
         op = layer.op
@@ -107,7 +108,7 @@ def test_level_costs(seed: int) -> None:
 
 def only_layer(graph: Graph) -> Call:
     """Return the one layer of a lowered single-layer graph."""
-    (layer,) = lower(graph).layers
+    (layer,) = lower(graph, resolve("host")).layers
     return layer
 
 
@@ -169,7 +170,7 @@ def test_kernel_choice() -> None:
 
 def test_tables_of_resnet_size_stay_small() -> None:
     """At 4 levels a channel's tables take 4 bytes and 3 for each level below the densest."""
-    packed = lower(conv_layer_graph(8, 8, 64, 64, densities=(0.1, 0.2, 0.3, 0.5)))
+    packed = lower(conv_layer_graph(8, 8, 64, 64, densities=(0.1, 0.2, 0.3, 0.5)), resolve("host"))
     members = packed.layers[0].members
     tables = sum(members[role].size_bytes for role in ("multiplier", "bias", "bias_delta"))
     assert tables == 64 * 13
@@ -200,9 +201,11 @@ def assert_only_outputs_share(packed: Program) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_arena_is_near_its_lower_bound(seed: int) -> None:
-    packed = lower(random_graph(seed, blocks=7))
+    packed = lower(random_graph(seed, blocks=7), resolve("host"))
     assert_only_outputs_share(packed)
-    assert_only_outputs_share(lower(random_graph(seed, blocks=7), kernels="cmsis-nn"))
+    assert_only_outputs_share(
+        lower(random_graph(seed, blocks=7), resolve("host", kernels="cmsis-nn"))
+    )
     assert max(packed.peak_bytes) <= packed.arena_bytes <= 1.35 * max(packed.peak_bytes)
 
 
@@ -210,12 +213,12 @@ def test_a_network_of_reshapes_is_refused() -> None:
     builder = GraphBuilder((2, 3, 1), 1, 0)
     builder.reshape("input", (1, 1, 6))
     with pytest.raises(UserError, match="computes nothing"):
-        lower(builder.graph())
+        lower(builder.graph(), resolve("host"))
 
 
 def test_unknown_kernels_are_refused() -> None:
     with pytest.raises(UserError, match=r"nestnet or cmsis-nn"):
-        lower(conv_layer_graph(3, 3, 1, 1), kernels="fast")
+        lower(conv_layer_graph(3, 3, 1, 1), resolve("host", kernels="fast"))
 
 
 def test_reshaped_input_and_output_use_the_callers_buffers() -> None:
@@ -223,7 +226,7 @@ def test_reshaped_input_and_output_use_the_callers_buffers() -> None:
     flat = builder.reshape("input", (1, 4, 3))
     value = builder.conv(flat, 2, (1, 3))
     builder.reshape(value, (2, 1, 2))
-    packed = lower(builder.graph())
+    packed = lower(builder.graph(), resolve("host"))
     (layer,) = packed.layers
     assert (layer.inputs[0].place, layer.output.place) == ("input", "output")
 
@@ -231,4 +234,4 @@ def test_reshaped_input_and_output_use_the_callers_buffers() -> None:
 def test_an_operator_that_no_kernel_takes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "candidates", lambda *_: iter(()))
     with pytest.raises(UserError, match="no kernel computes it; got Conv2D"):
-        lower(conv_layer_graph(5, 7, 3, 2, densities=None, levels=1))
+        lower(conv_layer_graph(5, 7, 3, 2, densities=None, levels=1), resolve("host"))

@@ -19,6 +19,7 @@ from codegen.lower.lowering import lower
 from codegen.program.call import Call
 from codegen.program.draft import Overlap
 from codegen.program.program import Program
+from codegen.target.target import resolve
 from tests.support.packed_machine import PackedMachine
 
 SAME = (1, 1, 1, 1)
@@ -48,7 +49,7 @@ def residual_block() -> Graph:
 
 
 def test_a_residual_block_needs_two_maps() -> None:
-    packed = lower(residual_block())
+    packed = lower(residual_block(), resolve("host"))
     layer = packed.layers[2]
     assert layer.scratch is not None
     assert packed.arena_bytes == 2 * 8 * 8 * 16 + layer.scratch.size_bytes
@@ -61,7 +62,7 @@ def test_a_growing_pointwise_layer_needs_its_output_only() -> None:
     net.conv(net.last, 16, (1, 1), densities=(0.5,))
     net.pool(net.last, MaxPool, (2, 2), (2, 2))
     net.linear(net.last, 2)
-    packed = lower(net.graph())
+    packed = lower(net.graph(), resolve("host"))
     assert bytes_beside_scratch(packed)[1:3] == [8 * 8 * 16, 8 * 8 * 16]
 
 
@@ -73,7 +74,7 @@ def test_depthwise_layers_and_sums_work_in_place() -> None:
     left = net.conv(net.last, 8, (1, 1))
     net.add(left, net.conv(left, 8, (1, 1)))
     net.softmax(net.linear(net.last, 3))
-    packed = lower(net.graph())
+    packed = lower(net.graph(), resolve("host"))
     assert bytes_beside_scratch(packed)[:6] == [512, 512, 512, 128, 256, 256]
 
 
@@ -82,7 +83,7 @@ def test_a_value_read_later_stays_whole() -> None:
     stem = net.conv("input", 4, (1, 1))
     net.add(net.add(stem, net.conv(stem, 4, (1, 1))), stem)
     net.linear(net.last, 2)
-    packed = lower(net.graph())
+    packed = lower(net.graph(), resolve("host"))
     (stem_buffer,) = {layer.inputs[0] for layer in packed.layers[1:2]}
     end = stem_buffer.offset_bytes + stem_buffer.size_bytes
     for layer in packed.layers[1:3]:
@@ -97,7 +98,10 @@ def test_layers_of_cmsis_nn_share_nothing() -> None:
     for _ in range(3):
         net.conv(net.last, 8, (3, 3), padding=SAME)
     net.linear(net.last, 2)
-    ours, theirs = lower(net.graph()), lower(net.graph(), kernels="cmsis-nn")
+    ours, theirs = (
+        lower(net.graph(), resolve("host")),
+        lower(net.graph(), resolve("host", kernels="cmsis-nn")),
+    )
     assert bytes_beside_scratch(ours)[1] == 8 * 8 * 8
     assert bytes_beside_scratch(theirs)[1] == 2 * 8 * 8 * 8
     assert all(abs(distance(layer)) >= 8 * 8 * 8 for layer in theirs.layers[1:3])
@@ -131,5 +135,5 @@ def test_the_machine_notices_a_wrong_rule(
     found = 0
     for seed in range(40):
         graph = random_graph(seed, blocks=7)
-        found += wrong_outputs(lower(graph), graph, seed) > 0
+        found += wrong_outputs(lower(graph, resolve("host")), graph, seed) > 0
     assert found > 0

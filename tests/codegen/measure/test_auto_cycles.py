@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ from codegen.graph.synthetic import random_images
 from codegen.lower import lowering
 from codegen.measure import auto_cycles
 from codegen.measure import bench as benches
-from codegen.program import manifest
-from codegen.program.manifest import ProjectInfo
-from codegen.target import boards, toolchain
+from codegen.target import boards, manifest, toolchain
+from codegen.target.manifest import ProjectInfo
+from codegen.target.target import resolve
 from nestnet.cli import bench_tables
 from tests.support.projects import SHA256, need_tools, small_graph
 
@@ -174,21 +175,21 @@ def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: s
         (small_graph(), depthwise_graph(), other_graph(), nested_graph())
     ):
         folder = tmp_path / str(number)
-        built = toolchain.build(project.write(graph, SHA256, boards.load(emulator), folder))
+        built = toolchain.build(project.write(graph, SHA256, resolve(emulator), folder))
         images = random_images(graph, 1, seed=0)
         levels = range(len(graph.levels))
-        packed = lowering.lower(graph)
+        packed = lowering.lower(graph, resolve("host"))
         for name in CHIPS[emulator]:
             chip = boards.load(name)
             spans, _ = benches.level_cycles(built, images, levels, chip)
-            reckoned = level_cycles.analytic(packed, chip).cycles
+            reckoned = level_cycles.analytic(replace(packed, target=resolve(chip))).cycles
             assert all(span.high <= top for span, top in zip(spans, reckoned, strict=True)), name
         measured = benches.measure(built, images, levels)
         below = [
             f"{layer.name} ({layer.kernel}): {spent.cycles.high} > {top}"
             for level in measured.levels
             for layer, spent in zip(packed.layers, level.layers, strict=False)
-            for top in [level_cycles.bound(layer.levels[level.level], 1, built.board, "nestnet")]
+            for top in [level_cycles.bound(layer.levels[level.level], 1, built.info.target)]
             if spent.cycles is not None and spent.cycles.high > top
         ]
         assert not below, below

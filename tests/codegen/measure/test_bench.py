@@ -15,7 +15,7 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.synthetic import random_images
 from codegen.measure.bench import OTHER, Bench, per_cycle, plain, share
-from codegen.program import manifest
+from codegen.target import manifest
 from codegen.target.memory_system import Span
 from tests.support.projects import need_tools, small_graph
 

@@ -24,6 +24,7 @@ from codegen.graph.synthetic import random_graph, random_images
 from codegen.graph.verify import verify
 from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import dead_elements, skip_dead_channels
+from codegen.target.target import resolve
 
 LEVELS = 3
 DENSITIES = (0.2, 0.5, 0.9)
@@ -118,7 +119,7 @@ def test_groups_are_walked_from_the_first_level_they_live_at(group: int) -> None
         assert (saved > 0) == (level < 2)
         assert macs(after, 1)[level] == macs(graph, 1)[level] - saved
     assert [value.shape for value in after.values] == [value.shape for value in graph.values]
-    totals = [level.cost.macs for level in lower(graph).levels]
+    totals = [level.cost.macs for level in lower(graph, resolve("host")).levels]
     assert totals == [sum(macs(after, i)[k] for i in range(3)) for k in range(LEVELS)]
 
 
@@ -150,7 +151,7 @@ def test_channels_dead_at_all_levels_are_removed(dense: bool) -> None:
     assert isinstance(first, Conv2D) and isinstance(second, Conv2D)
     assert first.weight.shape == (4, 3, 3, 3) and second.weight.shape == (11, 3, 3, 4)
     assert after.value(first.output).shape == (7, 5, 4)
-    before, packed = lower(whole), lower(graph)
+    before, packed = lower(whole, resolve("host")), lower(graph, resolve("host"))
     assert len(packed.image_bytes) < len(before.image_bytes)
     for old, new in zip(before.levels, packed.levels, strict=True):
         assert new.cost.macs < old.cost.macs

@@ -21,6 +21,7 @@ from codegen.graph.synthetic import (
 from codegen.graph.verify import verify
 from codegen.lower.lowering import lower
 from codegen.passes.use_cmsis_nn import use_cmsis_nn
+from codegen.target.target import resolve
 
 
 def converted(graph: Graph) -> bool:
@@ -119,7 +120,7 @@ def test_whole_networks_stay_close() -> None:
         builder.linear(builder.conv(value, 5, (1, 1), group=4, densities=[0.5, 0.8]), 4)
         graph = builder.graph()
         images = random_images(graph, 16, seed)
-        packed = lower(graph, kernels="cmsis-nn")
+        packed = lower(graph, resolve("host", kernels="cmsis-nn"))
         kernels = [layer.kernel for layer in packed.layers]
         assert kernels == ["cmsis_conv", "cmsis_depthwise_conv", "nested_conv", "cmsis_linear"]
         for level in range(2):

@@ -12,8 +12,7 @@ from codegen import flow, paths
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.synthetic import random_images
-from codegen.program import manifest
-from codegen.target import boards, toolchain
+from codegen.target import boards, manifest, toolchain
 from tests.support.commands import ROOT
 from tests.support.projects import need_tools, small_graph
 
@@ -55,7 +54,7 @@ def test_the_example_builds_and_needs_its_file_no_more(own: Path, tmp_path: Path
     assert boards.IN_PROJECT in {str(path) for path in manifest.listed(made)}
     own.unlink()
     built = toolchain.build(made)
-    assert (built.board.id, built.info.board) == ("my_chip", "my_chip")
+    assert (built.board.id, built.info.target.board.id) == ("my_chip", "my_chip")
     assert 0 < built.sizes.flash_bytes < 524_288
     assert "LENGTH = 131072" in (made / "linker.ld").read_text().replace("K", "")
 
@@ -83,7 +82,7 @@ def test_a_board_without_runner_is_counted_but_not_run(own: Path, tmp_path: Path
 
 
 def test_where_a_project_goes_by_default(own: Path) -> None:
-    folder = flow.default_project(own.parent / "model.nestnet", str(own))
+    folder = flow.default_project(own.parent / "model.nestnet", boards.load(str(own)))
     assert folder == Path("build") / f"{own.parent.name}-my_chip"
 
 

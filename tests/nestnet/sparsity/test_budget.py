@@ -19,7 +19,7 @@ from codegen.graph.ir import NEVER
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.lower import lowering
-from codegen.program.coding import CodingOptions
+from codegen.target.target import resolve
 from nestnet import config as configs
 from nestnet import runs
 from nestnet.cli import options
@@ -67,9 +67,9 @@ def test_a_run_fills_its_budget_and_never_exceeds_it(
     graph = nestfile.load(run / runs.MODEL)
     assert graph.provenance.flash_budget_bytes == flash_bytes
     assert graph.provenance.codecs == codecs
-    chosen = CodingOptions().chosen(graph.provenance)
+    chosen = resolve("host", graph.provenance)
     assert (chosen.optimize, chosen.codecs) == ("size", codecs)
-    image = lowering.lower(graph, optimize="size", codecs=codecs).image_bytes
+    image = lowering.lower(graph, chosen).image_bytes
     assert 0.99 * flash_bytes <= len(image) <= flash_bytes
     last = _metrics(run)[-1]
     assert last["stored_bytes"] == len(image)
@@ -100,7 +100,7 @@ def test_what_training_counts_is_what_codegen_stores(
     session.budget.prune(1.0)
     images = session.train.images[:64].numpy()
     path = nestnet.export(nestnet.quantize(session.network, images), tmp_path / "net.nestnet")
-    packed = lowering.lower(nestfile.load(path), optimize="size", codecs=codecs)
+    packed = lowering.lower(nestfile.load(path), resolve("host", optimize="size", codecs=codecs))
     assert session.budget.stored_bytes == len(packed.image_bytes)
 
 

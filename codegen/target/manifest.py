@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from codegen.errors import UserError
 from codegen.formats.storage import Codec
-from codegen.program.coding import Coding
+from codegen.target import boards
+from codegen.target.target import Target, resolve
 
 MARKER = "nestnet-project.json"
 """The file that says a folder is ours, and what is in it."""
 
-MARKER_VERSION = 5
+MARKER_VERSION = 6
 _DECODED = frozenset(get_args(Codec)) - {"raw"}
 
 
@@ -89,8 +90,7 @@ class ProjectInfo:
     """Content of the marker file."""
 
     network: str
-    board: str
-    kernels: str
+    target: Target
     graph_sha256: str
     generator_version: str
     input_shape: tuple[int, int, int]
@@ -99,23 +99,19 @@ class ProjectInfo:
     weights_bytes: int
     execution_bytes: int
     """What the weights would take with no stream coded."""
-    optimize: str
-    codecs: str
-    decode: str
     cycles_source: str
     """Where the levels' cycles come from."""
     levels: tuple[LevelFacts, ...]
     layers: tuple[LayerFacts, ...]
 
     @property
-    def coding(self) -> Coding:
-        """Return how weights lie in flash."""
-        return Coding(**{field.name: getattr(self, field.name) for field in fields(Coding)})
-
-    @property
     def output_bytes(self) -> int:
         """Return the bytes of one output."""
         return prod(self.output_shape)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data for a JSON file; of the board its id."""
+        return asdict(self) | {"target": self.target.words}
 
 
 def read_info(project: Path) -> ProjectInfo:
@@ -129,7 +125,12 @@ def read_info(project: Path) -> ProjectInfo:
         if data.pop("nestnet_project") != MARKER_VERSION:
             raise ValueError("another version")
         del data["files"]
-        return _info_from(data)
+        words = data.pop("target")
+        said = {key: word for key, word in words.items() if key != "board"}
+        target = resolve(boards.of_project(project), **said)
+        if target.words != words:
+            raise ValueError("other choices")
+        return _info_from(data, target)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             str(project),
@@ -140,7 +141,7 @@ def read_info(project: Path) -> ProjectInfo:
         ) from error
 
 
-def _info_from(data: dict[str, Any]) -> ProjectInfo:
+def _info_from(data: dict[str, Any], target: Target) -> ProjectInfo:
     levels = tuple(LevelFacts(**item) for item in data.pop("levels"))
     per_level = ("macs", "weight_bytes", "cycles")
     layers = []
@@ -151,7 +152,7 @@ def _info_from(data: dict[str, Any]) -> ProjectInfo:
         layers.append(LayerFacts(**item))
     data["input_shape"] = tuple(data["input_shape"])
     data["output_shape"] = tuple(data["output_shape"])
-    return ProjectInfo(levels=levels, layers=tuple(layers), **data)
+    return ProjectInfo(target=target, levels=levels, layers=tuple(layers), **data)
 
 
 def check_complete(project: Path) -> None:

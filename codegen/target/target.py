@@ -1,0 +1,102 @@
+"""What a project is made for: the board and the choices that decide its code, resolved once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict, TypeVar, Unpack, cast, get_args
+
+from codegen.errors import UserError
+from codegen.graph.ir import Allowed, Provenance
+from codegen.target import boards
+from codegen.target.boards import Board
+
+Kernels = Literal["nestnet", "cmsis-nn"]
+"""Whose kernels dense operators call."""
+
+Optimize = Literal["balanced", "size", "speed"]
+"""What a layer's storage is chosen by; :mod:`codegen.lower.storage_choice`."""
+
+Decode = Literal["inference", "level"]
+"""When coded streams are decoded: before their layer runs, or once after a change of level."""
+
+Word = TypeVar("Word", bound=str)
+
+
+@dataclass(frozen=True)
+class Target:
+    """All that decides, beside the network, what code is generated."""
+
+    board: Board
+    kernels: Kernels
+    optimize: Optimize
+    codecs: Allowed
+    """Streams may be coded by every codec, by lz4 alone, or lie "raw", as kernels read them."""
+    decode: Decode
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Return every choice in a word, the board by its id; for records and digests."""
+        return {
+            "board": self.board.id,
+            "kernels": self.kernels,
+            "optimize": self.optimize,
+            "codecs": self.codecs,
+            "decode": self.decode,
+        }
+
+
+class Choices(TypedDict, total=False):
+    """What may be said beside the board; None, as left out, is for the network to say."""
+
+    kernels: str
+    """Default: nestnet."""
+    optimize: str | None
+    """Default: size for a network that was pruned to a flash budget, else balanced."""
+    codecs: str | None
+    """Default: what the flash budget was reckoned with; without one, all."""
+    decode: str
+    """Default: inference."""
+
+
+def resolve(
+    board: str | Board, provenance: Provenance | None = None, **said: Unpack[Choices]
+) -> Target:
+    """Return the target that was asked for.
+
+    Args:
+        board: or its name, or the path of its TOML file.
+        provenance: of the network, which answers what was not said; None for one without a budget.
+        said: the values of ``--kernels``, ``--optimize``, ``--codecs`` and ``--decode``.
+
+    Raises:
+        UserError: an unknown board or word.
+    """
+    has_budget = provenance is not None and provenance.flash_budget_bytes is not None
+    reckoned_with = None if provenance is None else provenance.codecs
+    optimize = said.get("optimize") or ("size" if has_budget else "balanced")
+    codecs = said.get("codecs") or reckoned_with or "all"
+    return Target(
+        board if isinstance(board, Board) else boards.load(board),
+        _known("--kernels", said.get("kernels", "nestnet"), get_args(Kernels)),
+        _known("--optimize", optimize, get_args(Optimize)),
+        _known("--codecs", codecs, get_args(Allowed)),
+        _known("--decode", said.get("decode", "inference"), get_args(Decode)),
+    )
+
+
+def _known(flag: str, word: str, known: Sequence[Word]) -> Word:
+    """Return ``word``, one of those that ``flag`` knows.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    if word not in known:
+        raise UserError(
+            flag,
+            f"unknown {flag.removeprefix('--')}",
+            got=word,
+            expected=" or ".join(known),
+            action="Choose one of them",
+        )
+    return cast(Word, word)
