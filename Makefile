@@ -5,13 +5,9 @@
 # make budgets  measure instructions, flash, RAM and stack of tests/e2e/budgets.toml and rewrite it
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
-# make compilers  build and run two networks by every compiler, flag and core; rewrites docs/results/compilers.md
 # make interrupt RUNS=20000   change the level by an interrupt at pseudo-random moments of that many inferences
 # make fuzz-models SECONDS=600   fuzz what becomes of random modules, from tracing to C
-# make install-matrix   install the wheel with newest and oldest packages on every Python (minutes)
-# make speed    measure every bar of docs/results/speed.md and rewrite it (minutes)
-# make decode   measure what decoding coded weights costs and rewrite docs/results/decode.md (minutes)
-# make results CIFAR10=PATH   repeat the routing comparison of docs/results/ (hours)
+# make experiment NAME=speed ARGS="..."   measure an experiment and rewrite its result and page; without NAME, list them
 # make clean    remove what the other targets made, .venv and runs/ excepted
 
 VENV := .venv
@@ -33,8 +29,7 @@ PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 RUNS ?= 20000
 
-.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader fuzz-models install-matrix \
-    compilers interrupt speed decode results clean
+.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader fuzz-models interrupt experiment clean
 
 demo: setup
 	$(BIN)/python -m nestnet.cli.demo
@@ -64,30 +59,14 @@ fuzz: setup
 fuzz-loader: setup
 	$(BIN)/python -m tests.fuzz.loader --seconds $(SECONDS)
 
-compilers: setup
-	$(TEST_ENV) $(BIN)/python -m tests.e2e.compilers --page docs/results/compilers.md
-
 interrupt: setup
 	$(TEST_ENV) $(BIN)/python -m tests.e2e.interrupts --runs $(RUNS)
 
 fuzz-models: setup
 	$(TEST_ENV) $(BIN)/python -m tests.fuzz.models --seconds $(SECONDS)
 
-install-matrix: setup
-	$(TEST_ENV) $(BIN)/python -m tests.install.matrix --write
-
-speed: setup
-	$(TEST_ENV) $(BIN)/python docs/results/speed.py
-
-decode: setup
-	$(TEST_ENV) $(BIN)/python -m docs.results.decode
-
-results: setup
-	@test -n "$(CIFAR10)" || { echo "results: say where CIFAR-10 is: make results CIFAR10=PATH" >&2; exit 2; }
-	for page in routing allocation flash; do \
-	    $(TEST_ENV) $(BIN)/python docs/results/$$page.py --data "$(CIFAR10)" --date "$$(date +%F)" \
-	        --machine "$$(nproc) cores of $$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" || exit 1; \
-	done
+experiment: setup
+	$(TEST_ENV) $(BIN)/python -m experiments $(NAME) $(ARGS)
 
 setup: system $(VENV)/installed
 

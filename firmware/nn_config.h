@@ -48,7 +48,7 @@
 /* Whether inner loops scheduled by hand are used where the core has them. They are inline assembly that only
  * gcc takes: clang, and with it Keil's armclang, has no flag outputs for Arm and fewer registers to give.
  * With 0 the same DSP instructions come from intrinsics, in the compiler's order: 1.2 to 1.3 times the
- * instructions (docs/results/compilers.md; clang before 17 needs -munaligned-access for that). 0 also for
+ * instructions (experiments/compilers/page.md; clang before 17 needs -munaligned-access for that). 0 also for
  * flags that take registers away, such as -fPIC or -ffixed-r9. Legal: 0 or 1. Default 1 with gcc, 0 with any
  * other compiler. */
 #ifndef NN_SCHEDULED

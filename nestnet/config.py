@@ -106,7 +106,7 @@ class TrainConfig:
     method east what each layer stores best, else 1x4."""
     allocation: str = "uniform"
     """How a level's sparsity is shared out over the layers: all alike, by magnitude over the whole
-    network, or by magnitude per multiply-accumulate (docs/results/allocation.md)."""
+    network, or by magnitude per multiply-accumulate (experiments/allocation/page.md)."""
     routing: str = "shared"
     dense_layers: tuple[str, ...] = ()
     """Layers kept dense at every level, besides the first convolution and the last linear."""

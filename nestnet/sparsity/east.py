@@ -47,7 +47,7 @@ WHOLE = 0
 """Stands for the groups of a block that is a whole layer: it is not pruned, and runs dense."""
 RELATIVE_TIME = {1: 3.0, 2: 1.5, 4: 1.4}
 """Time of a kept weight in groups of this size over that of a weight in a dense layer, for 3x3
-convolutions, between Cortex-M4 and M7 (docs/results/speed.md, "Kernels")."""
+convolutions, between Cortex-M4 and M7 (experiments/speed/page.md, "Kernels")."""
 LADDER = (0.02, 0.08, 0.2, 0.4, 0.65, 1.0)
 """Densities at which a block size's bytes are measured; between them bytes are interpolated."""
 FIT_STEPS = 16

@@ -1,19 +1,14 @@
 """Every compiler, optimization level and core: the same bits, and no more stack than promised.
 
-``make compilers`` (``python -m tests.e2e.compilers --page docs/results/compilers.md``) builds two
-small networks in every way of :data:`WAYS`, runs them on the emulated cores and writes the page;
-test_compilers.py takes a sample.
+Two small networks are built in every way of :data:`WAYS` and run on the emulated cores.
+``python -m experiments compilers`` does all of it, test_compilers.py takes a sample.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,57 +180,3 @@ def _run_uncounted(
     command += ["enable=on,target=native", "-kernel", str(built.runner_elf)]
     subprocess.run(command, cwd=folder, capture_output=True, check=False)
     return protocol.read_answer(folder, built.info, len(images), levels)
-
-
-def _version(compiler: str) -> str:
-    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()[0]
-
-
-def _page(outcomes: list[Outcome]) -> str:
-    """Return the results page."""
-    compilers = ["arm-none-eabi-gcc", *clangs(), "qemu-system-arm"]
-    lines = [
-        "# Compilers, flags and cores",
-        "",
-        f"Made by `make compilers` on {datetime.date.today()} with",
-        ", ".join(f"`{_version(name)}`" for name in compilers) + ".",
-        "Two networks of `tests/e2e/compilers.py`, random weights, 2 images at 3 levels: `mixed`",
-        "has every kernel with tables, `coded` every group size, streams coded (`--decode level`).",
-        "Bits are compared with the integer reference. Instructions: densest level, per inference,",
-        "executed on the emulated core. Stack: the deepest seen, beside `NN_*_STACK_BYTES`.",
-        "",
-        f"{sum(outcome.exact for outcome in outcomes)} of {len(outcomes)} builds are bit-exact.",
-        "",
-        "| board | build | network | same bits | instructions | code | stack | bound |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for o in outcomes:
-        count = "-" if o.instructions is None else f"{o.instructions:,}"
-        bound = str(o.bound_bytes) if o.way.bounded else "none"
-        cells = [o.way.board, o.way.name, o.network, "yes" if o.exact else "NO", count]
-        cells += [f"{o.code_bytes:,}", str(o.stack_bytes), bound]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> int:
-    """Run the whole matrix; return 1 if any build broke its promise."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--page", type=Path, help="write the results page here")
-    arguments = parser.parse_args()
-    outcomes = []
-    for way in WAYS:
-        for network in NETWORKS:
-            with tempfile.TemporaryDirectory() as name:
-                outcome = build_and_run(way, network, Path(name))
-            outcomes.append(outcome)
-            verdict = "ok" if outcome.holds else "BROKEN"
-            print(f"{verdict} {way.board} {way.name} {network}: {outcome}", flush=True)
-    if arguments.page is not None:
-        arguments.page.write_text(_page(outcomes), encoding="utf-8")
-    return 0 if all(outcome.holds for outcome in outcomes) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

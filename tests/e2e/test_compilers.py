@@ -1,4 +1,4 @@
-"""A sample of the ways to build a project; ``make compilers`` runs them all."""
+"""A sample of the ways to build a project; ``python -m experiments compilers`` runs all."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.commands import ROOT, Here, environment, nestnet
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-    (ROOT / "docs").rglob("*.md")
+    path for folder in ("docs", "experiments") for path in (ROOT / folder).rglob("*.md")
 )
 LONG = {
     "make demo": "takes minutes; it is the main job itself",
@@ -38,7 +38,7 @@ def test_links_and_named_files_exist(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if not target.startswith(("http:", "https:")):
             assert (path.parent / target).exists(), f"link to {target}"
-    folders = "docs|codegen|nestnet|firmware|boards|templates|tests|[.]ci"
+    folders = "docs|experiments|codegen|nestnet|firmware|boards|templates|tests|[.]ci"
     named = re.findall(rf"`((?:{folders})/[^`\s]*)`", text)
     for name in named:
         if not re.search(r"[<*{]", name):

@@ -18,8 +18,8 @@ from tests.support.commands import ROOT, environment
 from tests.support.sources import imports, python_files, tracked
 
 TOP_LEVEL = {
-    "nestnet", "codegen", "templates", "firmware", "boards", "tests", "docs", "Makefile",
-    "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+    "nestnet", "codegen", "templates", "firmware", "boards", "tests", "experiments", "docs",
+    "Makefile", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
 }  # fmt: skip
 CODEGEN_FOR_NESTNET = {
     "codegen.graph.ops",

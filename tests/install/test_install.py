@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from nestnet.cli.usage import LOADED_LATE
-from tests.install import matrix
 from tests.install.checks import deploy
 from tests.install.environments import (
     ENDS,
@@ -46,7 +45,7 @@ def environment(folder: Path, version: str, wheel: Path, end: str) -> Environmen
 def test_a_network_is_deployed_with_any_versions(
     version: str, end: str, wheel: Path, tmp_path: Path
 ) -> None:
-    """`make install-matrix` does so with all packages at both ends."""
+    """`make experiment NAME=install` does so with all packages at both ends."""
     installed = environment(tmp_path, version, wheel, end)
     assert set(installed.versions) >= {"numpy", "jinja2", "lz4", "typer"}
     deploy(installed)
@@ -73,7 +72,7 @@ def test_the_command_loads_no_package_that_only_some_commands_need() -> None:
 
 def rows() -> dict[str, list[str]]:
     """Return the committed table: the first column's entries and the others."""
-    text = matrix.PAGE.read_text(encoding="utf-8")
+    text = (ROOT / "experiments/install/page.md").read_text(encoding="utf-8")
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -83,7 +82,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def test_both_ends_of_every_range_were_tested(wheel: Path) -> None:
-    """A new lower end, package or Python needs `make install-matrix`, whose table is committed."""
+    """A new lower end, package or Python needs `make experiment NAME=install` and its table."""
     table = rows()
     minors = [".".join(version.split(".")[:2]) for version in table["Python"]]
     assert minors == [version for version in pythons() for _ in ENDS]
