@@ -17,21 +17,30 @@ from typing import Any
 
 from nestnet.version import VERSION as __version__
 
-__all__ = ["__version__", "evaluate", "export", "nest", "quantize", "resume", "train"]
+__all__ = [
+    "Quantization",
+    "__version__",
+    "evaluate",
+    "export",
+    "nest",
+    "quantize",
+    "resume",
+    "train",
+]
 
-_FUNCTIONS = frozenset({"evaluate", "export", "nest", "quantize", "resume", "train"})
+_PUBLIC = frozenset({"Quantization", "evaluate", "export", "nest", "quantize", "resume", "train"})
 
 
 class _Package(ModuleType):
     """Keeps ``nestnet.train`` the function when the submodule of the same name is imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _FUNCTIONS and isinstance(value, ModuleType)):
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _FUNCTIONS:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'nestnet' has no attribute {name!r}")
     from nestnet import api
 

@@ -46,7 +46,10 @@ from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.net.finite import check_ranges, check_state
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting
-from nestnet.net.network import NestedNet, calibrate, predict
+from nestnet.net.network import NestedNet, predict
+from nestnet.net.quantize import DEFAULT as QUANTIZATION
+from nestnet.net.quantize import Quantization
+from nestnet.net.quantize import quantize as quantize_network
 from nestnet.net.tracing import LOG_SOFTMAX, trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
@@ -253,13 +256,16 @@ def evaluate(
     return tuple(LevelAccuracy(*entry) for entry in entries)
 
 
-def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
+def quantize(
+    network: NestedNet, images: NDArray[np.uint8], config: Quantization = QUANTIZATION
+) -> NestedNet:
     """Turn on fake quantization with activation ranges measured on ``images``; return ``network``.
 
     Args:
         network: from :func:`nest`; its weights stay as they are, batch norm is frozen.
         images: uint8 (n, h, w, c) pixels of the training set; some hundred are enough. A notice
             says so where the first batch norm was trained on clearly other inputs.
+        config: how activation ranges are found.
 
     A notice names outputs that have next to no int8 values beside a much larger one.
 
@@ -271,7 +277,7 @@ def quantize(network: NestedNet, images: NDArray[np.uint8]) -> NestedNet:
     images = checked_images(images, network.input_shape)
     check_state(network)
     notice_other_inputs(network, images)
-    calibrate(network, images)
+    quantize_network(network, images, config)
     _note_coarse_outputs(network, images)
     return network
 

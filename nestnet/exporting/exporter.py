@@ -30,8 +30,8 @@ def export(
     """Return the integer graph of ``net``, every level included.
 
     Args:
-        net: a network whose activation ranges are known: trained with quantization on, or
-            :func:`nestnet.net.network.calibrate`\\ d.
+        net: a network whose activation ranges are known, after
+            :func:`nestnet.net.quantize.quantize`.
         levels: one description per level, sparsest first.
         provenance: where the graph comes from.
         name: lower-case C identifier.
@@ -138,7 +138,7 @@ class _Exporter:
                 "the range of its output is not known",
                 got=f"no data seen at level {', '.join(missing)}",
                 expected="ranges of all levels",
-                action="Quantize the network first: train it with quantization on, or calibrate it",
+                action="Quantize the network first: nestnet.quantize",
             )
         scale = tuple(float(observer.scale(level)) for level in range(self.net.n_levels))
         return self._add_value(stage.output, stage.name, scale, observer.zero_point)

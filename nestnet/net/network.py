@@ -23,12 +23,11 @@ from codegen.graph.ir import MAX_LEVELS, input_span
 from nestnet.frontend import stages as st
 from nestnet.frontend.first_stage import normalized
 from nestnet.net.epilogue import Epilogue, Grid, make_epilogue, table_affine
-from nestnet.net.finite import check_ranges
 from nestnet.net.functional import activate, avg_pool, flat_order, max_pool, reshape
 from nestnet.net.images import check_batch, checked_images
 from nestnet.net.nested import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
 from nestnet.net.placement import place
-from nestnet.net.quantizer import Observer, calibration, evaluation, round_input
+from nestnet.net.quantizer import Observer, evaluation, round_input
 from nestnet.net.ranges import has_limit, quantization_sources, zero_point
 from nestnet.pixels import DEFAULT, Pixels
 
@@ -422,23 +421,3 @@ def predict(
         ]
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
-
-
-def calibrate(net: NestedNet, images: NDArray[np.uint8], batch_size: int = 64) -> None:
-    """Turn fake quantization on and set the activation ranges of all levels from ``images``.
-
-    Earlier ranges are forgotten; a range becomes the largest value of all images and, where levels
-    share it, of all levels. Weights and batch norm stay as they are. Images are uint8 (n, h, w, c).
-
-    Raises:
-        UserError: the images have another type or shape, or a layer's output is not finite.
-    """
-    images = checked_images(images, net.input_shape)
-    net.set_quantize(True, bn_frozen=True)
-    device = device_of(net)
-    with calibration(net):
-        for start in range(0, len(images), batch_size):
-            batch = to_float_input(images[start : start + batch_size], net.pixels).to(device)
-            for level in range(net.n_levels):
-                net.logits(batch, level)
-    check_ranges(net)

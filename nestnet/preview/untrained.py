@@ -17,7 +17,8 @@ from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export
 from nestnet.exporting.model_file import c_identifier, level_names
-from nestnet.net.network import PrunableLayer, calibrate
+from nestnet.net.network import PrunableLayer
+from nestnet.net.quantize import quantize
 from nestnet.net.tracing import trace
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.levels import assign_levels, check_nested
@@ -85,7 +86,7 @@ def untrained(
     images = torch.randint(0, 256, (_IMAGES, *shape), generator=random).to(torch.uint8).numpy()
     x = network.pixels.to_float(torch.from_numpy(images))
     measure_statistics(network, [(x, torch.zeros(_IMAGES, dtype=torch.long))])
-    calibrate(network, images)
+    quantize(network, images)
     pruned = achieved_sparsity(layers, options.levels) if layers else [0.0]
     named = zip(level_names(pruned), pruned, strict=True)
     levels = [Level(name, share, None, None) for name, share in named]

@@ -29,8 +29,6 @@ from nestnet.training.session import Session
 
 LOSS_CHECK_STEPS = 25
 """Steps between checks that the loss is finite; a check waits for the device."""
-OBSERVING_SHARE = 0.6
-"""Share of the quantization-aware epochs in which activation ranges still move."""
 
 
 def fit(session: Session, run: Path, first_epoch: int) -> None:
@@ -103,7 +101,7 @@ def _begin(session: Session, phase: Phase, epoch: int) -> None:
     torch.manual_seed((session.config.seed + 1) * 7919 + epoch)  # dropout
     session.network.train()
     if session.quantized:
-        still = epoch - phase.first >= OBSERVING_SHARE * phase.epochs
+        still = epoch - phase.first >= session.int8.moving_share * phase.epochs
         session.network.freeze_observers(still)
 
 

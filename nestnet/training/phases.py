@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from nestnet.net.finite import check_ranges
+import itertools
+
+from nestnet.net.quantize import quantize
+from nestnet.training import distributed
 from nestnet.training.evaluation import accuracies
-from nestnet.training.recalibration import refresh_statistics, spread_densest, start_quantization
+from nestnet.training.recalibration import refresh_statistics, spread_densest
 from nestnet.training.session import Session
 
 
@@ -29,6 +32,7 @@ def _quantize(session: Session) -> None:
     refresh_statistics(session.network, session.train, seed)
     levels = range(session.config.levels)
     session.accuracy_float = tuple(accuracies(session.network, session.test, levels))
-    start_quantization(session.network, session.train, seed)
-    check_ranges(session.network)
+    batches = itertools.islice(session.train.epoch(seed, -2, "none"), session.int8.range_batches)
+    inputs = (images for images, _ in batches)
+    quantize(session.network, inputs, session.int8, combine=distributed.largest)
     session.quantized = True

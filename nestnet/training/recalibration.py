@@ -1,4 +1,4 @@
-"""Statistics of a trained network's levels: batch norm and activation ranges."""
+"""Recalibrate batch norm: give every level the statistics of its own activations."""
 
 from __future__ import annotations
 
@@ -9,24 +9,21 @@ import torch
 
 from nestnet.net.nested import LevelNorm
 from nestnet.net.network import NestedNet
-from nestnet.net.quantizer import Observer, calibration
 from nestnet.training import distributed
 from nestnet.training.batches import Batch, Batches
 
 STATISTICS_BATCHES = 40
 """Training batches that batch-norm statistics are averaged over."""
-RANGE_BATCHES = 16
-"""Training batches that activation ranges start from."""
 
 
-def _norms(network: NestedNet) -> list[LevelNorm]:
+def _level_norms(network: NestedNet) -> list[LevelNorm]:
     return [module for module in network.modules() if isinstance(module, LevelNorm)]
 
 
 @torch.no_grad()
 def spread_densest(network: NestedNet) -> None:
     """Give every level the densest level's batch norm, from which the pruning ramp starts."""
-    for norm in _norms(network):
+    for norm in _level_norms(network):
         for parameters in (norm.weight, norm.bias):
             for level in range(len(parameters) - 1):
                 parameters[level].copy_(parameters[-1])
@@ -40,7 +37,7 @@ def measure_statistics(network: NestedNet, batches: Iterable[Batch]) -> None:
 
     Running averages lag behind the weights, most at levels that run in few steps.
     """
-    norms = _norms(network)
+    norms = _level_norms(network)
     momenta = [norm.momentum for norm in norms]
     network.train()
     for count, (images, _) in enumerate(batches, start=1):
@@ -51,25 +48,6 @@ def measure_statistics(network: NestedNet, batches: Iterable[Batch]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     distributed.average_statistics(network)
-
-
-@torch.no_grad()
-def measure_ranges(network: NestedNet, batches: Iterable[Batch]) -> None:
-    """Set every level's activation ranges to the largest values in ``batches`` of all processes.
-
-    Quantization must be on.
-    """
-    with calibration(network):
-        for images, _ in batches:
-            for level in range(network.n_levels):
-                network.logits(images, level)
-    distributed.largest(m.range for m in network.modules() if isinstance(m, Observer))
-
-
-def start_quantization(network: NestedNet, train: Batches, seed: int) -> None:
-    """Measure activation ranges and turn fake quantization on, batch norm frozen."""
-    network.set_quantize(True, bn_frozen=True)
-    measure_ranges(network, itertools.islice(train.epoch(seed, -2, "none"), RANGE_BATCHES))
 
 
 def refresh_statistics(network: NestedNet, train: Batches, seed: int) -> None:

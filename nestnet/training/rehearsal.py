@@ -14,7 +14,8 @@ from codegen.graph.ir import Level, Provenance
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export
 from nestnet.exporting.model_file import level_names
-from nestnet.net.network import NestedNet, calibrate
+from nestnet.net.network import NestedNet
+from nestnet.net.quantize import quantize
 from nestnet.sparsity.prune import achieved_sparsity, prune
 from nestnet.training.session import Session, prunable_layers
 from nestnet.version import VERSION
@@ -37,7 +38,7 @@ def rehearse(session: Session) -> None:
         network = copy.deepcopy(session.network).cpu()
         pruned = _pruned(network, config)
         random = np.random.default_rng(config.seed)
-        calibrate(network, random.integers(0, 256, (_IMAGES, *network.input_shape), np.uint8))
+        quantize(network, random.integers(0, 256, (_IMAGES, *network.input_shape), np.uint8))
     levels = [
         Level(name, share, None, None)
         for name, share in zip(level_names(pruned), pruned, strict=True)

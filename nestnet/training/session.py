@@ -15,6 +15,7 @@ from nestnet.config import TrainConfig
 from nestnet.frontend.wrappers import unwrapped
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer
+from nestnet.net.quantize import DEFAULT, Quantization
 from nestnet.net.tracing import trace
 from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
@@ -62,6 +63,8 @@ class Session:
     console: Console
     budget: FlashBudget | None = None
     """What prunes to a flash budget; None where the sparsities decide."""
+    int8: Quantization = DEFAULT
+    """How activation ranges are found."""
     accuracy_float: tuple[float, ...] = field(default=())
     quantized: bool = False
 

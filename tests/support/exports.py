@@ -11,7 +11,8 @@ from torch import nn
 from codegen.graph import ir, reference
 from nestnet.frontend import stages as st
 from nestnet.net.functional import reshape
-from nestnet.net.network import NestedNet, calibrate, to_float_input
+from nestnet.net.network import NestedNet, to_float_input
+from nestnet.net.quantize import quantize
 from nestnet.net.tracing import trace
 from nestnet.pixels import DEFAULT, Pixels
 
@@ -50,7 +51,7 @@ def prepared(
         for level in range(len(DENSITIES)):
             for start in range(0, 200, 50):
                 net(to_float_input(pixels[start : start + 50], seen), level)
-    calibrate(net, pixels[:100])
+    quantize(net, pixels[:100])
     return net, pixels
 
 

@@ -20,7 +20,8 @@ from codegen.graph.ops.softmax import Softmax
 from codegen.graph.verify import verify
 from nestnet.exporting.exporter import export
 from nestnet.models import build
-from nestnet.net.network import NestedNet, calibrate, predict, to_float_input
+from nestnet.net.network import NestedNet, predict, to_float_input
+from nestnet.net.quantize import quantize
 from nestnet.net.tracing import trace
 from tests.support.exports import DENSITIES, PROVENANCE, int8, levels, prepared, stage_differences
 from tests.support.nets import CASES, conv_bn, head, trained_like
@@ -97,7 +98,7 @@ def test_trained_network_keeps_its_decisions() -> None:
     for epoch in range(7):
         net.train()
         if epoch == 6:
-            calibrate(net, pixels)
+            quantize(net, pixels)
             optimizer.param_groups[0]["lr"] = 0.002
         for batch in torch.randperm(len(x)).split(64):
             optimizer.zero_grad()
@@ -177,7 +178,7 @@ def test_dead_channels_do_not_cost_precision() -> None:
     layer.level_map[2] = ir.NEVER
     norm.running_var[:, 2] = 0.0
     norm.running_mean[:, 2] = 0.0
-    calibrate(net, pixels[:100])
+    quantize(net, pixels[:100])
     graph = verify(export(net, levels(), PROVENANCE, "net"))
     conv = graph.ops[0]
     assert isinstance(conv, Conv2D) and isinstance(conv.requant, ir.Requant)
@@ -203,7 +204,7 @@ def extreme_affine(net: NestedNet) -> None:
 def test_extreme_batch_norms(change: Callable[[NestedNet], None]) -> None:
     net, pixels = prepared(nn.Sequential(conv_bn(3, 5), *head(5)), (7, 5, 3), 4, seed=4)
     change(net)
-    calibrate(net, pixels[:200])
+    quantize(net, pixels[:200])
     graph = verify(export(net, levels(), PROVENANCE, "net"))
     for level in range(3):
         largest, same = compare(net, graph, pixels, level)
@@ -219,7 +220,7 @@ def test_a_large_gain_on_signed_inputs_is_no_overflow() -> None:
     with torch.no_grad():
         module[1].bias.zero_()
     net = trace(module, shape)
-    calibrate(net, np.random.default_rng(0).integers(127, 129, (5, *shape), dtype=np.uint8))
+    quantize(net, np.random.default_rng(0).integers(127, 129, (5, *shape), dtype=np.uint8))
     near_the_limit = 0
     for exponent in range(-20, 1):
         observer = net.observer(net.steps[1].stage.output)

@@ -14,7 +14,8 @@ from codegen.errors import UserError
 from codegen.graph.ir import NEVER
 from nestnet.models import build
 from nestnet.net.nested import NestedConv, NestedLinear
-from nestnet.net.network import NestedNet, calibrate, predict, to_float_input
+from nestnet.net.network import NestedNet, predict, to_float_input
+from nestnet.net.quantize import quantize
 from nestnet.net.tracing import trace
 from tests.support.nets import conv_bn, head, images
 
@@ -186,7 +187,7 @@ def test_wrong_level_and_shape_are_refused() -> None:
 
 def test_state_loads_strictly_into_a_fresh_network() -> None:
     net = nested().train()
-    calibrate(net, np.random.default_rng(0).integers(0, 256, (9, *SHAPE), dtype=np.uint8))
+    quantize(net, np.random.default_rng(0).integers(0, 256, (9, *SHAPE), dtype=np.uint8))
     net.set_quantize(False)
     state = {name: value.clone() for name, value in net.state_dict().items()}
     fresh = trace(build_other(), SHAPE)
@@ -194,8 +195,8 @@ def test_state_loads_strictly_into_a_fresh_network() -> None:
     fresh.load_state_dict(state, strict=True)
     x = images(SHAPE, 5, seed=7)
     net.eval(), fresh.eval()
-    for quantize in (False, True):
-        net.set_quantize(quantize), fresh.set_quantize(quantize)
+    for quantized in (False, True):
+        net.set_quantize(quantized), fresh.set_quantize(quantized)
         for level in range(LEVELS):
             assert torch.equal(net(x, level), fresh(x, level))
     dense = trace(small(), SHAPE)
@@ -297,8 +298,8 @@ def test_deepcopy_is_independent() -> None:
 
 def test_bfloat16_autocast_trains() -> None:
     net = nested().train()
-    for quantize in (False, True):
-        net.set_quantize(quantize)
+    for quantized in (False, True):
+        net.set_quantize(quantized)
         with torch.autocast("cpu", torch.bfloat16):
             net(images(SHAPE, 11, seed=9), 1).float().sum().backward()
         assert all(bool(p.grad.isfinite().all()) for p in net.parameters() if p.grad is not None)
@@ -307,7 +308,7 @@ def test_bfloat16_autocast_trains() -> None:
 def test_quantized_values_lie_on_the_grid() -> None:
     net = nested()
     pixels = np.random.default_rng(1).integers(0, 256, (16, *SHAPE), dtype=np.uint8)
-    calibrate(net, pixels)
+    quantize(net, pixels)
     for level in range(LEVELS):
         logits = predict(net, pixels, level)
         observer = net.observer(net.network.logits)

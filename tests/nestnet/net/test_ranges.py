@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from codegen.graph.ir import NEVER
-from nestnet.net.network import NestedNet, calibrate, predict
+from nestnet.net.network import NestedNet, predict
+from nestnet.net.quantize import Quantization, quantize
 from nestnet.net.quantizer import Observer, calibration
 from nestnet.net.tracing import trace
 from tests.support.nets import conv_bn, head
@@ -46,7 +47,7 @@ def test_no_level_saturates_for_being_larger_than_the_sparsest(count: int) -> No
     net, images = growing(), pixels(count)
     plain = [predict(net, images, level) for level in range(LEVELS)]
     assert np.abs(plain[2]).max() > 5 * np.abs(plain[0]).max()
-    calibrate(net, images, batch_size=8)
+    quantize(net, images, Quantization(batch_size=8))
     for level in range(LEVELS):
         rounded = predict(net, images, level)
         step = float(net.observers[net.network.logits].scale(level))  # type: ignore[operator]
@@ -55,7 +56,7 @@ def test_no_level_saturates_for_being_larger_than_the_sparsest(count: int) -> No
 
 def test_levels_that_share_a_scale_agree_on_it() -> None:
     net = growing(nn.ReLU6())
-    calibrate(net, pixels(13))
+    quantize(net, pixels(13))
     shared = [observer for observer in observers(net) if observer.shared]
     assert len(shared) == 1 and len(observers(net)) > 1
     assert len(set(shared[0].range.tolist())) == LEVELS
@@ -100,11 +101,11 @@ def test_training_follows_every_level_and_shares_the_largest() -> None:
 
 def test_a_network_with_frozen_ranges_can_be_calibrated_again() -> None:
     net = growing()
-    calibrate(net, pixels(5) // 4 + 96)
+    quantize(net, pixels(5) // 4 + 96)
     before = [observer.range.clone() for observer in observers(net)]
     net.train()
     net.freeze_observers()
-    calibrate(net, pixels(67))
+    quantize(net, pixels(67))
     assert all(observer.frozen and observer.training for observer in observers(net))
     assert not any(observer.calibrating for observer in observers(net))
     changed = [not torch.equal(a, o.range) for a, o in zip(before, observers(net), strict=True)]
@@ -114,7 +115,7 @@ def test_a_network_with_frozen_ranges_can_be_calibrated_again() -> None:
 
 def test_earlier_checkpoints_with_one_shared_range_load() -> None:
     net = growing()
-    calibrate(net, pixels(5))
+    quantize(net, pixels(5))
     state = net.state_dict()
     key = f"observers.{net.network.logits}.range"
     state[key] = torch.tensor([7.0])

@@ -18,7 +18,8 @@ from codegen.graph import reference
 from codegen.graph.ops.linear import Linear
 from nestnet import datasets
 from nestnet.config import TrainConfig
-from nestnet.net.network import calibrate, predict
+from nestnet.net.network import predict
+from nestnet.net.quantize import quantize
 from nestnet.net.tracing import trace
 from nestnet.training import session
 from nestnet.training.rehearsal import rehearse
@@ -151,7 +152,7 @@ def test_heads_with_many_inputs_fit_int32(width: int, tmp_path: Path) -> None:
         head.weight.fill_(1e-3)
     net = trace(nn.Sequential(nn.ReLU(), nn.Flatten(), head), (7, width, 1))
     images = np.random.default_rng(0).integers(200, 256, (3, 7, width, 1), dtype=np.uint8)
-    calibrate(net, images)
+    quantize(net, images)
     graph = nestfile.load(nestnet.export(net, tmp_path / "wide.nestnet"))
     got = reference.run(graph, (images.astype(np.int16) - 128).astype(np.int8), 0).reshape(3, 3)
     wanted = predict(net, images, 0) / graph.value(graph.output).scale[0]
@@ -171,7 +172,7 @@ def test_weights_are_as_fine_as_the_zero_point_allows(
         head.weight.fill_(1e-3)
     net = trace(nn.Sequential(*first, nn.Flatten(), head), (7, 20_011, 1))
     images = np.random.default_rng(0).integers(200, 256, (3, 7, 20_011, 1), dtype=np.uint8)
-    calibrate(net, images)
+    quantize(net, images)
     graph = nestfile.load(nestnet.export(net, tmp_path / "wide.nestnet"))
     (op,) = (op for op in graph.ops if isinstance(op, Linear))
     largest = np.abs(op.weight.astype(np.int64)).sum(axis=1).max() * span
@@ -200,7 +201,7 @@ def test_a_sum_may_be_much_smaller_than_its_residual(rest: float, tmp_path: Path
     net = trace(Residual(rest), (7, 5, 3))
     net.set_levels(2)
     images = np.random.default_rng(0).integers(0, 256, (11, 7, 5, 3), dtype=np.uint8)
-    calibrate(net, images)
+    quantize(net, images)
     graph = nestfile.load(nestnet.export(net, tmp_path / "sum.nestnet"))
     names = {op.name: op for op in graph.ops}
     ratio = graph.value(names["first"].output).scale[0] / graph.value(names["conv"].output).scale[0]

@@ -76,7 +76,7 @@ def _raise_at_call(count: int, original: Callable[..., Any], error: BaseExceptio
         (loop, "training_loss", 2),  # before the first checkpoint
         (loop, "training_loss", 13),  # in the middle of an epoch of the ramp
         (record, "save_checkpoint", 4),  # the epoch's metrics are written, its checkpoint is not
-        (phases, "start_quantization", 1),  # between two phases
+        (phases, "quantize", 1),  # between two phases
         (loop, "training_loss", 32),  # in the quantization-aware phase
         (record, "write_model", 1),  # after the last checkpoint
     ],
