@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 from codegen.errors import UserError
 from nestnet.config import TrainConfig, unknown_name
@@ -87,7 +88,7 @@ def of(config: TrainConfig, data: str = "") -> Dataset:
     return load(config.dataset, Path(place) if place else None, size, config.test_share)
 
 
-def _module(name: str):  # type: ignore[no-untyped-def]  # a module's functions are found at run time
+def _module(name: str) -> ModuleType:
     if name not in names():
         raise unknown_name("--dataset", "no such data set", name, names())
     return importlib.import_module(f"{__name__}.{name}")

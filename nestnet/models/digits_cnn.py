@@ -32,7 +32,8 @@ class DigitsCnn(nn.Module):
         x = self.relu(self.down_norm(self.down(x)))
         y = self.relu(self.mix1_norm(self.mix1(x)))
         x = self.relu(self.mix2_norm(self.mix2(y)) + x)
-        return self.head(self.pool(x).flatten(1))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(self.pool(x).flatten(1))
+        return logits
 
 
 def factory(input_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -39,7 +39,8 @@ class Separable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to (n, channels, h / stride, w / stride)."""
         x = self.relu(self.depthwise_norm(self.depthwise(x)))
-        return self.relu(self.pointwise_norm(self.pointwise(x)))  # type: ignore[no-any-return]
+        y: Tensor = self.relu(self.pointwise_norm(self.pointwise(x)))
+        return y
 
 
 class MobileNetV1(nn.Module):
@@ -63,7 +64,8 @@ class MobileNetV1(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, channels, h, w) to logits (n, classes)."""
         x = self.blocks(self.relu(self.stem_norm(self.stem(x))))
-        return self.head(self.pool(x).flatten(1))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(self.pool(x).flatten(1))
+        return logits
 
 
 def _scaled(channels: int, width: float) -> int:
