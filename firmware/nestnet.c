@@ -5,7 +5,7 @@
 #include "nestnet.h"
 
 #include "nn_config.h"
-#include "nn_crc32.h"
+#include "core/nn_crc32.h"
 
 /* Index of the densest level: the last one. */
 static unsigned nn_densest(const nn_net *net)

@@ -1,4 +1,5 @@
-/* nn_config.h - every compile-time option of the runtime. Override one with -DNAME=VALUE.
+/* nn_config.h - compile-time options of the runtime; those of its kernels are in nn_kernels.h. Override one
+ * with -DNAME=VALUE.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -28,40 +29,6 @@
 #error "nn_config.h: NN_MAX_LEVELS must be 1..16"
 #endif
 
-/* Whether the portable kernels are meant although the core has DSP instructions. With 0 compiling them there
- * is a warning, for it takes an include path that lacks firmware/kernels/dsp, or names it behind
- * firmware/kernels/portable, and costs most of the speed. Legal: 0 or 1. Default 0. */
-#ifndef NN_PORTABLE_KERNELS
-#define NN_PORTABLE_KERNELS 0
-#endif
-#if NN_PORTABLE_KERNELS != 0 && NN_PORTABLE_KERNELS != 1
-#error "nn_config.h: NN_PORTABLE_KERNELS must be 0 or 1"
-#endif
-
-/* Whether the compiler's flags are of a core with DSP instructions. Not an option: see above. */
-#ifdef __ARM_FEATURE_DSP
-#define NN_CORE_HAS_DSP 1
-#else
-#define NN_CORE_HAS_DSP 0
-#endif
-
-/* Whether inner loops scheduled by hand are used where the core has them. They are inline assembly that only
- * gcc takes: clang, and with it Keil's armclang, has no flag outputs for Arm and fewer registers to give.
- * With 0 the same DSP instructions come from intrinsics, in the compiler's order: 1.2 to 1.3 times the
- * instructions (experiments/compilers/page.md; clang before 17 needs -munaligned-access for that). 0 also for
- * flags that take registers away, such as -fPIC or -ffixed-r9. Legal: 0 or 1. Default 1 with gcc, 0 with any
- * other compiler. */
-#ifndef NN_SCHEDULED
-#if defined(__GNUC__) && !defined(__clang__)
-#define NN_SCHEDULED 1
-#else
-#define NN_SCHEDULED 0
-#endif
-#endif
-#if NN_SCHEDULED != 0 && NN_SCHEDULED != 1
-#error "nn_config.h: NN_SCHEDULED must be 0 or 1"
-#endif
-
 /* Whether kernels are optimized in a build that otherwise is not (gcc -O0), so that a debug build keeps its
  * stack and its speed; other compilers only warn. With 0 a layer takes some 10 KB of stack there.
  * Legal: 0 or 1. Default 1. */
@@ -70,21 +37,6 @@
 #endif
 #if NN_OPTIMIZE_KERNELS != 0 && NN_OPTIMIZE_KERNELS != 1
 #error "nn_config.h: NN_OPTIMIZE_KERNELS must be 0 or 1"
-#endif
-
-/* Whether the core has an FPU whose registers may hold what an inner loop needs once a tile; with 0 it waits
- * on the stack. Only scheduled loops ask (NN_SCHEDULED). An operating system that switches tasks must then
- * save FPU registers, as for any task that computes with floats. Legal: 0 or 1. Default: what the compiler's
- * flags say. */
-#ifndef NN_HAS_FPU
-#ifdef __ARM_FP
-#define NN_HAS_FPU 1
-#else
-#define NN_HAS_FPU 0
-#endif
-#endif
-#if NN_HAS_FPU != 0 && NN_HAS_FPU != 1
-#error "nn_config.h: NN_HAS_FPU must be 0 or 1"
 #endif
 
 #endif

@@ -117,13 +117,12 @@ def _has_current_firmware(project: Path, board: Board) -> bool:
 
 
 def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:
-    """Return the runtime files a project for ``board`` needs, relative to firmware/, sorted."""
+    """Return the runtime files a project for ``board`` needs, relative to firmware/, sorted.
+
+    The library is whole and the same for every board: ``nn_kernels.h`` chooses when it is compiled.
+    """
     root = paths.firmware()
-    patterns = ["*.[ch]", "kernels/*.h", "kernels/portable/*.h"]
-    if board.core.has_dsp:
-        patterns.append("kernels/dsp/*.h")
-    if board.core.name == "cortex-m7":
-        patterns.append("kernels/m7/*.h")
+    patterns = ["*.[ch]", "core/**/*.[ch]", "kernels/*/*.h", "codecs/*.[ch]"]
     patterns += ["port/nn_port.h", "port/nn_mark.c"]
     if board.is_host:
         patterns.append("port/nn_port_host.c")

@@ -27,7 +27,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
 
 About a quarter above the most that gcc 12 and clang 14 took for the networks of
 experiments/compilers/page.md and the shipped models at -O1, -O2, -O3 and -Os, gcc also at -Og and
--O0 (see firmware/nn_optimize.h). tests/e2e/compilers.py compares it with every build.
+-O0 (see firmware/core/nn_optimize.h). tests/e2e/compilers.py compares it with every build.
 """
 
 PATH_BYTES = 160

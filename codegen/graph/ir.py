@@ -2,7 +2,7 @@
 
 Everything here is immutable data. Axes are always height, width, channel. The arithmetic each
 operator stands for is defined in ``docs/integer-contract.md`` and implemented once in
-``codegen/graph/reference.py`` (Python) and once in ``firmware/nn_arith.h`` (C).
+``codegen/graph/reference.py`` (Python) and once in ``firmware/core/nn_arith.h`` (C).
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Call:
     """``layer_<index>_<name>``, a C identifier, unique."""
     op: Op
     kernel: str
-    """The C function it calls: ``nn_<kernel>`` in ``firmware/kernels/nn_<kernel>.h``, or for
+    """The C function it calls: ``nn_<kernel>`` in ``firmware/kernels/<kernel>/``, or for
     ``cmsis_*`` the function of the CMSIS-NN s8 API of the same purpose."""
     reason: str
     """Why this kernel, one sentence, for the report."""

@@ -47,7 +47,7 @@ class Core:
     cpu_flags: tuple[str, ...]
     fpu_flags: tuple[str, ...]
     has_dsp: bool
-    """Whether firmware/kernels/dsp replaces the portable kernels; not every Cortex-M33 has DSP."""
+    """Whether it has the DSP extension, and so other kernels; not every Cortex-M33 does."""
     clock_hz: int
     """Highest clock; the wait states and cycle models refer to it. 0 where there is none."""
     reset_clock_hz: int

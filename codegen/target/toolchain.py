@@ -139,8 +139,9 @@ def _from_anywhere(name: str, value: str) -> str:
 def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:
     if not board.is_host:
         return sizes.of_program(project / FIRMWARE_ELF, board)
-    objects = sorted((project / "build").glob("*.o")) + sorted(project.glob("build/firmware/*.o"))
-    library = [path for path in objects if path.stem not in ("main", "runner")]
+    objects = sorted((project / "build").rglob("*.o"))
+    rig = ("main", "runner", "nn_mark", "nn_port_host")
+    library = [path for path in objects if path.stem not in rig]
     edge = [height * width * c for height, width, c in (info.input_shape, info.output_shape)]
     return sizes.of_host_objects(library, info.arena_bytes, sum(edge))
 

@@ -33,7 +33,6 @@ NETWORKS: dict[str, tuple[Graph, Choices]] = {
 """All kernels with tables, depthwise among them; and every group size with coded streams."""
 
 _SECTIONS = "-ffunction-sections -fdata-sections"
-_PORTABLE = "-I. -Ifirmware -Ifirmware/kernels/portable -Ifirmware/port -DNN_PORTABLE_KERNELS=1"
 _WARNINGS = "-Wall -Wextra -Wconversion -Wshadow -Werror"
 
 
@@ -60,13 +59,13 @@ class Way:
 
     def variables(self) -> dict[str, str]:
         """Return the Make variables of this way."""
-        made = {"OPT_FLAGS": f"{self.flags} {_SECTIONS}", "WARNING_FLAGS": _WARNINGS, **self.extra}
+        kernels = " -DNN_KERNELS=portable" if self.portable else ""
+        flags = f"{self.flags} {_SECTIONS}{kernels}"
+        made = {"OPT_FLAGS": flags, "WARNING_FLAGS": _WARNINGS, **self.extra}
         if self.compiler != "arm-none-eabi-gcc":
             made["CC"] = f"{self.compiler} --target=arm-none-eabi"
         if self.cpu is not None:
             made["CPU_FLAGS"] = f"{self.cpu} -mthumb"
-        if self.portable:
-            made["INCLUDES"] = _PORTABLE
         return made
 
 

@@ -107,7 +107,7 @@ def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
         "SEED": f"{seed}u",
     }
     command = ["arm-none-eabi-gcc", *core.cpu_flags, *core.fpu_flags, "-std=c11", "-O2", "-Wall"]
-    command += ["-Wextra", "-Werror", "-I.", "-Ifirmware", "-Ifirmware/port"]
+    command += ["-Wextra", "-Werror", "-I.", "-Ifirmware/port"]
     command += [f"-D{name}={value}" for name, value in defines.items()]
     command += [str(Path(__file__).with_name("interrupt.c"))]
     command += [f"build/firmware/port/{name}.o" for name in ("nn_port_semihosting", "nn_mark")]

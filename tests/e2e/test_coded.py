@@ -128,11 +128,11 @@ def damage_program(folder: Path, graph: Graph, mode: str, checks_weights: bool) 
     """Build damage.c around a network with a writable weight image, with sanitizers."""
     source = write(folder / "project", graph, "host", mode)
     flags = ["-std=c11", "-O1", "-g", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-I."]
-    flags += ["-Ifirmware", "-Ifirmware/kernels/portable", f"-DMODEL=nn_model_{graph.name}"]
-    flags += [f"-DNN_CHECK_WEIGHTS={int(checks_weights)}"]
-    runtime = sorted(path.name for path in (source / "firmware").glob("*.c"))
+    flags += [f"-DMODEL=nn_model_{graph.name}", f"-DNN_CHECK_WEIGHTS={int(checks_weights)}"]
+    firmware = source / "firmware"
+    runtime = [*firmware.glob("*.c"), *firmware.glob("core/*.c"), *firmware.glob("codecs/*.c")]
     sources = ["model.c", str(Path(__file__).with_name("damage.c"))]
-    sources += [f"firmware/{name}" for name in runtime]
+    sources += map(str, sorted(runtime))
     # The image is declared constant everywhere but where it is defined.
     writable = ["gcc", *flags, "-Dconst=", "-c", "weights.c", "-o", "weights.o"]
     subprocess.run(writable, cwd=source, check=True)

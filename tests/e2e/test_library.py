@@ -27,10 +27,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
     built = build(small_graph(), board_id)
     cross = "" if board_id == "host" else "arm-none-eabi-"
     target = boards.load(board_id).core
-    sources = ["model.c", "weights.c", "firmware/nestnet.c", "firmware/nn_crc32.c"]
-    includes = ["-I.", "-Ifirmware", "-Ifirmware/kernels/portable"]
-    if target.has_dsp:
-        includes.insert(2, "-Ifirmware/kernels/dsp")
+    sources = ["model.c", "weights.c", "firmware/nestnet.c", "firmware/core/nn_crc32.c"]
     (tmp_path / "entry.c").write_text(
         "#include <stddef.h>\n"
         "void *memcpy(void *to, const void *from, size_t n);\n"
@@ -50,7 +47,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
     )
     command = [f"{cross}gcc" if cross else "cc", *target.cpu_flags, *target.fpu_flags, "-std=c11"]
     command += ["-O3", "-ffreestanding", "-nostdlib", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    command += [*includes, *sources, str(tmp_path / "entry.c"), "-Wl,--entry=0"]
+    command += [*sources, str(tmp_path / "entry.c"), "-Wl,--entry=0"]
     if cross:
         command.append("-lgcc")
     subprocess.run([*command, "-o", str(tmp_path / "alone.elf")], cwd=built.project, check=True)
@@ -153,7 +150,7 @@ def namesakes(tmp_path: Path) -> tuple[list[Graph], list[str]]:
 
 
 def compile_c(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-Ione/firmware", *arguments]
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -220,7 +217,7 @@ def test_two_networks_in_one_program(build: Build, tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(folder)
     (tmp_path / "main.c").write_text(TWO_NETWORKS)
     libraries = [str(folder / "build/libnestnet_model.a") for folder in folders]
-    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "-Ifirst/firmware", "main.c"]
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "main.c"]
     subprocess.run([*command, *libraries, "-o", "two"], cwd=tmp_path, check=True)
     images = random_images(graphs[0], 5, seed=3)
     run = subprocess.run(
@@ -242,11 +239,15 @@ def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
         project.write(graph, SHA256, target, tmp_path / graph.name)
     assert "#define DECODE" in (tmp_path / "second/model.c").read_text()
     parts = [f"{name}/{file}.c" for name in ("first", "second") for file in ("model", "weights")]
-    parts += [f"first/firmware/{path.name}" for path in (tmp_path / "first/firmware").glob("*.c")]
+    firmware = tmp_path / "first/firmware"
+    parts += [
+        str(path.relative_to(tmp_path))
+        for folder in (firmware, firmware / "core", firmware / "codecs")
+        for path in folder.glob("*.c")
+    ]
     text = "".join(f'#include "{part}"\n' for part in sorted(parts))
     (tmp_path / "main.c").write_text(text + TWO_NETWORKS)
-    command = ["cc", "-std=c11", *WARNINGS, "-O2", "-I.", "-Ifirst/firmware"]
-    command += ["-Ifirst/firmware/kernels/portable", "main.c", "-o", "two"]
+    command = ["cc", "-std=c11", *WARNINGS, "-O2", "main.c", "-o", "two"]
     subprocess.run(command, cwd=tmp_path, check=True)
     images = random_images(graphs[0], 3, seed=3)
     run = subprocess.run(

@@ -14,8 +14,7 @@ from tests.support.projects import SHA256, need_tools, small_graph
 
 
 def compile_model(made: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = ["cc", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", "-I.", "-Ifirmware"]
-    command += ["-Ifirmware/kernels/portable", *flags, "model.c"]
+    command = ["cc", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", *flags, "model.c"]
     return subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
 
 
@@ -40,23 +39,23 @@ def test_the_option_has_no_more_levels_than_a_model(made: Path) -> None:
     assert done.returncode != 0 and f"NN_MAX_LEVELS must be 1..{MAX_LEVELS}" in done.stderr
 
 
-@pytest.mark.parametrize(("folders", "flags", "warns"), [
-    (("dsp", "portable"), (), False),
-    (("portable", "dsp"), (), True),
-    (("portable",), (), True),
-    (("portable", "dsp"), ("-DNN_PORTABLE_KERNELS=1",), False),
-    (("portable",), ("-mcpu=cortex-m3",), False),
+@pytest.mark.parametrize(("board_id", "flags", "chosen"), [
+    ("qemu_m4", (), "dsp"),
+    ("qemu_m7", (), "m7"),
+    ("qemu_m7", ("-DNN_KERNELS=dsp",), "dsp"),
+    ("qemu_m7", ("-mcpu=cortex-m3",), "portable"),
+    ("qemu_m0", (), "portable"),
 ])  # fmt: skip
-def test_slow_kernels_on_a_fast_core_are_spoken_of(
-    folders: tuple[str, ...], flags: tuple[str, ...], warns: bool, tmp_path: Path
+def test_a_model_finds_its_kernels_without_any_flag(
+    board_id: str, flags: tuple[str, ...], chosen: str, tmp_path: Path
 ) -> None:
-    need_tools("qemu_m4")
-    made = project.write(small_graph(), SHA256, resolve("qemu_m4"), tmp_path / "made")
-    command = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-std=c11", "-O1", *flags]
-    command += ["-I.", "-Ifirmware", *(f"-Ifirmware/kernels/{folder}" for folder in folders)]
+    """The core's own aside: IDEs set no other. An M7's model.c says so, for compilers do not."""
+    need_tools(board_id)
+    made = project.write(small_graph(), SHA256, resolve(board_id), tmp_path / "made")
+    core = resolve(board_id).board.core
+    command = ["arm-none-eabi-gcc", *core.cpu_flags, *flags, "-std=c11", "-O1", "-dM", "-E"]
     done = subprocess.run(
-        [*command, "-c", "model.c", "-o", "x.o"],
-        cwd=made, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert ("slow portable kernels on a core with DSP" in done.stderr) == warns, done.stderr
+        [*command, str(made / "model.c")], capture_output=True, text=True, check=True
+    )
+    bits = [f"#define NN_KERNELS_USE_{name} 1\n" in done.stdout for name in ("DSP", "M7")]
+    assert bits == [chosen != "portable", chosen == "m7"]

@@ -5,7 +5,7 @@
  * Prints one line per failed check and returns their number.
  */
 #include "nestnet.h"
-#include "nn_crc32.h"
+#include "core/nn_crc32.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -391,7 +391,7 @@ def test_a_codec_nobody_uses_is_not_linked(codec: str, other: str, tmp_path: Pat
         "deltas": "nn_decode_deltas_positions(streams, 0, 0, &groups, area)",
     }[codec]
     (tmp_path / "main.c").write_text(
-        '#include "nn_decode.h"\n'
+        '#include "codecs/nn_decode.h"\n'
         "extern const nn_coded streams[1];\n"
         "const nn_coded streams[1] = {{0, 0, 0, 0}};\n"
         "extern const nn_patch_groups groups;\n"
@@ -401,7 +401,7 @@ def test_a_codec_nobody_uses_is_not_linked(codec: str, other: str, tmp_path: Pat
     )
     command = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c11", "-Os", "-ffunction-sections"]
     command += ["-Wl,--gc-sections", "-nostdlib", "-Wl,--entry=main", f"-I{FIRMWARE}", "main.c"]
-    sources = [str(FIRMWARE / f"nn_{name}.c") for name in ("decode", "lz4", "deltas")]
+    sources = [str(FIRMWARE / f"codecs/nn_{name}.c") for name in ("decode", "lz4", "deltas")]
     run_checked([*command, *sources, "-lgcc", "-o", "x.elf"], tmp_path)
     names = subprocess.run(
         ["arm-none-eabi-nm", "x.elf"], cwd=tmp_path, capture_output=True, text=True, check=True

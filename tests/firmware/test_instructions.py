@@ -13,7 +13,7 @@ from codegen.measure.pipelines import loops
 from tests.firmware import bench
 from tests.support.firmware.cases import compare, depthwise, nested, weighted
 from tests.support.firmware.oracle import Shape
-from tests.support.firmware.rig import KERNELS, run_m4
+from tests.support.firmware.rig import FIRMWARE, run_m4
 
 pytestmark = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
@@ -134,11 +134,11 @@ def test_inner_loops_are_as_long_as_their_comments_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("core", "folder", "machine"),
+    ("core", "kernels", "machine"),
     [("cortex-m4", "dsp", "mps2-an386"), ("cortex-m7", "m7", "mps2-an500")],
 )
 def test_walks_take_the_cycles_of_their_comments(
-    core: str, folder: str, machine: str, tmp_path: Path
+    core: str, kernels: str, machine: str, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(1)
     s = Shape(1, 17, 32, 1, 17, 4, 3, 3, 1, 1, 1, 1)
@@ -146,7 +146,9 @@ def test_walks_take_the_cycles_of_their_comments(
     wanted = [
         (group, *found)
         for group in (4, 2, 1)
-        for found in promise.findall((KERNELS / folder / f"nn_walk_{group}.h").read_text())
+        for found in promise.findall(
+            (FIRMWARE / f"core/walk/nn_walk_asm_{group}_{kernels}.h").read_text()
+        )
     ]
     assert len(wanted) == 6 + 6 + 8
     cases = [nested(rng, s, group, int(columns), (0.5,)) for group, columns, _, _ in wanted]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.firmware.rig import (
     FIRMWARE,
-    KERNELS,
+    LIBRARY,
     M4_FLAGS,
     SANITIZERS,
     WARNINGS,
@@ -18,22 +18,16 @@ from tests.support.firmware.rig import (
     run_checked,
 )
 
-RUNTIME = tuple(sorted(FIRMWARE.glob("*.c")))
-HEADERS = sorted(path.name for path in KERNELS.glob("nn_*.h"))
+RUNTIME = tuple(path for path in LIBRARY if path.suffix == ".c")
+INCLUDE = f"-I{FIRMWARE}"
 HERE = Path(__file__).parent
 COMPILERS = ("gcc", "clang", "arm-none-eabi-gcc")
-
-
-def include_path(dsp: bool) -> list[str]:
-    """Return the flags that find the headers."""
-    folders = [FIRMWARE, *([KERNELS / "dsp"] if dsp else []), KERNELS / "portable"]
-    return [f"-I{folder}" for folder in folders]
 
 
 @pytest.mark.parametrize("checks_weights", [0, 1])
 def test_every_status_of_the_api(checks_weights: int, tmp_path: Path) -> None:
     options = [f"-DNN_CHECK_WEIGHTS={checks_weights}", f"-DCHECKS_WEIGHTS={checks_weights}"]
-    command = ["gcc", "-std=c11", "-O1", *WARNINGS, *SANITIZERS, *options, *include_path(False)]
+    command = ["gcc", "-std=c11", "-O1", *WARNINGS, *SANITIZERS, *options, INCLUDE]
     sources = [str(HERE / "api_test.c"), *map(str, RUNTIME)]
     run_checked([*command, "-o", "api_test", *sources, "-lm"], tmp_path)
     run_checked(["./api_test"], tmp_path)
@@ -53,7 +47,7 @@ def test_no_number_becomes_the_zero_point_with_fast_math(
         " ? 0 : 1;\n}\n",
         encoding="ascii",
     )
-    command = [need(compiler), "-std=c99", level, "-ffast-math", *include_path(False), "main.c"]
+    command = [need(compiler), "-std=c99", level, "-ffast-math", INCLUDE, "main.c"]
     run_checked([*command, *map(str, RUNTIME), "-o", "x"], tmp_path)
     for word, quantized in (("nan", -3), ("-nan", -3), ("inf", 127), ("-inf", -128), ("2", 1)):
         run_checked(["./x", word, str(quantized)], tmp_path)
@@ -65,8 +59,8 @@ def test_api_test_would_notice_a_failure(tmp_path: Path) -> None:
     broken = text.replace(check, check.replace("level >=", "level >"), 1)
     assert broken != text
     (tmp_path / "nestnet.c").write_text(broken, encoding="ascii")
-    sources = [str(HERE / "api_test.c"), "nestnet.c", str(FIRMWARE / "nn_crc32.c")]
-    command = ["gcc", "-std=c11", "-DCHECKS_WEIGHTS=1", *include_path(False), "-o", "api_test"]
+    sources = [str(HERE / "api_test.c"), "nestnet.c", str(FIRMWARE / "core/nn_crc32.c")]
+    command = ["gcc", "-std=c11", "-DCHECKS_WEIGHTS=1", INCLUDE, "-o", "api_test"]
     run_checked([*command, *sources, "-lm"], tmp_path)
     result = subprocess.run(["./api_test"], cwd=tmp_path, capture_output=True, check=False)
     assert result.returncode != 0
@@ -78,17 +72,6 @@ def test_runtime_compiles_without_warnings(compiler: str, standard: str, tmp_pat
     flags = list(M4_FLAGS) if compiler.startswith("arm") else []
     for source in RUNTIME:
         command = [need(compiler), *flags, standard, "-O2", "-pedantic", *WARNINGS]
-        run_checked([*command, *include_path(False), "-c", "-o", "x.o", str(source)], tmp_path)
-
-
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_every_kernel_header_stands_alone(compiler: str, tmp_path: Path) -> None:
-    dsp = compiler.startswith("arm")
-    flags = list(M4_FLAGS) if dsp else []
-    for header in HEADERS:
-        source = tmp_path / f"{header}.c"
-        source.write_text(f'#include "kernels/{header}"\nint used;\n', encoding="ascii")
-        command = [need(compiler), *flags, "-std=c99", "-O2", *WARNINGS, *include_path(dsp)]
         run_checked([*command, "-c", "-o", "x.o", str(source)], tmp_path)
 
 
@@ -97,7 +80,7 @@ def test_header_is_cplusplus(tmp_path: Path) -> None:
         '#include "nestnet.h"\nint main() { return nn_strerror(NN_OK) == nullptr; }\n',
         encoding="ascii",
     )
-    command = [need("g++"), "-std=c++11", "-Wall", "-Wextra", "-Werror", *include_path(False)]
+    command = [need("g++"), "-std=c++11", "-Wall", "-Wextra", "-Werror", INCLUDE]
     run_checked([*command, "-c", "-o", "x.o", "x.cpp"], tmp_path)
 
 
@@ -105,7 +88,7 @@ def test_freestanding_runtime_needs_and_shows_nothing_else(tmp_path: Path) -> No
     need("arm-none-eabi-gcc")
     command = ["arm-none-eabi-gcc", *M4_FLAGS, "-std=c99", "-O2", "-ffreestanding", "-nostdlib"]
     sources = [str(source) for source in RUNTIME]
-    run_checked([*command, *include_path(True), "-r", "-o", "runtime.o", *sources], tmp_path)
+    run_checked([*command, "-r", "-o", "runtime.o", *sources], tmp_path)
     symbols = subprocess.run(
         ["arm-none-eabi-nm", "-g", "runtime.o"],
         cwd=tmp_path,
@@ -121,7 +104,7 @@ def test_freestanding_runtime_needs_and_shows_nothing_else(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("option", ["NN_CHECK_WEIGHTS=2", "NN_MAX_LEVELS=0", "NN_MAX_LEVELS=17"])
 def test_illegal_option_is_a_compile_error(option: str, tmp_path: Path) -> None:
-    command = ["gcc", "-std=c99", f"-D{option}", "-fsyntax-only", *include_path(False)]
+    command = ["gcc", "-std=c99", f"-D{option}", "-fsyntax-only"]
     result = subprocess.run(
         [*command, str(FIRMWARE / "nestnet.c")],
         cwd=tmp_path,
@@ -134,7 +117,7 @@ def test_illegal_option_is_a_compile_error(option: str, tmp_path: Path) -> None:
 
 
 def test_crc_table_is_what_its_comment_says() -> None:
-    text = (FIRMWARE / "nn_crc32.c").read_text(encoding="ascii")
+    text = (FIRMWARE / "core/nn_crc32.c").read_text(encoding="ascii")
     body = text.split("nibble_crc[16] = {")[1].split("}")[0]
     table = [int(word.strip(" \nu"), 16) for word in body.split(",") if word.strip()]
     for value in range(16):
@@ -143,12 +126,3 @@ def test_crc_table_is_what_its_comment_says() -> None:
             crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
         assert table[value] == crc
     assert zlib.crc32(b"123456789") == 0xCBF43926
-
-
-def test_instruction_set_choices_are_made_by_the_include_path_only() -> None:
-    """nn_config.h aside, whose defaults follow the compiler, and what is below the network."""
-    files = [*FIRMWARE.glob("*.[ch]"), *KERNELS.rglob("*.[ch]")]
-    for path in sorted(path for path in files if path.name != "nn_config.h"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.lstrip().startswith("#") and "if" in line:
-                assert "__ARM" not in line and "__thumb" not in line, f"{path.name}: {line}"

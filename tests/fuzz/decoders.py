@@ -20,7 +20,7 @@ FIRMWARE = ROOT / "firmware"
 CORPUS = HERE / "corpus.hex"
 """Inputs to start from, one a line; fuzz_decoders.c says what they mean."""
 
-SOURCES = ("nn_decode.c", "nn_deltas.c", "nn_lz4.c")
+SOURCES = tuple(f"codecs/nn_{name}.c" for name in ("decode", "deltas", "lz4"))
 FLAGS = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror")
 SANITIZERS = ("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
 MAX_BYTES = 1024

@@ -7,9 +7,9 @@
  * a second decoder, written from docs/format.md as plainly as possible, and accepted positions are walked as
  * a kernel does.
  */
-#include "nn_decode.h"
-#include "nn_deltas.h"
-#include "nn_lz4.h"
+#include "codecs/nn_decode.h"
+#include "codecs/nn_deltas.h"
+#include "codecs/nn_lz4.h"
 
 #include <stdlib.h>
 #include <string.h>

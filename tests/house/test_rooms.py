@@ -135,8 +135,8 @@ OURS = stems("codegen/kernels") - {"cmsis_nn"}
     ("folder", "pattern", "form"),
     [
         ("templates/kernels", "[a-z]*.j2", "{}"),
-        ("firmware/kernels", "nn_*.h", "nn_{}"),
-        ("firmware/kernels/portable", "nn_*_body.h", "nn_{}_body"),
+        ("firmware/kernels", "*/nn_*.h", "nn_{}"),
+        ("firmware/kernels", "*/nn_*_portable.h", "nn_{}_portable"),
     ],
 )
 def test_every_kernel_has_its_file_in_every_wing(folder: str, pattern: str, form: str) -> None:

@@ -174,7 +174,7 @@ POOL_SINGLE = PoolCost(11.0, 12.0)
 """Of a channel by itself: those left of fours, and all of an average too large for 16 bits."""
 
 AVG_POOL_QUAD_ELEMENTS = 255
-"""Window elements whose sum fits 16 bits (firmware/kernels/dsp/nn_avg_pool_body.h)."""
+"""Window elements whose sum fits 16 bits (nn_avg_pool_dsp.h)."""
 
 SOFTMAX_CHANNEL = 34.0
 CMSIS_MAC = 1.5

@@ -3,7 +3,7 @@
 A kernel that writes an output byte must have read whatever input lay there. Reading and writing
 both move up through the buffers, so the output may start a certain distance, the *lead*, below the
 input, and at any larger distance; the lead is negative where the kernel reads ahead. The order in
-which each kernel reads and writes is part of its contract (``firmware/kernels/*.h``).
+which each kernel reads and writes is part of its contract (``firmware/kernels/``).
 """
 
 from __future__ import annotations

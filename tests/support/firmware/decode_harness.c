@@ -8,11 +8,11 @@
  * versions of a block.
  */
 #include "harness_memory.h"
-#include "nn_crc32.h"
-#include "nn_decode.h"
-#include "nn_lz4.h"
+#include "core/nn_crc32.h"
+#include "codecs/nn_decode.h"
+#include "codecs/nn_lz4.h"
 #include "nn_port.h"
-#include "nn_deltas.h"
+#include "codecs/nn_deltas.h"
 
 #include <string.h>
 

@@ -30,7 +30,11 @@ Machine = Literal["host", "mps2-an386", "mps2-an500"]
 MACHINES: tuple[Machine, ...] = ("host", "mps2-an386", "mps2-an500")
 """This computer with sanitizers, the emulated Cortex-M4 and Cortex-M7."""
 
-SOURCES = ("nn_decode.c", "nn_lz4.c", "nn_deltas.c", "nn_crc32.c", "port/nn_mark.c")
+SOURCES = (
+    *(f"codecs/nn_{name}.c" for name in ("decode", "lz4", "deltas")),
+    "core/nn_crc32.c",
+    "port/nn_mark.c",
+)
 CODECS = ("lz4", "deltas", "check")
 
 

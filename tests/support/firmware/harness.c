@@ -6,22 +6,22 @@
  * literal, as in a generated project. cases.bin holds the runs: a header, then one exactly sized buffer after
  * the other, so that a sanitizer sees every access outside of them. The outputs go to outputs.bin.
  */
-#include "nn_optimize.h"
+#include "core/nn_optimize.h"
 
 #include "harness_memory.h"
 #include "nn_port.h"
 
-#include "kernels/nn_add.h"
-#include "kernels/nn_avg_pool.h"
-#include "kernels/nn_dense_conv.h"
-#include "kernels/nn_dense_linear.h"
-#include "kernels/nn_depthwise_conv.h"
-#include "kernels/nn_grouped_conv.h"
-#include "kernels/nn_lookup.h"
-#include "kernels/nn_max_pool.h"
-#include "kernels/nn_nested_conv.h"
-#include "kernels/nn_nested_linear.h"
-#include "kernels/nn_softmax.h"
+#include "kernels/add/nn_add.h"
+#include "kernels/avg_pool/nn_avg_pool.h"
+#include "kernels/dense_conv/nn_dense_conv.h"
+#include "kernels/dense_linear/nn_dense_linear.h"
+#include "kernels/depthwise_conv/nn_depthwise_conv.h"
+#include "kernels/grouped_conv/nn_grouped_conv.h"
+#include "kernels/lookup/nn_lookup.h"
+#include "kernels/max_pool/nn_max_pool.h"
+#include "kernels/nested_conv/nn_nested_conv.h"
+#include "kernels/nested_linear/nn_nested_linear.h"
+#include "kernels/softmax/nn_softmax.h"
 
 /* First words of a run; buffers follow in the order of the sizes, 0 bytes meaning NULL. */
 typedef struct {

@@ -15,7 +15,15 @@ from tests.support.firmware.cases import Case, write
 
 HARNESS = Path(__file__).parent
 FIRMWARE = ROOT / "firmware"
-KERNELS = FIRMWARE / "kernels"
+LIBRARY = tuple(
+    sorted(
+        path
+        for pattern in ("*.[ch]", "core/**/*.[ch]", "kernels/**/*.[ch]", "codecs/*.[ch]")
+        for path in FIRMWARE.glob(pattern)
+    )
+)
+"""The files of the runtime that a program needs: no port, no start-up code."""
+
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 STANDARD = ("-std=c11", "-g")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -23,25 +31,17 @@ M7_FLAGS = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard
 M4_FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard")
 
 
-def kernel_path(kind: str, folder: Path) -> list[str]:
-    """Return the include path that chooses kernels: "portable", "dsp", "m7" or "dsp-on-host".
+def kernel_flags(kind: str, folder: Path) -> list[str]:
+    """Return the flags that choose kernels and find headers.
 
-    "m7" puts what is scheduled for the Cortex-M7 before "dsp"; the last takes the DSP bodies over
-    the portable twin of the instructions.
+    Args:
+        kind: "portable", "dsp", "m7", or "dsp-on-host": the dsp kernels on a machine without their
+            instructions.
+        folder: of cases.inc.
     """
-    chosen = {
-        "portable": [KERNELS / "portable"],
-        "dsp": [KERNELS / "dsp", KERNELS / "portable"],
-        "m7": [KERNELS / "m7", KERNELS / "dsp", KERNELS / "portable"],
-        "dsp-on-host": [folder / "twin", KERNELS / "dsp", KERNELS / "portable"],
-    }[kind]
-    if kind == "dsp-on-host":
-        (folder / "twin").mkdir(exist_ok=True)
-        text = f'#include "{KERNELS / "portable" / "nn_simd_body.h"}"\n'
-        (folder / "twin" / "nn_simd_body.h").write_text(text, encoding="ascii")
-    paths = [*chosen, FIRMWARE, FIRMWARE / "port", HARNESS, folder]
-    flags = [f"-I{path}" for path in paths]
-    return [*flags, "-DNN_SCHEDULED=0"] if kind == "dsp-on-host" else flags
+    chosen = {"dsp-on-host": ["-DNN_KERNELS=dsp", "-DNN_SIMD_IN_C=1"]}
+    paths = [f"-I{path}" for path in (FIRMWARE, FIRMWARE / "port", HARNESS, folder)]
+    return [*chosen.get(kind, [f"-DNN_KERNELS={kind}"]), *paths]
 
 
 def need(tool: str) -> str:
@@ -65,7 +65,7 @@ def run_host(
     write(cases, folder)
     sources = [HARNESS / "harness.c", HARNESS / "harness_memory_host.c"]
     sources += [FIRMWARE / "port" / name for name in ("nn_port_host.c", "nn_mark.c")]
-    command = [compiler, *STANDARD, *WARNINGS, *flags, *kernel_path(kind, folder)]
+    command = [compiler, *STANDARD, *WARNINGS, *flags, *kernel_flags(kind, folder)]
     run_checked([*command, "-o", "harness", *map(str, sources)], folder)
     run_checked(["./harness"], folder)
     return (folder / "outputs.bin").read_bytes()
@@ -110,7 +110,7 @@ def run_m4(
         FIRMWARE / "startup" / "nn_startup.c",
     ]
     core = M7_FLAGS if machine == "mps2-an500" else M4_FLAGS
-    options = [*core, *STANDARD, *WARNINGS, *kernel_path(kind, folder)]
+    options = [*core, *STANDARD, *WARNINGS, *kernel_flags(kind, folder)]
     if compiler != "arm-none-eabi-gcc":
         command = [compiler, "--target=arm-none-eabi", *flags, *options, "-c", "-o", "harness.o"]
         run_checked([*command, str(sources[0])], folder)

@@ -4,7 +4,6 @@
  * Network tiny: graph sha256 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
  */
 #include "model.h"
-#include "nestnet.h"
 #include "nn_port.h"
 
 #define FRAME_COUNT (2u * NN_TINY_LEVEL_COUNT)

@@ -5,18 +5,21 @@
  *
  * 7 layers, 2 levels, 848 bytes of arena, 960 bytes of weights.
  */
-#include "nn_optimize.h" /* first: it says how kernels are compiled */
+/* This network is for a Cortex-M7. No compiler tells, and of the kernels for cores with DSP it has its own. */
+#define NN_BOARD_KERNELS m7
+
+#include "firmware/core/nn_optimize.h" /* first: it says how kernels are compiled */
 
 #include "model.h"
 #include "weights.h"
 
-#include "kernels/nn_add.h"
-#include "kernels/nn_avg_pool.h"
-#include "kernels/nn_dense_conv.h"
-#include "kernels/nn_depthwise_conv.h"
-#include "kernels/nn_nested_conv.h"
-#include "kernels/nn_nested_linear.h"
-#include "kernels/nn_softmax.h"
+#include "firmware/kernels/add/nn_add.h"
+#include "firmware/kernels/avg_pool/nn_avg_pool.h"
+#include "firmware/kernels/dense_conv/nn_dense_conv.h"
+#include "firmware/kernels/depthwise_conv/nn_depthwise_conv.h"
+#include "firmware/kernels/nested_conv/nn_nested_conv.h"
+#include "firmware/kernels/nested_linear/nn_nested_linear.h"
+#include "firmware/kernels/softmax/nn_softmax.h"
 
 #define LEVEL_COUNT NN_TINY_LEVEL_COUNT
 #if LEVEL_COUNT > NN_MAX_LEVELS

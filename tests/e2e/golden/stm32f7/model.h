@@ -20,7 +20,7 @@
 #define NN_TINY_MODEL_ID 0xa9d43e9cu
 #define nn_model_tiny nn_model_tiny_a9d43e9c
 
-#include "nestnet.h"
+#include "firmware/nestnet.h"
 
 #if NN_RUNTIME_VERSION != 3
 #error "model.h was generated for runtime version 3: generate the project again"

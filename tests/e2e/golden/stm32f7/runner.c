@@ -13,7 +13,6 @@
  * In mode 2 every layer is a measured region of its own, and what follows the last layer another.
  */
 #include "model.h"
-#include "nestnet.h"
 #include "nn_port.h"
 
 #define REQUEST_MAGIC 0x51524E4Eu

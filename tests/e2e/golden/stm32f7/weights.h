@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nn_assert.h"
+#include "firmware/core/nn_assert.h"
 
 /* As for the model: another network of this name keeps its own weights. */
 #define nn_weights_tiny nn_weights_tiny_a9d43e9c

@@ -1,0 +1,37 @@
+/* nn_max_pool.h - maximum over a window.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef NN_MAX_POOL_H
+#define NN_MAX_POOL_H
+
+#include "../../core/nn_arith.h"
+
+/* out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does.
+ * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any kernel, stride,
+ * padding. Pixel by pixel, a channel's window is read before its output is written: out may lie over in at a
+ * multiple of in_c bytes where no later window reads. Cannot fail. */
+NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *out);
+
+/* The largest element of channel ch in the window whose corner lies at row top, column left. */
+NN_INLINE int8_t nn_max_of_window(const nn_window_shape *s, int32_t top, int32_t left, int32_t ch,
+                                  const int8_t *in)
+{
+    const int32_t iy_end = nn_min(s->in_h, top + s->kernel_h);
+    const int32_t ix_end = nn_min(s->in_w, left + s->kernel_w);
+    int32_t largest = -128;
+    for (int32_t iy = nn_max(0, top); iy < iy_end; iy++) {
+        for (int32_t ix = nn_max(0, left); ix < ix_end; ix++) {
+            largest = nn_max(largest, in[(iy * s->in_w + ix) * s->in_c + ch]);
+        }
+    }
+    return (int8_t)largest;
+}
+
+#if NN_KERNELS_USE_DSP
+#include "nn_max_pool_dsp.h"
+#else
+#include "nn_max_pool_portable.h"
+#endif
+
+#endif
