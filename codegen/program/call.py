@@ -182,7 +182,8 @@ class Call:
                 own += stream.positions.size_bytes + stream.weights.size_bytes
         for role in PER_LEVEL_ROLES:
             table = self.members.get(role)
-            if table is not None and (table.dims[0] > 1 or len(self.levels) == 1):
+            shared = role == "lookup" and len(self.levels) > 1 and table and table.dims[0] == 1
+            if table is not None and not shared:
                 own += table.size_bytes // table.dims[0]
         return own
 
