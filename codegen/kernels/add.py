@@ -26,6 +26,11 @@ class AddArgs(Args):
     act_min: int
     act_max: int
 
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output, and of each input."""
+        return self.count
+
 
 class AddKernel(Kernel):
     """Both inputs element by element."""

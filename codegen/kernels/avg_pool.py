@@ -10,19 +10,17 @@ from codegen.graph.ops.avg_pool import AvgPool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.pools import pool_draft, pool_shape
-from codegen.kernels.common.shape import WindowShape
-from codegen.program.call import Args
+from codegen.kernels.common.shape import WindowArgs
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
-class AvgPoolArgs(Args):
+class AvgPoolArgs(WindowArgs):
     """Literal arguments of ``nn_avg_pool``."""
 
     needs_state = False
 
-    shape: WindowShape
     zero_point: int
     """Of input and output."""
 

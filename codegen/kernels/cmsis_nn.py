@@ -17,9 +17,9 @@ from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.patches import conv_shape
 from codegen.kernels.common.pools import pool_draft, pool_shape
 from codegen.kernels.common.rows import linear_shape
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs, WindowShape
 from codegen.kernels.common.tables import table_bytes, table_contents
-from codegen.program.call import Args, LevelCost
+from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
@@ -27,10 +27,9 @@ WHY = "dense at every level, handed to CMSIS-NN"
 
 
 @dataclass(frozen=True)
-class CmsisArgs(Args):
+class CmsisArgs(WindowArgs):
     """Literal arguments of a convolution or linear layer."""
 
-    shape: WindowShape
     groups: int
     in_zero_point: int
     out_zero_point: int
@@ -39,12 +38,10 @@ class CmsisArgs(Args):
 
 
 @dataclass(frozen=True)
-class CmsisPoolArgs(Args):
+class CmsisPoolArgs(WindowArgs):
     """Literal arguments of ``arm_max_pool_s8``."""
 
     needs_state = False
-
-    shape: WindowShape
 
 
 class CmsisConv(Kernel):

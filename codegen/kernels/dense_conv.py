@@ -17,19 +17,17 @@ from codegen.kernels.common.patches import (
     patch_draft,
     takes_patches,
 )
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs
 from codegen.kernels.common.storage import Storage, dense_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
-from codegen.program.call import Args
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
-class DenseConvArgs(Args):
+class DenseConvArgs(WindowArgs):
     """Literal arguments of ``nn_dense_conv``."""
 
-    shape: WindowShape
     requant: RequantConstants
     tile: int
     """P, output columns computed at once, at most out_w."""

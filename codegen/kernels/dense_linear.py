@@ -11,19 +11,17 @@ from codegen.graph.ops.linear import Linear
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.rows import linear_cycles, linear_draft, linear_shape, takes_rows
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs
 from codegen.kernels.common.storage import dense_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
-from codegen.program.call import Args
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
-class DenseLinearArgs(Args):
+class DenseLinearArgs(WindowArgs):
     """Literal arguments of ``nn_dense_linear``."""
 
-    shape: WindowShape
     requant: RequantConstants
 
 

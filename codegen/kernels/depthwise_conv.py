@@ -15,14 +15,14 @@ from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import depthwise_overlap
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.patches import conv_shape
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs, WindowShape
 from codegen.kernels.common.tables import (
     RequantConstants,
     requant_constants,
     table_bytes,
     table_contents,
 )
-from codegen.program.call import Args, LevelCost
+from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft, round_up
 from codegen.target.target import Target
 
@@ -42,10 +42,9 @@ FARTHEST_BYTE = 4095
 
 
 @dataclass(frozen=True)
-class DepthwiseConvArgs(Args):
+class DepthwiseConvArgs(WindowArgs):
     """Literal arguments of ``nn_depthwise_conv``."""
 
-    shape: WindowShape
     requant: RequantConstants
     band: int
     """Output rows whose input is expanded at once."""

@@ -12,7 +12,7 @@ from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE, window_overlap
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.patches import conv_shape
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs
 from codegen.kernels.common.tables import (
     RequantConstants,
     requant_constants,
@@ -20,16 +20,15 @@ from codegen.kernels.common.tables import (
     table_contents,
 )
 from codegen.kernels.depthwise_conv import is_depthwise
-from codegen.program.call import Args, LevelCost
+from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
-class GroupedConvArgs(Args):
+class GroupedConvArgs(WindowArgs):
     """Literal arguments of ``nn_grouped_conv``."""
 
-    shape: WindowShape
     requant: RequantConstants
     groups: int
 

@@ -33,6 +33,11 @@ class LookupArgs(Args):
         """Return whether the level says which table is read."""
         return not self.is_shared
 
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output, and of each input."""
+        return self.count
+
 
 class LookupKernel(Kernel):
     """An element at a time, in place where its input dies."""

@@ -10,19 +10,16 @@ from codegen.graph.ops.max_pool import MaxPool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.pools import pool_draft, pool_shape
-from codegen.kernels.common.shape import WindowShape
-from codegen.program.call import Args
+from codegen.kernels.common.shape import WindowArgs
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
 
 
 @dataclass(frozen=True)
-class MaxPoolArgs(Args):
+class MaxPoolArgs(WindowArgs):
     """Literal arguments of ``nn_max_pool``."""
 
     needs_state = False
-
-    shape: WindowShape
 
 
 class MaxPoolKernel(Kernel):

@@ -17,10 +17,9 @@ from codegen.kernels.common.patches import (
     patch_draft,
     takes_patches,
 )
-from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.shape import WindowArgs
 from codegen.kernels.common.storage import Storage, nested_storages, storage_candidate
 from codegen.kernels.common.tables import RequantConstants, requant_constants
-from codegen.program.call import Args
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
 
@@ -29,10 +28,9 @@ CHANNEL_BYTES = 8
 
 
 @dataclass(frozen=True)
-class NestedConvArgs(Args):
+class NestedConvArgs(WindowArgs):
     """Literal arguments of ``nn_nested_conv``."""
 
-    shape: WindowShape
     requant: RequantConstants
     group: int
     """G."""

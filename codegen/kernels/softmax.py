@@ -25,6 +25,11 @@ class SoftmaxArgs(Args):
     positions: int
     channels: int
 
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output, and of each input."""
+        return self.positions * self.channels
+
 
 class SoftmaxKernel(Kernel):
     """Position by position."""

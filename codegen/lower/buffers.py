@@ -44,8 +44,8 @@ class Buffers:
                 action="Add a layer",
             )
         self.requests = self._requests(layers)
-        areas = _decoded_areas(layers, decode)
-        self.plan: Plan = plan_with_areas(self.requests, areas, len(layers))
+        self.areas = _decoded_areas(layers, decode)
+        self.plan: Plan = plan_with_areas(self.requests, self.areas, len(layers))
 
     def value(self, name: str) -> Buffer:
         """Return the buffer of a value."""
@@ -68,6 +68,11 @@ class Buffers:
     def decoded(self, layer: str, size_bytes: int) -> Buffer | None:
         """Return where a layer's coded streams are decoded, None if it has none."""
         return self._area(_decoded_name(layer), size_bytes) if size_bytes else None
+
+    @property
+    def all_requests(self) -> tuple[Request, ...]:
+        """Return all that the plan has a place for."""
+        return (*self.requests, *self.areas)
 
     def room_bytes(self, index: int) -> int:
         """Return the arena bytes free while layer ``index`` runs, in one piece."""

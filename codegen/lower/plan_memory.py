@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from math import lcm
 
+from codegen.graph.ir import Broken
 from codegen.program.draft import Overlap, round_up
 
 ALIGN_BYTES = 8
@@ -51,7 +53,7 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
 
     Greedy: in several orders, put each buffer at the lowest offset that those already placed allow;
     keep the smallest arena. While it is above the lower bound, the buffer that ends it moves to the
-    front of the order. The result is proven by :func:`check`.
+    front of the order. :func:`conflicts` proves the result after the step that plans.
 
     Args:
         requests: buffers with unique names.
@@ -66,27 +68,29 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
         sorted(requests, key=lambda item: (-item.last, -item.size_bytes, item.name)),
     ):
         best = _improve(order, best, max(peaks, default=0))
-    result = Plan(best, _extent(requests, best), peaks)
-    check(requests, result)
-    return result
+    return Plan(best, _extent(requests, best), peaks)
 
 
-def check(requests: Sequence[Request], result: Plan) -> None:
-    """Prove that a plan is sound.
+def conflicts(requests: Sequence[Request], result: Plan) -> Iterator[tuple[str, Broken]]:
+    """Yield what makes a plan unsound: a buffer's name, the broken rule and the value.
 
-    Raises:
-        AssertionError: a buffer is missing, misaligned, outside the arena, or shares a byte with
-            one alive at the same time where no rule allows it. This is a defect of :func:`plan`,
-            not a user's mistake.
+    A buffer is missing, misaligned, outside the arena, or shares a byte with one alive at the same
+    time where no rule allows it.
     """
-    for index, item in enumerate(requests):
+    placed = [item for item in requests if item.name in result.offset_bytes]
+    for item in requests:
+        if item not in placed:
+            yield item.name, ("a place in the arena", "none")
+    for item in placed:
         begin = result.offset_bytes[item.name]
         end = begin + item.size_bytes
         if begin < 0 or begin % ALIGN_BYTES or end > result.arena_bytes:
-            raise AssertionError(f"{item.name} at {begin}..{end} of {result.arena_bytes}")
-        for other in requests[index + 1 :]:
-            if not _compatible(item, begin, other, result.offset_bytes[other.name]):
-                raise AssertionError(f"{item.name} and {other.name} share bytes")
+            rule = f"on a multiple of {ALIGN_BYTES} and inside {result.arena_bytes} bytes"
+            yield item.name, (rule, f"{begin}..{end}")
+    for item, other in combinations(placed, 2):
+        begin = result.offset_bytes[item.name]
+        if not _compatible(item, begin, other, result.offset_bytes[other.name]):
+            yield item.name, (f"no byte shared with {other.name}", begin)
 
 
 def _compatible(item: Request, begin: int, other: Request, other_begin: int) -> bool:

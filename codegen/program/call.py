@@ -39,6 +39,16 @@ class Args:
         """Return whether a call depends on the level or on what lies in the arena."""
         return True
 
+    @property
+    def in_elements(self) -> int:
+        """Return the elements of the first input."""
+        return self.out_elements
+
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Coded:

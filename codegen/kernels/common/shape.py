@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from codegen.graph.ir import Shape
 from codegen.graph.window import Windowed
+from codegen.program.call import Args
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,23 @@ class WindowShape:
     stride_w: int
     pad_top: int
     pad_left: int
+
+
+@dataclass(frozen=True)
+class WindowArgs(Args):
+    """Literal arguments of a kernel that goes through windows."""
+
+    shape: WindowShape
+
+    @property
+    def in_elements(self) -> int:
+        """Return the elements of the input."""
+        return self.shape.in_h * self.shape.in_w * self.shape.in_c
+
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output."""
+        return self.shape.out_h * self.shape.out_w * self.shape.out_c
 
 
 def window_shape(op: Windowed, in_shape: Shape, out_shape: Shape) -> WindowShape:

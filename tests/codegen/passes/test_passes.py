@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -14,10 +16,13 @@ from codegen.graph.ops.reshape import Reshape
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import random_graph, random_images
 from codegen.graph.verify import VerifyError, verify
-from codegen.lower import pipeline
+from codegen.lower import lowering
+from codegen.lower.lowering import lower
+from codegen.lower.pipeline import on_graph
 from codegen.passes.flatten_pointwise import best_view, flatten_pointwise
 from codegen.passes.fold_reshape import fold_reshape
 from codegen.passes.rewrite import fresh_name
+from codegen.target.target import resolve
 
 
 def assert_same_results(before: Graph, after: Graph, seed: int) -> None:
@@ -36,7 +41,9 @@ def kinds(graph: Graph) -> list[str]:
 
 @pytest.mark.parametrize("step", [fold_reshape, flatten_pointwise])
 @pytest.mark.parametrize("seed", range(25))
-def test_each_pass_keeps_results_and_its_argument(step: pipeline.Pass, seed: int) -> None:
+def test_each_pass_keeps_results_and_its_argument(
+    step: Callable[[Graph], Graph], seed: int
+) -> None:
     graph = random_graph(seed)
     record = encode(graph)[0]
     after = verify(step(graph), step.__name__)
@@ -48,8 +55,8 @@ def test_each_pass_keeps_results_and_its_argument(step: pipeline.Pass, seed: int
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_pipeline_is_idempotent(seed: int) -> None:
-    once = pipeline.run_passes(random_graph(seed), "nestnet")
-    twice = pipeline.run_passes(once, "nestnet")
+    once = lower(random_graph(seed), resolve("host")).graph
+    twice = lower(once, resolve("host")).graph
     assert kinds(once) == kinds(twice)
     assert [value.shape for value in once.values] == [value.shape for value in twice.values]
 
@@ -89,7 +96,7 @@ def test_pointwise_chain_is_flattened_with_one_view_each_side() -> None:
     second = builder.conv(first, 8, (1, 1), group=4, densities=[0.3, 0.8], residual=first)
     builder.conv(second, 3, (3, 3))
     graph = builder.graph()
-    after = pipeline.run_passes(graph, "nestnet")
+    after = lower(graph, resolve("host")).graph
     assert kinds(after) == ["Reshape", "Conv2D", "Conv2D", "Reshape", "Conv2D"]
     views = {after.value(op.output).shape[:2] for op in after.ops if isinstance(op, Conv2D)}
     assert views == {(1, 42), (5, 4)}
@@ -153,9 +160,9 @@ def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             graph.provenance,
         )
 
-    monkeypatch.setitem(pipeline.PIPELINES, "nestnet", (fold_reshape, drop_last))
+    monkeypatch.setattr(lowering, "STEPS", (on_graph(fold_reshape), on_graph(drop_last)))
     with pytest.raises(VerifyError, match="after drop_last"):
-        pipeline.run_passes(random_graph(1), "nestnet")
+        lower(random_graph(1), resolve("host"))
 
 
 def test_fresh_names_never_collide() -> None:
