@@ -238,7 +238,7 @@ def _prepare(
 
 def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:
     """Return the levels to run, all by default; refuse images and levels that do not fit."""
-    shape = graph.value(graph.input).shape
+    shape = graph.only_input.shape
     if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
         raise UserError(
             "images",

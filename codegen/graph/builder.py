@@ -6,7 +6,7 @@ of saturating. The same calls give the same graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from codegen.graph.ir import (
     Graph,
     Int8Array,
     Level,
+    Meaning,
     Op,
     Provenance,
     Requant,
@@ -120,15 +121,15 @@ class GraphBuilder:
     """Append operators one by one; each is calibrated on the values before it."""
 
     def __init__(self, shape: Shape, levels: int, seed: int, name: str = "synthetic") -> None:
-        """Start with an input of ``shape`` and no operator."""
+        """Start with an input of ``shape``, called "input", and no operator."""
         self.rng = np.random.default_rng(seed)
         self.levels = levels
         self.name = name
-        value = Value("input", shape, (INPUT_SCALE,) * levels, 0)
-        self.values = [value]
+        self.values: list[Value] = []
         self.ops: list[Op] = []
-        images = self.rng.integers(-128, 128, (CALIBRATION_IMAGES, *shape), dtype=np.int8)
-        self._samples = [{"input": images} for _ in range(levels)]
+        self.inputs: list[str] = []
+        self._samples: list[dict[str, Int8Array]] = [{} for _ in range(levels)]
+        self.input("input", shape, "pixels")
 
     @property
     def last(self) -> str:
@@ -138,6 +139,15 @@ class GraphBuilder:
     def shape(self, name: str) -> Shape:
         """Return the shape of a value."""
         return self._value(name).shape
+
+    def input(self, name: str, shape: Shape, meaning: Meaning = "plain") -> str:
+        """Add an input behind those there are; return its name."""
+        self.values.append(Value(name, shape, (INPUT_SCALE,) * self.levels, 0, meaning))
+        self.inputs.append(name)
+        images = self.rng.integers(-128, 128, (CALIBRATION_IMAGES, *shape), dtype=np.int8)
+        for samples in self._samples:
+            samples[name] = images
+        return name
 
     def conv(
         self,
@@ -261,8 +271,12 @@ class GraphBuilder:
         op = Softmax(f"softmax{index}", source, f"value{index}", table)
         return self._append(op, (1 / 256,) * self.levels, -128)
 
-    def graph(self) -> Graph:
-        """Return the graph; the newest value is its output.
+    def graph(self, outputs: Mapping[str, Meaning] | None = None) -> Graph:
+        """Return the graph.
+
+        Args:
+            outputs: names in order, and what they mean; None for the newest value, which means
+                class scores if it is at one position and a map otherwise.
 
         Raises:
             UserError: nothing was appended.
@@ -275,10 +289,15 @@ class GraphBuilder:
                 expected="at least one",
                 action="Append an operator first",
             )
-        self._equal_scales(self.last)
-        last = self._value(self.last)
-        whole = self._with(self.ops[-1], last.scale, last.zero_point, last.shape)
-        return replace(whole, values=tuple(self.values), ops=tuple(self.ops))
+        if outputs is None:
+            is_list = self.shape(self.last)[:2] == (1, 1)
+            outputs = {self.last: "class_scores" if is_list else "map"}
+        for name in outputs:
+            self._equal_scales(name)
+        values = tuple(
+            replace(value, meaning=outputs.get(value.name, value.meaning)) for value in self.values
+        )
+        return self._graph(tuple(outputs), values, tuple(self.ops))
 
     def _value(self, name: str) -> Value:
         return next(value for value in self.values if value.name == name)
@@ -366,16 +385,21 @@ class GraphBuilder:
         shape = op.out_shape(shapes) or shape
         assert shape is not None
         output = Value(op.output, shape, scale, zero_point)
+        return self._graph((op.output,), (*self.values, output), (*self.ops, op))
+
+    def _graph(
+        self, outputs: tuple[str, ...], values: tuple[Value, ...], ops: tuple[Op, ...]
+    ) -> Graph:
         levels = tuple(
             Level(f"L{index}", round(1 - self._density(index), 4), None, None)
             for index in range(self.levels)
         )
         return Graph(
             self.name,
-            "input",
-            op.output,
-            (*self.values, output),
-            (*self.ops, op),
+            tuple(self.inputs),
+            outputs,
+            values,
+            ops,
             levels,
             Provenance("synthetic", "0" * 64, self.name, "random", ()),
         )

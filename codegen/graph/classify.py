@@ -37,23 +37,23 @@ def classify(graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
     """Return the answer of every level, sparsest first, to one int8 ``image`` (h, w, c).
 
     Raises:
-        UserError: an image of another shape than the network's input, or a network whose output is
-            a map.
+        UserError: an image of another shape than the network's input, a network with several inputs
+            or outputs, or one whose output is no list of class scores.
     """
-    output = graph.value(graph.output)
-    if output.shape[:2] != (1, 1):
+    output = graph.only_output
+    if output.shape[:2] != (1, 1) or output.meaning not in ("class_scores", "plain"):
         raise UserError(
             f"network {graph.name}",
             "its output is no list of classes",
-            got="x".join(map(str, output.shape)),
+            got=f"{output.meaning}, {'x'.join(map(str, output.shape))}",
             expected="1x1xCLASSES",
             action="Choose a network that classifies",
         )
     names = graph.provenance.class_names
-    probabilities = any(isinstance(op, Softmax) and op.output == graph.output for op in graph.ops)
+    probabilities = any(isinstance(op, Softmax) and op.output == output.name for op in graph.ops)
     answers = []
     for level in range(len(graph.levels)):
-        values = reference.run(graph, image[None], level).reshape(-1)
+        values = reference.run_one(graph, image[None], level).reshape(-1)
         real = (values.astype(np.float64) - output.zero_point) * output.scale[level]
         shares = real if probabilities else np.exp(real - real.max())
         if not shares.any():  # probabilities of many classes, all below half a step of the output

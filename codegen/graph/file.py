@@ -22,6 +22,7 @@ from safetensors.numpy import save as format_safetensors
 from codegen.errors import UserError
 from codegen.graph import ops as _ops  # noqa: F401  every operator there is
 from codegen.graph.ir import SCHEMA_VERSION, Graph
+from codegen.graph.migrate import migrated
 from codegen.graph.serialize import RecordError, decode, encode
 from codegen.graph.verify import verify
 
@@ -77,7 +78,8 @@ def from_bytes(data: bytes, where: str) -> Graph:
     if document["content_sha256"] != digest:
         raise _damaged(where, "another content_sha256", digest)
     try:
-        graph: Graph = decode(Graph, document["graph"], tensors)
+        record = migrated(document["graph"], document["schema_version"])
+        graph: Graph = decode(Graph, record, tensors)
     except RecordError as error:
         raise _damaged(where, error.got, f"{error.expected} at {error.path}") from None
     return verify(graph, f"loading {where}")

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 2
-"""Version of the ``.nestnet`` schema; a file with a larger one is refused."""
+from codegen.errors import UserError
+
+SCHEMA_VERSION = 3
+"""Version of the ``.nestnet`` schema; a file with a larger one is refused, one with a smaller one
+is brought up to it by :mod:`codegen.graph.migrate`."""
 
 NEVER = 255
 """Entry of a ``group_level`` map for a group that no level keeps."""
@@ -33,10 +36,16 @@ Allowed = Literal["all", "lz4", "raw"]
 Shape = tuple[int, int, int]
 """Height, width, channels."""
 
+Meaning = Literal["plain", "pixels", "samples", "class_scores", "boxes", "map"]
+"""What the numbers of an input or output are: "pixels" (of an image, minus 128), "samples" (of a
+signal), "class_scores" (one channel per class, the largest wins), "boxes", a "map" (something at
+each position); "plain" says nothing."""
 
 MAX_LEVELS = 16
 MAX_EXTENT = 65535
 """Of edge tensors, kernels and strides, which the firmware is told in 16 bits."""
+MAX_EDGES = 255
+"""Inputs of a graph, and outputs, which the firmware counts in 8 bits."""
 
 
 def input_span(zero_point: int) -> int:
@@ -51,9 +60,11 @@ class Value:
     name: str
     shape: Shape
     scale: tuple[float, ...]
-    """One scale per level; the graph's input and output have equal scales at all levels."""
+    """One scale per level; the graph's inputs and outputs have equal scales at all levels."""
     zero_point: int
     """Shared by all levels, -128..127; padding holds this value."""
+    meaning: Meaning = "plain"
+    """Of the graph's inputs and outputs; every other value is plain."""
 
     @property
     def span(self) -> int:
@@ -219,20 +230,22 @@ class Provenance:
     model: str
     dataset: str
     class_names: tuple[str, ...]
-    flash_budget_bytes: int | None = field(default=None, metadata={"since_schema_version": 2})
+    flash_budget_bytes: int | None = None
     """What the weights and tables of all levels were pruned to fit; None: to no budget."""
-    codecs: str | None = field(default=None, metadata={"since_schema_version": 2})
+    codecs: str | None = None
     """``--codecs`` that the budget was reckoned with; None without a budget."""
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """An integer network with one input and one output, operators in execution order."""
+    """An integer network, operators in execution order."""
 
     name: str
     """A C identifier in lower case."""
-    input: str
-    output: str
+    inputs: tuple[str, ...]
+    """Names of the values it is given, at least one; their order is that of the firmware."""
+    outputs: tuple[str, ...]
+    """Names of the values it computes for its user, at least one. Operators may read them too."""
     values: tuple[Value, ...]
     ops: tuple[Op, ...]
     levels: tuple[Level, ...]
@@ -244,6 +257,27 @@ class Graph:
             if value.name == name:
                 return value
         raise KeyError(name)
+
+    @property
+    def only_input(self) -> Value:
+        """Return the input of a network that has one; UserError if it has several."""
+        return self._only("input", self.inputs)
+
+    @property
+    def only_output(self) -> Value:
+        """Return the output of a network that has one; UserError if it has several."""
+        return self._only("output", self.outputs)
+
+    def _only(self, edge: str, names: tuple[str, ...]) -> Value:
+        if len(names) != 1:
+            raise UserError(
+                f"network {self.name}",
+                f"it has several {edge}s, and this takes one",
+                got=", ".join(names),
+                expected=f"one {edge}",
+                action=f"Choose a network of one {edge}",
+            )
+        return self.value(names[0])
 
     def shapes(self, names: Iterable[str]) -> tuple[Shape, ...]:
         """Return the shapes of the values called ``names``; KeyError if there is no such value."""

@@ -11,15 +11,12 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from inspect import isabstract
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tensors = dict[str, NDArray[Any]]
-
-SINCE = "since_schema_version"
-"""Metadata of a field with a default that files of older versions lack."""
 
 TYPE_KEY = "type"
 """Which member of a union a JSON object is."""
@@ -69,7 +66,7 @@ def _join(path: str, part: object) -> str:
 
 def _plain(hint: Any) -> Any:
     """Return what ``hint`` stands for where it is a ``type`` statement's alias, as NDArray is since
-    NumPy 2.5; any other hint as it is.
+    NumPy 2.5; str for literals, whose choice is the business of verifying; any other hint as it is.
 
     ``typing`` and ``typing_extensions`` each have such an alias; ``__value__`` is what they share.
     """
@@ -79,7 +76,7 @@ def _plain(hint: Any) -> Any:
         free = getattr(hint, "__parameters__", ())
         if given and free:
             hint = hint[tuple(given[parameter] for parameter in free)]
-    return hint
+    return str if get_origin(hint) is Literal else hint
 
 
 def _is_array(hint: Any) -> bool:
@@ -201,8 +198,7 @@ def _decode_array(value: Any, kind: Any, path: str, tensors: Tensors, used: set[
 
 def _decode_dataclass(value: Any, kind: Any, path: str, tensors: Tensors, used: set[str]) -> Any:
     names = [field.name for field in fields(kind)]
-    required = {field.name for field in fields(kind) if SINCE not in field.metadata}
-    if not isinstance(value, dict) or not required <= set(value) <= set(names):
+    if not isinstance(value, dict) or set(value) != set(names):
         got = sorted(value) if isinstance(value, dict) else _brief(value)
         raise RecordError(path or kind.__name__, got=got, expected=f"the keys {sorted(names)}")
     hints = get_type_hints(kind)
@@ -210,7 +206,6 @@ def _decode_dataclass(value: Any, kind: Any, path: str, tensors: Tensors, used: 
         **{
             name: _decode(value[name], hints[name], _join(path, name), tensors, used)
             for name in names
-            if name in value
         }
     )
 

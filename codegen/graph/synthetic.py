@@ -6,21 +6,36 @@ The same arguments give the same graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
 from codegen.graph.builder import GraphBuilder, Padding
-from codegen.graph.ir import Graph, Int8Array, Shape
+from codegen.graph.ir import Graph, Int8Array, Meaning, Shape
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.softmax import MAX_CHANNELS
 
+MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
+
 
 def random_images(graph: Graph, count: int, seed: int) -> Int8Array:
-    """Return ``count`` uniformly random int8 inputs (n, h, w, c) of ``graph``."""
+    """Return ``count`` uniformly random int8 images (n, h, w, c) for a graph with one input.
+
+    Raises:
+        UserError: it has several.
+    """
+    assert graph.only_input
+    return random_inputs(graph, count, seed)[0]
+
+
+def random_inputs(graph: Graph, count: int, seed: int) -> tuple[Int8Array, ...]:
+    """Return ``count`` uniformly random int8 samples (n, h, w, c) for every input of ``graph``."""
     rng = np.random.default_rng(seed)
-    shape = (count, *graph.value(graph.input).shape)
-    return rng.integers(-128, 128, shape, dtype=np.int8)
+    return tuple(
+        rng.integers(-128, 128, (count, *shape), dtype=np.int8)
+        for shape in graph.shapes(graph.inputs)
+    )
 
 
 def conv_layer_graph(
@@ -100,6 +115,8 @@ def random_graph(
     group: int | None = None,
     blocks: int = 4,
     largest: int = 13,
+    inputs: int = 1,
+    outputs: int = 1,
 ) -> Graph:
     """Return a random graph that mixes every operator, odd shapes included.
 
@@ -109,8 +126,11 @@ def random_graph(
         group: G of all nested layers, 1, 2 or 4; drawn per layer if None.
         blocks: operators before the classifier.
         largest: largest input height, width and channel count.
+        inputs: at least 1; those after the first are added to values on the way.
+        outputs: at least 1; those after the first are inner values, views of other outputs or
+            values nothing else reads.
     """
-    return _RandomGraph(seed, levels, group, largest).build(blocks)
+    return _RandomGraph(seed, levels, group, largest).build(blocks, inputs, outputs)
 
 
 class _RandomGraph:
@@ -124,17 +144,20 @@ class _RandomGraph:
         shape = (self._pick(1, largest), self._pick(1, largest), self._pick(1, min(largest, 7)))
         self.builder = GraphBuilder(shape, self.levels, seed, f"random_{seed}")
 
-    def build(self, blocks: int) -> Graph:
+    def build(self, blocks: int, inputs: int, outputs: int) -> Graph:
         """Append ``blocks`` random operators and a classifier."""
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
             *(self._sum, self._pool, self._lookup),
         )
         self._conv()
-        for _ in range(blocks):
-            kinds[self._pick(0, len(kinds) - 1)]()
+        for block in range(max(blocks, inputs - 1)):
+            if block < inputs - 1:
+                self._another_input()
+            if block < blocks:
+                kinds[self._pick(0, len(kinds) - 1)]()
         self._classifier()
-        return self.builder.graph()
+        return self.builder.graph(self._outputs(outputs) if outputs > 1 else None)
 
     def _pick(self, low: int, high: int) -> int:
         return int(self.rng.integers(low, high + 1))
@@ -264,3 +287,35 @@ class _RandomGraph:
             self.builder.linear(self.builder.last, self._pick(2, 17))
         if self.builder.shape(self.builder.last)[2] <= MAX_CHANNELS and self._chance(0.4):
             self.builder.softmax(self.builder.last)
+
+    def _another_input(self) -> None:
+        """Add an input to the newest value: as it is, or what a 1x1 convolution makes of it."""
+        height, width, channels = self.builder.shape(self.builder.last)
+        newest = self.builder.last
+        name = f"input{len(self.builder.inputs)}"
+        if self._chance(0.5):
+            other = self.builder.input(name, (height, width, channels), "samples")
+        else:
+            source = self.builder.input(name, (height, width, self._pick(1, 7)), "map")
+            other = self.builder.conv(source, channels, (1, 1))
+        order = (newest, other) if self._chance(0.5) else (other, newest)
+        self.builder.add(*order, relu=self._chance(0.5))
+
+    def _outputs(self, count: int) -> dict[str, Meaning]:
+        """Return the newest value and ``count - 1`` others in a random order."""
+        chosen = [self.builder.last]
+        while len(chosen) < count:
+            inner = [op.output for op in self.builder.ops if not op.is_view]
+            source = str(self.rng.choice(inner))
+            kind = self._pick(0, 2)
+            if kind == 0 and source in chosen:
+                continue
+            if kind == 1:
+                source = str(self.rng.choice(chosen))
+                elements = int(np.prod(self.builder.shape(source)))
+                source = self.builder.reshape(source, (1, elements, 1))
+            elif kind == 2:
+                source = self.builder.conv(source, self._pick(1, self.largest), (1, 1))
+            chosen.append(source)
+        self.rng.shuffle(chosen)
+        return {name: MEANINGS[self._pick(0, len(MEANINGS) - 1)] for name in chosen}

@@ -12,12 +12,14 @@ import numpy as np
 
 from codegen.errors import UserError
 from codegen.graph.ir import (
+    MAX_EDGES,
     MAX_EXTENT,
     MAX_LEVELS,
     Allowed,
     Broken,
     Graph,
     Level,
+    Meaning,
     Op,
     Provenance,
     Value,
@@ -62,7 +64,7 @@ def verify(graph: Graph, after: str = "export") -> Graph:
     Raises:
         VerifyError: the first broken rule.
     """
-    for check in (_check_levels, _check_values, _check_flow, _check_ops):
+    for check in (_check_levels, _check_values, _check_edges, _check_flow, _check_ops):
         for node, (rule, value) in check(graph):
             raise VerifyError(graph.name, after, node, rule, value)
     return graph
@@ -116,16 +118,29 @@ def _check_values(graph: Graph) -> Iterator[Finding]:
     for value in graph.values:
         for broken in _value_rules(value, len(graph.levels)):
             yield f"value {value.name}", broken
-    for name in (graph.input, graph.output):
-        if name not in names:
-            yield "graph", ("input and output are values", name)
-            return
-        edge = graph.value(name)
-        if len(set(edge.scale)) > 1:
-            rule = "input and output have one scale for all levels"
-            yield f"value {name}", (rule, edge.scale)
-        if max(edge.shape) > MAX_EXTENT:
-            yield f"value {name}", (f"edge extents are at most {MAX_EXTENT}", edge.shape)
+
+
+def _check_edges(graph: Graph) -> Iterator[Finding]:
+    names = {value.name for value in graph.values}
+    for what, edges in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        if not 1 <= len(edges) <= MAX_EDGES:
+            yield "graph", (f"there are 1..{MAX_EDGES} {what}", len(edges))
+        for name, count in Counter(edges).items():
+            if count > 1:
+                yield "graph", (f"{what} are listed once", name)
+            if name not in names:
+                yield "graph", ("inputs and outputs are values", name)
+                return
+            edge = graph.value(name)
+            if len(set(edge.scale)) > 1:
+                rule = "inputs and outputs have one scale for all levels"
+                yield f"value {name}", (rule, edge.scale)
+            if max(edge.shape) > MAX_EXTENT:
+                yield f"value {name}", (f"edge extents are at most {MAX_EXTENT}", edge.shape)
+    inner = names - {*graph.inputs, *graph.outputs}
+    for value in graph.values:
+        if value.name in inner and value.meaning != "plain":
+            yield f"value {value.name}", ("only inputs and outputs have a meaning", value.meaning)
 
 
 def _value_rules(value: Value, levels: int) -> Iterator[Broken]:
@@ -137,13 +152,16 @@ def _value_rules(value: Value, levels: int) -> Iterator[Broken]:
         yield "scales are finite and above 0 in single precision", value.scale
     if not -128 <= value.zero_point <= 127:
         yield "zero point is -128..127", value.zero_point
+    if value.meaning not in get_args(Meaning):
+        yield f"meaning is one of {', '.join(get_args(Meaning))}", value.meaning
 
 
 def _check_flow(graph: Graph) -> Iterator[Finding]:
-    """Check single assignment, definition before use, and that every value is used."""
+    """Check single assignment, definition before use, and that every value is computed and used."""
     names = {value.name for value in graph.values}
-    defined = {graph.input}
-    used: set[str] = {graph.output}
+    defined = set(graph.inputs)
+    used: set[str] = set(graph.outputs)
+    given = set(graph.inputs)
     op_names = Counter(op.name for op in graph.ops)
     for index, op in enumerate(graph.ops):
         node = f"op {index} ({op.name})"
@@ -160,12 +178,18 @@ def _check_flow(graph: Graph) -> Iterator[Finding]:
             yield node, ("every value is written once", op.output)
         defined.add(op.output)
         used.update(op.inputs)
-    if not graph.ops or graph.output == graph.input:
-        yield "graph", ("at least one operator computes the output", graph.output)
+        if op.is_view and op.inputs[0] in given:
+            given.add(op.output)
+    for name in graph.outputs:
+        if name in given:
+            yield (
+                f"value {name}",
+                ("an operator computes each output: no input, no view of one", name),
+            )
     for name in sorted(names - defined):
         yield f"value {name}", ("every value is written", name)
     for name in sorted(names - used):
-        yield f"value {name}", ("every value but the output is used", name)
+        yield f"value {name}", ("every value but the outputs is used", name)
 
 
 def _check_ops(graph: Graph) -> Iterator[Finding]:

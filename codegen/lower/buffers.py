@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from codegen.errors import UserError
 from codegen.graph.ir import Graph, Op
 from codegen.lower.plan_decoded import plan_with_areas, room_bytes
 from codegen.lower.plan_memory import Plan, Request
@@ -34,15 +33,8 @@ class Buffers:
         for op in graph.ops:
             if op.is_view:
                 self.root[op.output] = self.root[op.inputs[0]]
-        self.input_root, self.output_root = self.root[graph.input], self.root[graph.output]
-        if self.input_root == self.output_root:
-            raise UserError(
-                f"network {graph.name}",
-                "it computes nothing",
-                got="only reshapes",
-                expected="an operator between input and output",
-                action="Add a layer",
-            )
+        self.input_root = self.root[graph.only_input.name]
+        self.output_root = self.root[graph.only_output.name]
         self.requests = self._requests(layers)
         self.areas = _decoded_areas(layers, decode)
         self.plan: Plan = plan_with_areas(self.requests, self.areas, len(layers))

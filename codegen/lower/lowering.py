@@ -21,7 +21,7 @@ def lower(graph: Graph, target: Target) -> Program:
         target: what it is lowered for.
 
     Raises:
-        UserError: a network that computes nothing, an op that no kernel takes.
+        UserError: an op that no kernel takes.
         VerifyError: a broken rule; names the step after which it was found.
     """
     state = State(source=verify(graph, "export"), target=target, graph=graph)

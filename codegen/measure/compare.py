@@ -118,7 +118,7 @@ def compare(
     result = runners.run(built, images, levels, progress=progress)
     expected = []
     for position, level in enumerate(levels):
-        expected.append(reference.run(packed.graph, images, level))
+        expected.append(reference.run_one(packed.graph, images, level))
         if progress is not None:
             progress("reference", (position + 1) * len(images), len(levels) * len(images))
     differences = []
@@ -211,7 +211,7 @@ def locate(
         level: where it went wrong.
         got: the board's output (h, w, c).
     """
-    values = reference.run_values(packed.graph, pixels[None], level)
+    values = reference.run_values(packed.graph, (pixels[None],), level)
     arenas = runners.trace(built, pixels, level)
     for layer in packed.layers:
         expected = values[layer.output.value].reshape(-1)
@@ -226,7 +226,7 @@ def locate(
             return Difference(
                 level, image, layer.name, index, int(actual[index]), int(expected[index])
             )
-    expected = values[packed.graph.output].reshape(-1)
+    expected = values[packed.graph.only_output.name].reshape(-1)
     index = int(np.flatnonzero(got.reshape(-1) != expected)[0])
     return Difference(
         level, image, "output", index, int(got.reshape(-1)[index]), int(expected[index])

@@ -97,7 +97,7 @@ def _viewed(
         before = graph.value(name)
         assert prod(before.shape) == prod(shape)
         viewed = fresh_name(taken, f"{name}_flat")
-        values.append(replace(before, name=viewed, shape=shape))
+        values.append(replace(before, name=viewed, shape=shape, meaning="plain"))
         return viewed
 
     def read_view(name: str) -> str:

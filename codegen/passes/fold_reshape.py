@@ -28,7 +28,7 @@ def fold_reshape(graph: Graph) -> Graph:
             origin = source.get(op.input, op.input)
             shape = graph.value(op.output).shape
             view = origin if graph.value(origin).shape == shape else by_shape.get((origin, shape))
-            if view is not None and op.output != graph.output:
+            if view is not None and op.output not in graph.outputs:
                 same[op.output] = view
                 continue
             source[op.output] = origin

@@ -10,13 +10,13 @@ from codegen.graph.ir import Graph, Op, Value
 
 def with_ops(graph: Graph, ops: Sequence[Op], values: Sequence[Value]) -> Graph:
     """Return ``graph`` with ``ops``, without ops nothing reads, and only the values in use."""
-    alive = {graph.output}
+    alive = set(graph.outputs)
     kept: list[Op] = []
     for op in reversed(ops):
         if op.output in alive:
             kept.append(op)
             alive.update(op.inputs)
-    alive.add(graph.input)
+    alive.update(graph.inputs)
     used = tuple(value for value in values if value.name in alive)
     return replace(graph, ops=tuple(reversed(kept)), values=used)
 

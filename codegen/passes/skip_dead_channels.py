@@ -39,7 +39,7 @@ def skip_dead_channels(graph: Graph) -> Graph:
     - A channel that adds nothing to any consumer at any level, because it is dead or its weights
       are zero, is removed from its producer and its consumers. It stays where its removal would
       split a nested group, leave a value empty, or take a count off a multiple of 4, and where it
-      is part of the graph's input or output, an addition, a residual or a grouped convolution.
+      is part of a graph's input or output, an addition, a residual or a grouped convolution.
 
     Both are repeated until nothing changes. A constant other than the zero point stays: folded into
     the next layer it would need a bias in accumulator steps, which the integer contract does not
@@ -55,8 +55,9 @@ def skip_dead_channels(graph: Graph) -> Graph:
 
 def dead_elements(graph: Graph) -> dict[str, BoolArray]:
     """Return, for every value, which elements are dead: (levels, h, w, c)."""
-    shape = (len(graph.levels), *graph.value(graph.input).shape)
-    dead: dict[str, BoolArray] = {graph.input: np.zeros(shape, np.bool_)}
+    dead: dict[str, BoolArray] = {}
+    for name in graph.inputs:
+        dead[name] = np.zeros((len(graph.levels), *graph.value(name).shape), np.bool_)
     for op in graph.ops:
         shape = (len(graph.levels), *graph.value(op.output).shape)
         dead[op.output] = np.broadcast_to(_dead_output(op, graph, dead), shape)
@@ -155,7 +156,8 @@ def _removable(graph: Graph) -> dict[str, BoolArray]:
     """Return the largest consistent set of channels to remove, per value (c,)."""
     dead = dead_elements(graph)
     gone = {value.name: np.ones(value.shape[2], np.bool_) for value in graph.values}
-    gone[graph.input][:] = gone[graph.output][:] = False
+    for name in (*graph.inputs, *graph.outputs):
+        gone[name][:] = False
     silent = {op.name: _silent(op, dead) for op in graph.ops if isinstance(op, Conv2D | Linear)}
     while True:
         before = sum(int(mask.sum()) for mask in gone.values())

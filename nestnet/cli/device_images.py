@@ -82,7 +82,7 @@ def _check_classes(model: Path, found: tuple[str, ...]) -> None:
         action = "Name the class folders as they were, or train a new run"
         check_classes(str(model), names, found, action)
     else:
-        check_names(str(model), found, graph.value(graph.output).shape[2])
+        check_names(str(model), found, graph.only_output.shape[2])
 
 
 def check_count(count: int) -> None:

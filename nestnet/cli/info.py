@@ -56,8 +56,8 @@ def _network(path: Path) -> dict[str, Any]:
         "model": source.model,
         "dataset": source.dataset,
         "classes": list(source.class_names),
-        "input_shape": list(graph.value(graph.input).shape),
-        "output_shape": list(graph.value(graph.output).shape),
+        "inputs": _edges(graph, graph.inputs),
+        "outputs": _edges(graph, graph.outputs),
         "operators": len(graph.ops),
         "layers": [
             {"operator": type(op).__name__, "name": op.name, "reads": list(op.inputs)}
@@ -69,6 +69,14 @@ def _network(path: Path) -> dict[str, Any]:
         "checkpoint_sha256": source.parent_sha256,
         "sha256": nestfile.file_sha256(path),
     }
+
+
+def _edges(graph: Graph, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return what inputs or outputs are, in their order."""
+    return [
+        {"name": value.name, "meaning": value.meaning, "shape": list(value.shape)}
+        for value in map(graph.value, names)
+    ]
 
 
 def _budget(graph: Graph) -> dict[str, Any]:

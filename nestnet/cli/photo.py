@@ -28,13 +28,14 @@ def read_photo(path: Path, graph: Graph) -> Photo:
     Raises:
         UserError: no such file, no image, or a network that takes other things than images.
     """
-    height, width, channels = graph.value(graph.input).shape
-    if channels not in (1, 3):
+    source = graph.only_input
+    height, width, channels = source.shape
+    if channels not in (1, 3) or source.meaning != "pixels":
         raise UserError(
             f"network {graph.name}",
             "does not take photos",
-            got=f"an input of {height}x{width}x{channels}",
-            expected="1 channel (grey) or 3 (colour)",
+            got=f"an input of {source.meaning}, {height}x{width}x{channels}",
+            expected="pixels of 1 channel (grey) or 3 (colour)",
             action="Choose a network that was trained on images",
         )
     try:

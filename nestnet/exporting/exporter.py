@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -65,15 +66,18 @@ class _Exporter:
         source = self.network.input
         self._check_edges()
         grid = self.net.grid(source)
-        self._add_value(source, source, grid.scale, grid.zero_point)
+        given = self._add_value(source, source, grid.scale, grid.zero_point)
         with torch.no_grad():
             for step in self.net.steps:
                 self._export_step(step)
+        computed = self.values[self.network.output]
         unique = {value.name: value for value in self.values.values()}
+        unique[given.name] = replace(given, meaning="pixels")
+        unique[computed.name] = replace(computed, meaning=_meaning(computed.shape, provenance))
         return ir.Graph(
             name=name,
-            input=source,
-            output=self.values[self.network.output].name,
+            inputs=(given.name,),
+            outputs=(computed.name,),
             values=tuple(unique.values()),
             ops=tuple(self.ops),
             levels=levels,
@@ -226,6 +230,13 @@ class _Exporter:
         table = np.rint(2.0**15 * np.exp(-x.scale[0] * np.arange(256))).astype(np.uint16)
         y = self._add_value(stage.output, stage.name, (1 / 256,) * self.net.n_levels, -128)
         self.ops.append(Softmax(stage.name, x.name, y.name, table))
+
+
+def _meaning(shape: ir.Shape, provenance: ir.Provenance) -> ir.Meaning:
+    """Return what the output is: only names of classes tell scores from other lists of numbers."""
+    if shape[:2] != (1, 1):
+        return "map"
+    return "class_scores" if provenance.class_names else "plain"
 
 
 def _stored_weight(layer: NestedWeight) -> ir.Int8Array:

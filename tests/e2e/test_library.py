@@ -178,7 +178,7 @@ def test_namesakes_in_one_program_keep_their_own_weights(
     assert made.returncode == 0, made.stderr
     run = subprocess.run([tmp_path / "both"], capture_output=True, check=True)
     image = np.zeros((1, 5, 7, 3), np.int8)
-    expected = [reference.run(graph, image, 1).tobytes() for graph in graphs]
+    expected = [reference.run_one(graph, image, 1).tobytes() for graph in graphs]
     assert expected[0] != expected[1]
     assert run.stdout == b"".join(expected)
 
@@ -224,8 +224,8 @@ def test_two_networks_in_one_program(build: Build, tmp_path: Path) -> None:
         [tmp_path / "two"], input=images.tobytes(), capture_output=True, check=True
     )
     outputs = np.frombuffer(run.stdout, np.int8).reshape(5, 2, 1, 1, 3)
-    assert np.array_equal(outputs[:, 0], reference.run(graphs[0], images, 1))
-    assert np.array_equal(outputs[:, 1], reference.run(graphs[1], images, 0))
+    assert np.array_equal(outputs[:, 0], reference.run_one(graphs[0], images, 1))
+    assert np.array_equal(outputs[:, 1], reference.run_one(graphs[1], images, 0))
 
 
 @pytest.mark.parametrize("decode", ["inference", "level"])
@@ -255,5 +255,5 @@ def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
     )
     outputs = np.frombuffer(run.stdout, np.int8).reshape(3, 2, 1, 1, 3)
     for position, level in ((0, 1), (1, 0)):
-        expected = reference.run(graphs[position], images, level)
+        expected = reference.run_one(graphs[position], images, level)
         assert np.array_equal(outputs[:, position], expected)

@@ -24,7 +24,7 @@ from codegen.graph.ir import Graph
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.serialize import RecordError, decode
-from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_images
+from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_inputs
 from codegen.lower import lowering
 from codegen.target.target import resolve
 
@@ -33,7 +33,7 @@ DIGITS = 64
 MAX_WORK = 2_000_000
 """Elements and multiply-accumulates up to which what loads is also run and packed."""
 
-MAX_BYTES = 8192
+MAX_BYTES = 10240
 CHOICES = [("balanced", "all"), ("size", "all"), ("size", "lz4"), ("speed", "raw")]
 
 
@@ -73,9 +73,9 @@ def examine(data: bytes) -> Outcome:
     assert nestfile.to_bytes(again) == nestfile.to_bytes(graph), "saved otherwise than loaded"
     if work(graph) > MAX_WORK:
         return Outcome.TOO_LARGE
-    images = random_images(graph, 1, 1)
+    inputs = random_inputs(graph, 1, 1)
     for level in range(len(graph.levels)):
-        reference.run(graph, images, level)
+        reference.run(graph, inputs, level)
     resolve("host", graph.provenance)
     optimize, codecs = CHOICES[len(data) % len(CHOICES)]
     kernels = "cmsis-nn" if len(data) % 5 == 0 else "nestnet"
@@ -86,7 +86,7 @@ def examine(data: bytes) -> Outcome:
     except UserError:
         return Outcome.NOT_LOWERED
     for level in range(len(graph.levels)):
-        reference.run(packed.graph, images, level)
+        reference.run(packed.graph, inputs, level)
     files = render.project_files(packed, "0" * 64, render.RuntimeFiles((), ()), "none")
     for text in files.values():
         text.encode("utf-8")

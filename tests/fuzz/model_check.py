@@ -139,8 +139,8 @@ def check_model(case: ModelCase, folder: Path) -> Checked:
     device = (images.astype(np.int16) - 128).astype(np.int8)
     rounded = predict(net, images, densest)
     if not isinstance(graph.ops[-1], SoftmaxOp):
-        value = graph.value(graph.output)
-        raw = reference.run(graph, device, densest).reshape(len(images), -1)
+        value = graph.only_output
+        raw = reference.run_one(graph, device, densest).reshape(len(images), -1)
         rounded = ((raw.astype(np.float32) - value.zero_point) * value.scale[densest]).astype(
             np.float32
         )

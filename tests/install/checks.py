@@ -15,7 +15,7 @@ from codegen.graph import file as nestfile
 
 path, out = map(Path, sys.argv[1:])
 graph = nestfile.load(path)
-shape = graph.value(graph.input).shape
+shape = graph.only_input.shape
 images = np.random.default_rng(7).integers(-128, 128, (5, *shape), dtype=np.int8)
 report = flow.run(path, "host", images, out=out)
 assert report.bit_exact, report.differences

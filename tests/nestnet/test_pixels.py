@@ -85,7 +85,7 @@ def test_every_stage_agrees_with_the_reference(name: str) -> None:
     seen = pixels_of(mean, std, 3)
     net, images = prepared(module(), SHAPE, 1, 5, seen=seen)
     graph = verify(export(net, levels(), PROVENANCE, "net"))
-    source = graph.value(graph.input)
+    source = graph.only_input
     assert source.zero_point == (round(255 * mean[0]) - 128 if name in GRIDS else -128)
     assert source.scale == (1 / (255 * std[0]) if name in GRIDS else 1 / 255,) * len(DENSITIES)
     convolutions = [op for op in graph.ops if isinstance(op, Conv2D)]

@@ -68,7 +68,7 @@ def stage_differences(
     Each stage gets the reference's own inputs, so differences do not add up.
     """
     net.eval()
-    values = reference.run_values(graph, int8(pixels), level)
+    values = reference.run_values(graph, (int8(pixels),), level)
     real: dict[str, torch.Tensor] = {}
     for step in net.steps:
         name = step.stage.output

@@ -6,6 +6,7 @@ docs/integer-contract.md and the TensorFlow Lite quantization specification.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -21,9 +22,9 @@ from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
 
 
-def run(graph: Graph, image: np.ndarray, level: int) -> dict[str, np.ndarray]:
-    """Return every value for one (h, w, c) image."""
-    values = {graph.input: image}
+def run(graph: Graph, inputs: Sequence[np.ndarray], level: int) -> dict[str, np.ndarray]:
+    """Return every value for one sample, an (h, w, c) array per input."""
+    values = dict(zip(graph.inputs, inputs, strict=True))
     for op in graph.ops:
         values[op.output] = compute(op, graph, values, level)
     return values

@@ -40,7 +40,7 @@ class PackedMachine:
     def run(self, image: np.ndarray, level: int) -> np.ndarray:
         """Return the flat output of one (h, w, c) image."""
         graph = self.packed.graph
-        output = np.zeros(int(np.prod(graph.value(graph.output).shape)), np.int8)
+        output = np.zeros(int(np.prod(graph.only_output.shape)), np.int8)
         places = {"input": image.reshape(-1).copy(), "output": output, "arena": self.arena}
 
         def view(buffer: Buffer) -> np.ndarray:

@@ -293,7 +293,7 @@ def test_nestnet_files_come_back(seed: int) -> None:
     found = page.read_nestnet(nestfile.to_bytes(graph))
     record, tensors = encode(graph)
     assert found.document["graph"] == record
-    assert found.document["schema_version"] == 2
+    assert found.document["schema_version"] == 3
     assert set(found.tensors) == set(tensors)
     for name, tensor in tensors.items():
         assert found.tensors[name].dtype == tensor.dtype

@@ -56,7 +56,7 @@ def test_absent_channels_are_what_requantization_makes_of_0() -> None:
     graph, op = layer_with([0, 2, 1, NEVER, 0])
     images = random_images(graph, 2, 1)
     for level in range(3):
-        output = reference.run(graph, images, level)
+        output = reference.run_one(graph, images, level)
         idle = requantize(np.zeros((1, 1, 1, 5)), op.requant, level, 0, (op.act_min, op.act_max))
         for channel in np.flatnonzero(op.group_level.reshape(-1) > level):
             assert (output[..., channel] == idle[0, 0, 0, channel]).all()
@@ -66,8 +66,8 @@ def test_the_reference_equals_plain_loops() -> None:
     graph = channel_graph()
     (image,) = random_images(graph, 1, 2)
     for level in range(2):
-        expected = naive.run(graph, image, level)
-        got = reference.run_values(graph, image[None], level)
+        expected = naive.run(graph, [image], level)
+        got = reference.run_values(graph, (image[None],), level)
         for name, array in expected.items():
             assert np.array_equal(got[name][0], array), f"level {level} value {name}"
 
@@ -90,7 +90,7 @@ def test_the_image_alone_gives_the_reference(seed: int) -> None:
     (image,) = random_images(graph, 1, seed)
     for level in range(2):
         got = PackedMachine(packed, seed).run(image, level)
-        assert np.array_equal(got, reference.run(graph, image[None], level).reshape(-1))
+        assert np.array_equal(got, reference.run_one(graph, image[None], level).reshape(-1))
 
 
 def test_levels_cost_what_their_channels_do() -> None:
@@ -205,8 +205,8 @@ def after_pass(graph: Graph) -> Graph:
     after = verify(skip_dead_channels(graph), "skip_dead_channels")
     images = random_images(graph, 2, 4)
     for level in range(3):
-        expected = reference.run(graph, images, level)
-        assert np.array_equal(reference.run(after, images, level), expected), level
+        expected = reference.run_one(graph, images, level)
+        assert np.array_equal(reference.run_one(after, images, level), expected), level
     return after
 
 

@@ -20,28 +20,37 @@ from codegen.graph.synthetic import (
     linear_layer_graph,
     random_graph,
     random_images,
+    random_inputs,
 )
 from tests.support import naive
 
 
 def assert_equal(graph: Graph, seed: int, images: int = 1) -> None:
     """Compare every value of every level."""
-    batch = random_images(graph, images, seed)
+    batch = random_inputs(graph, images, seed)
     for level in range(len(graph.levels)):
         values = reference.run_values(graph, batch, level)
-        for index, image in enumerate(batch):
-            expected = naive.run(graph, image, level)
+        for index in range(images):
+            expected = naive.run(graph, [given[index] for given in batch], level)
             for name, array in expected.items():
                 got = values[name][index]
                 where = np.argwhere(got != array)[:1].tolist()
                 assert not where, f"{graph.name} level {level} value {name} at {where}"
-        final = reference.run(graph, batch, level)
-        assert np.array_equal(final, values[graph.output])
+        for name, final in zip(graph.outputs, reference.run(graph, batch, level), strict=True):
+            assert np.array_equal(final, values[name])
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_graphs(seed: int) -> None:
     assert_equal(random_graph(seed, largest=6, blocks=3), seed)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_graphs_of_several_edges(seed: int, inputs: int, outputs: int) -> None:
+    graph = random_graph(seed, largest=6, blocks=3, inputs=inputs, outputs=outputs)
+    assert (len(graph.inputs), len(graph.outputs)) == (inputs, outputs)
+    assert_equal(graph, seed, images=2)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +118,8 @@ def test_extreme_sums_are_exact() -> None:
     graph = replace(graph, ops=(extreme,))
     images = np.where(extreme.weight >= 0, 127, -128).astype(np.int8)[:, None, None, :]
     for index, image in enumerate(images):
-        got = reference.run(graph, images, 0)[index]
-        assert np.array_equal(got, naive.run(graph, image, 0)[graph.output])
+        got = reference.run_one(graph, images, 0)[index]
+        assert np.array_equal(got, naive.run(graph, [image], 0)[graph.only_output.name])
 
 
 def test_levels_are_nested() -> None:
@@ -128,18 +137,42 @@ def test_levels_are_nested() -> None:
 def test_batches_do_not_change_results(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = random_graph(4)
     images = random_images(graph, 7, 2)
-    whole = reference.run(graph, images, 0)
+    whole = reference.run_one(graph, images, 0)
     monkeypatch.setattr(reference, "BATCH", 3)
-    assert np.array_equal(whole, reference.run(graph, images, 0))
-    assert reference.run(graph, images[:0], 0).shape == (0, *whole.shape[1:])
+    assert np.array_equal(whole, reference.run_one(graph, images, 0))
+    assert reference.run_one(graph, images[:0], 0).shape == (0, *whole.shape[1:])
 
 
 def test_wrong_arguments() -> None:
     graph = random_graph(1)
     images = random_images(graph, 1, 0)
     for bad in (images.astype(np.uint8), images[0], images[:, :, :, :0]):
-        with pytest.raises(UserError, match="wrong input images"):
-            reference.run(graph, bad, 0)
+        with pytest.raises(UserError, match=r"input input: wrong type or shape.*Subtract 128"):
+            reference.run_one(graph, bad, 0)
     for level in (-1, len(graph.levels)):
         with pytest.raises(UserError, match="no such level"):
-            reference.run(graph, images, level)
+            reference.run_one(graph, images, level)
+
+
+def test_wrong_inputs_of_several_are_named() -> None:
+    graph = random_graph(3, inputs=3, outputs=2)
+    first, second, third = random_inputs(graph, 2, 0)
+    with pytest.raises(UserError, match="wrong number of inputs; got 2, expected 3: input, input1"):
+        reference.run(graph, (first, second), 0)
+    with pytest.raises(UserError, match=r"input input2: wrong type or shape.*scale and zero point"):
+        reference.run(graph, (first, second, third[:, :, :, :0]), 0)
+    with pytest.raises(UserError, match=r"input input1: not as many samples.*got 1, expected 2"):
+        reference.run(graph, (first, second[:1], third), 0)
+    with pytest.raises(UserError, match=r"several inputs.*got input, input1, input2"):
+        reference.run_one(graph, first, 0)
+    with pytest.raises(UserError, match="several outputs"):
+        reference.run_one(random_graph(3, outputs=2), first, 0)
+
+
+def test_batches_of_several_inputs_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = random_graph(6, inputs=2, outputs=3)
+    inputs = random_inputs(graph, 7, 2)
+    whole = reference.run(graph, inputs, 0)
+    monkeypatch.setattr(reference, "BATCH", 3)
+    for got, expected in zip(reference.run(graph, inputs, 0), whole, strict=True):
+        assert np.array_equal(got, expected) and len(got) == 7

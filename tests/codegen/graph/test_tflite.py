@@ -114,8 +114,8 @@ def graph_of(case: Case, requant: Requant | TfliteRequant) -> Graph:
     return verify(
         Graph(
             "tflite",
-            "input",
-            "output",
+            ("input",),
+            ("output",),
             values,
             (op,),
             (Level("dense", 0.0, None, None),),
@@ -159,7 +159,7 @@ def tflite_rule(case: Case) -> TfliteRequant:
 def test_tflite_rule_gives_the_interpreters_bits(kind: str, seed: int) -> None:
     case = make_case(kind, seed)
     expected = interpreter_output(case)
-    got = reference.run(graph_of(case, tflite_rule(case)), case.images, 0)
+    got = reference.run_one(graph_of(case, tflite_rule(case)), case.images, 0)
     assert len(np.unique(expected)) > 60, "a saturated layer would prove little"
     assert np.array_equal(got, expected)
 
@@ -172,7 +172,7 @@ def test_nestnet_rule_is_within_one_step(kind: str, seed: int) -> None:
     multiplier = multipliers(case)[None]
     bound = np.abs(case.weight.astype(np.int64)).reshape(len(case.weight), -1).sum(axis=1) * 255
     requant = make_requant(multiplier, case.bias * multiplier + case.zero_points[1], bound)
-    got = reference.run(graph_of(case, requant), case.images, 0).astype(int)
+    got = reference.run_one(graph_of(case, requant), case.images, 0).astype(int)
     difference = np.abs(got - expected)
     share = float((difference > 0).mean())
     print(f"{kind} seed {seed}: {share:.3%} of {difference.size} outputs differ")

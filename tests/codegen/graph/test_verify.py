@@ -70,6 +70,20 @@ def with_value(name: str, **changes: Any) -> Graph:
     return replace(GRAPH, values=values)
 
 
+def viewed_input() -> Graph:
+    """Return a graph with an output that is a view of a view of its input."""
+    builder = GraphBuilder((2, 3, 5), 2, seed=1)
+    view = builder.reshape(builder.reshape("input", (1, 5, 6)), (1, 1, 30))
+    return builder.graph({builder.linear(view, 3): "plain", view: "plain"})
+
+
+def large_output() -> Graph:
+    """Return a graph whose second output has more rows than the firmware counts."""
+    builder = GraphBuilder((65537, 1, 1), 2, seed=1)
+    wide = builder.conv("input", 1, (1, 1), stride=(1, 1))
+    return builder.graph({builder.pool(wide, MaxPool, (3, 1), (3, 1)): "map", wide: "map"})
+
+
 def changed(array: np.ndarray, index: Any, value: int) -> np.ndarray:
     """Return a copy of ``array`` with one entry replaced."""
     copy = array.copy()
@@ -98,7 +112,16 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "scales are finite": lambda: with_value("value0", scale=(1.0, float("inf"))),
     "zero point is -128..127": lambda: with_value("value0", zero_point=128),
     "one scale for all levels": lambda: with_value("input", scale=(1.0, 2.0)),
-    "input and output are values": lambda: replace(GRAPH, output="nothing"),
+    "inputs and outputs are values": lambda: replace(GRAPH, outputs=("nothing",)),
+    "there are 1..255 inputs": lambda: replace(GRAPH, inputs=()),
+    "there are 1..255 outputs": lambda: replace(GRAPH, outputs=()),
+    "inputs are listed once": lambda: replace(GRAPH, inputs=("input", "input")),
+    "outputs are listed once": lambda: replace(GRAPH, outputs=GRAPH.outputs * 2),
+    "an operator computes each output": lambda: replace(GRAPH, outputs=(*GRAPH.outputs, "input")),
+    "no input, no view of one": lambda: viewed_input(),
+    "meaning is one of plain, pixels": lambda: with_value("input", meaning="smell"),
+    "only inputs and outputs have a meaning": lambda: with_value("value3", meaning="map"),
+    "extents are at most 65535": lambda: large_output(),
     "op names are unique": lambda: with_op(Linear, name=CONV.name),
     "inputs are values of the graph": lambda: with_op(Linear, input="nothing"),
     "inputs are defined before": lambda: replace(GRAPH, ops=GRAPH.ops[::-1]),
@@ -107,7 +130,7 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "every value is written": lambda: replace(
         GRAPH, values=(*GRAPH.values, Value("orphan", (1, 1, 1), (1.0, 1.0), 0))
     ),
-    "every value but the output is used": lambda: replace(
+    "every value but the outputs is used": lambda: replace(
         GRAPH,
         values=(*GRAPH.values, Value("orphan", GRAPH.values[1].shape, (1.0, 1.0), 0)),
         ops=(*GRAPH.ops, replace(GRAPH.ops[0], name="spare", output="orphan")),
@@ -179,6 +202,15 @@ def test_valid_graphs_pass() -> None:
     assert verify(GRAPH) is GRAPH
     for seed in range(60):
         verify(random_graph(seed))
+        verify(random_graph(seed, blocks=2, inputs=1 + seed % 3, outputs=1 + seed % 4))
+
+
+def test_an_output_may_be_read_and_viewed() -> None:
+    builder = GraphBuilder((7, 5, 3), 2, seed=1)
+    first = builder.conv("input", 4, (2, 2))
+    view = builder.reshape(first, (1, 1, 6 * 4 * 4))
+    last = builder.linear(builder.conv(first, 2, (1, 1)), 3)
+    verify(builder.graph({last: "class_scores", first: "map", view: "plain"}))
 
 
 @pytest.mark.parametrize("rule", BROKEN)
@@ -212,7 +244,7 @@ def test_int32_overflow_is_found_at_the_level_where_it_happens(zero_point: int, 
     op = Linear("fc", "input", "out", weight, 1, level, requant, -128, 127)
     base = replace(
         GRAPH,
-        output="out",
+        outputs=("out",),
         ops=(op,),
         values=(
             Value("input", (100, in_c // 100, 1), (1.0, 1.0), zero_point),

@@ -46,8 +46,8 @@ def largest_difference(graph: Graph) -> tuple[int, float]:
     after = use_cmsis_nn(graph)
     differences = [
         np.abs(
-            reference.run(graph, images, level).astype(int)
-            - reference.run(after, images, level).astype(int)
+            reference.run_one(graph, images, level).astype(int)
+            - reference.run_one(after, images, level).astype(int)
         )
         for level in range(len(graph.levels))
     ]
@@ -94,7 +94,7 @@ def test_a_channel_without_gain_keeps_its_bias() -> None:
     )
     assert converted(graph)
     images = random_images(graph, 2, 0)
-    channel = reference.run(use_cmsis_nn(graph), images, 1)[..., 3]
+    channel = reference.run_one(use_cmsis_nn(graph), images, 1)[..., 3]
     assert len(np.unique(channel)) == 1
     assert largest_difference(graph)[0] <= 1
 
@@ -124,8 +124,8 @@ def test_whole_networks_stay_close() -> None:
         kernels = [layer.kernel for layer in packed.layers]
         assert kernels == ["cmsis_conv", "cmsis_depthwise_conv", "nested_conv", "cmsis_linear"]
         for level in range(2):
-            before = reference.run(graph, images, level).astype(int)
-            after = reference.run(packed.graph, images, level).astype(int)
+            before = reference.run_one(graph, images, level).astype(int)
+            after = reference.run_one(packed.graph, images, level).astype(int)
             assert np.abs(before - after).mean() < 1.5
 
 

@@ -87,13 +87,13 @@ def test_a_photo_is_classified_as_the_reference_does(model: Path, here: Here) ->
     assert "Photo a photo.png as network net_digits_1" in header
     assert nestfile.file_sha256(model) in header
     for level in (0, 1):
-        output = reference.run(graph, image[None], level).reshape(-1)
+        output = reference.run_one(graph, image[None], level).reshape(-1)
         classes = found["levels"][level]["classes"]
         assert [entry["output"] for entry in classes] == sorted(output.tolist(), reverse=True)
         assert classes[0]["class"] == int(output.argmax())
         assert sum(entry["share"] for entry in classes) == pytest.approx(1, abs=1e-4)
         assert f"Level {level}: class {int(output.argmax())}" in header
-    _check_c(folder / "out", image, [reference.run(graph, image[None], k) for k in (0, 1)])
+    _check_c(folder / "out", image, [reference.run_one(graph, image[None], k) for k in (0, 1)])
 
 
 def _check_c(folder: Path, image: np.ndarray, outputs: list[np.ndarray]) -> None:

@@ -182,7 +182,7 @@ def test_newer_network_file(copy: Path, here: Here) -> None:
 
     path = copy / "runs/net-digits-1/model.nestnet"
     content = path.read_bytes()
-    newer = content.replace(b'schema_version\\":2', b'schema_version\\":9')
+    newer = content.replace(b'schema_version\\":3', b'schema_version\\":9')
     assert newer != content
     digits = re.search(rb'content_sha256\\":\\"([0-9a-f]{64})', newer)
     assert digits is not None

@@ -34,8 +34,8 @@ def compare(net: NestedNet, graph: ir.Graph, pixels: np.ndarray, level: int) -> 
     them counts: random networks have many ties, trained ones hardly any.
     """
     logits = predict(net, pixels, level)
-    output = graph.value(graph.output)
-    got = reference.run(graph, int8(pixels), level).reshape(len(pixels), -1).astype(np.int32)
+    output = graph.only_output
+    got = reference.run_one(graph, int8(pixels), level).reshape(len(pixels), -1).astype(np.int32)
     if isinstance(graph.ops[-1], Softmax):
         logits = torch.softmax(torch.from_numpy(logits), 1).numpy()
     wanted = np.rint(logits / output.scale[level]) + output.zero_point
@@ -108,7 +108,7 @@ def test_trained_network_keeps_its_decisions() -> None:
     graph = verify(export(net, levels(), PROVENANCE, "digits"))
     for level in range(net.n_levels):
         mine = predict(net, pixels, level).argmax(1)
-        theirs = reference.run(graph, int8(pixels), level).reshape(len(pixels), -1).argmax(1)
+        theirs = reference.run_one(graph, int8(pixels), level).reshape(len(pixels), -1).argmax(1)
         assert (mine == data.target).mean() > 0.9
         assert (mine == theirs).mean() >= 0.995, (level, (mine == theirs).mean())
 
@@ -145,7 +145,7 @@ def test_contract_of_values() -> None:
     )  # fmt: skip
     net, _ = prepared(module, (8, 6, 3), 2, seed=2)
     graph = verify(export(net, levels(), PROVENANCE, "net"))
-    source = graph.value(graph.input)
+    source = graph.only_input
     assert source.scale == (1 / 64,) * 3 and source.zero_point == 0
     values = {op.name: graph.value(op.output) for op in graph.ops}
     kinds = [type(op) for op in graph.ops]
@@ -164,8 +164,8 @@ def test_contract_of_values() -> None:
     logits = graph.value(softmax.input)
     assert len(set(logits.scale)) == 1
     assert softmax.table[0] == 2**15
-    assert graph.value(graph.output).scale == (1 / 256,) * 3
-    assert graph.value(graph.output).zero_point == -128
+    assert graph.only_output.scale == (1 / 256,) * 3
+    assert graph.only_output.zero_point == -128
 
 
 def test_dead_channels_do_not_cost_precision() -> None:

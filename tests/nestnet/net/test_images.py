@@ -120,8 +120,8 @@ def test_a_network_without_weights_is_quantized(channels: int, tmp_path: Path) -
     images = np.random.default_rng(0).integers(0, 256, (17, 7, 5, channels), dtype=np.uint8)
     nestnet.quantize(net, images)
     graph = nestfile.load(nestnet.export(net, tmp_path / "pools.nestnet"))
-    got = reference.run(graph, (images.astype(np.int16) - 128).astype(np.int8), 0)
-    output = graph.value(graph.output)
+    got = reference.run_one(graph, (images.astype(np.int16) - 128).astype(np.int8), 0)
+    output = graph.only_output
     reals = (got.reshape(17, channels) - np.float64(output.zero_point)) * output.scale[0]
     assert np.abs(reals - predict(net, images, 0)).max() < 1e-3 * output.scale[0]
 

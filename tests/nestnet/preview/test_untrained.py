@@ -69,7 +69,7 @@ def test_latency_allocation_keeps_the_sparsities_and_runs_fewer_macs() -> None:
 def test_every_level_computes_something_of_its_own() -> None:
     graph = untrained("digits_cnn", sparsity=LEVELS, seed=5)
     images = np.random.default_rng(5).integers(-128, 128, (4, 8, 8, 1)).astype(np.int8)
-    outputs = [reference.run(graph, images, level) for level in range(len(LEVELS))]
+    outputs = [reference.run_one(graph, images, level) for level in range(len(LEVELS))]
     for output in outputs:
         assert len(np.unique(output)) > 10, "activation ranges do not fit: outputs collapse"
     assert not np.array_equal(outputs[0], outputs[2])
@@ -83,8 +83,8 @@ def test_sparsity_zero_alone_is_dense() -> None:
 
 def test_shapes_and_models_of_the_user(tmp_path: Path) -> None:
     other = untrained("digits_cnn", sparsity=(0.5,), input_shape=(11, 7, 3), classes=5)
-    assert other.value(other.input).shape == (11, 7, 3)
-    assert other.value(other.output).shape == (1, 1, 5)
+    assert other.only_input.shape == (11, 7, 3)
+    assert other.only_output.shape == (1, 1, 5)
     path = tmp_path / "my-net.py"
     path.write_text(
         "from torch import nn\n"
@@ -94,7 +94,7 @@ def test_shapes_and_models_of_the_user(tmp_path: Path) -> None:
     )
     own = untrained(f"{path}:make", sparsity=(0.5,), input_shape=(7, 9, 2), classes=3)
     assert own.name == "my_net_make_untrained"
-    assert own.value(own.output).shape == (1, 1, 3)
+    assert own.only_output.shape == (1, 1, 3)
     with pytest.raises(UserError, match=r"--input-shape"):
         untrained(f"{path}:make", sparsity=(0.5,))
 

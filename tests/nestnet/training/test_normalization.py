@@ -21,7 +21,7 @@ def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
     run = nestnet.train(SHORT, out=tmp_path, quiet=True, mean=0, std=1)
     assert configs.load(run / runs.CONFIG).std == (1.0,)
     graph = nestfile.load(run / runs.MODEL)
-    source = graph.value(graph.input)
+    source = graph.only_input
     assert (source.scale, source.zero_point) == ((1 / 255,), -128)
     (level,) = nestnet.evaluate(run)
     assert level.accuracy_quantized > 0.6

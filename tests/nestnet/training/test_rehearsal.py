@@ -154,12 +154,12 @@ def test_heads_with_many_inputs_fit_int32(width: int, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(200, 256, (3, 7, width, 1), dtype=np.uint8)
     quantize(net, images)
     graph = nestfile.load(nestnet.export(net, tmp_path / "wide.nestnet"))
-    got = reference.run(graph, (images.astype(np.int16) - 128).astype(np.int8), 0).reshape(3, 3)
-    wanted = predict(net, images, 0) / graph.value(graph.output).scale[0]
+    got = reference.run_one(graph, (images.astype(np.int16) - 128).astype(np.int8), 0).reshape(3, 3)
+    wanted = predict(net, images, 0) / graph.only_output.scale[0]
     assert np.abs(got - wanted).max() <= 1
     assert wanted.min() > 100
     net.set_quantize(False)
-    plain = predict(net, images, 0) / graph.value(graph.output).scale[0]
+    plain = predict(net, images, 0) / graph.only_output.scale[0]
     assert np.abs(got - plain).max() <= 3
 
 
@@ -208,6 +208,6 @@ def test_a_sum_may_be_much_smaller_than_its_residual(rest: float, tmp_path: Path
     assert ratio <= 63.001 and (ratio < 60) == (rest > 1 / 50)
     for level in range(2):
         pixels = (images.astype(np.int16) - 128).astype(np.int8)
-        got = reference.run(graph, pixels, level).reshape(11, 5)
-        wanted = predict(net, images, level) / graph.value(graph.output).scale[level]
+        got = reference.run_one(graph, pixels, level).reshape(11, 5)
+        wanted = predict(net, images, level) / graph.only_output.scale[level]
         assert np.abs(got - wanted).max() <= 2
