@@ -43,6 +43,8 @@ from nestnet.classes import check_names
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export as export_graph
 from nestnet.exporting.model_file import c_identifier, level_names
+from nestnet.frontend.tracing import trace
+from nestnet.frontend.trained_inputs import notice_other_inputs
 from nestnet.net.finite import check_ranges, check_state
 from nestnet.net.images import checked_images
 from nestnet.net.nested import GradRouting
@@ -50,8 +52,6 @@ from nestnet.net.network import NestedNet, predict
 from nestnet.net.quantize import DEFAULT as QUANTIZATION
 from nestnet.net.quantize import Quantization
 from nestnet.net.quantize import quantize as quantize_network
-from nestnet.net.tracing import LOG_SOFTMAX, trace
-from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
@@ -120,7 +120,8 @@ def nest(
     statistics move in training mode, also below a frozen affine: each level needs its own.
 
     Args:
-        module: any module that :func:`nestnet.net.tracing.trace` accepts, with its current weights.
+        module: any module that :func:`nestnet.frontend.tracing.trace` accepts, with its current
+            weights.
         input_shape: height, width, channels of the images.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
@@ -349,9 +350,9 @@ def export(
 
 def _note_outputs(network: NestedNet) -> None:
     """Say where a device's outputs are not what a user may take them for."""
-    end = network.network.softmax
-    if end is not None and end.log:
-        notice(LOG_SOFTMAX)
+    for stage in network.network.stages:
+        if stage.notice:
+            notice(stage.notice)
     if network.classes == 1:
         notice(
             "the network has one output: its arg-max is always class 0; compare the output itself "

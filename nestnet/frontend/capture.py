@@ -2,7 +2,7 @@
 
 Nothing here looks at module classes: functional calls, hand-written blocks and nn modules give the
 same graph. The graph must compute what the module computes in evaluation mode, which is what a
-device runs; :mod:`nestnet.net.proof` compares the nested network with it.
+device runs; :mod:`nestnet.frontend.proof` compares the nested network with it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from codegen.errors import UserError
-from nestnet.frontend.fuse import fuse
-from nestnet.frontend.problems import CannotExpress, place
+from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.reader import Reading, dropouts, read
 from nestnet.frontend.replay import replay
-from nestnet.frontend.stages import Conv, Linear, Network, Shape, Softmax, Stage
 from nestnet.frontend.torch_export import export, fixed_batch, float_clone, one_line, quiet
+from nestnet.net.fuse import fuse
+from nestnet.net.stages import Network, Stage
+from nestnet.net.tensors import Shape
 from nestnet.notices import notice
 
 IMAGES = 3
@@ -42,8 +43,8 @@ class Trace:
     """Whether the graph was captured in training mode, and has to be replayed as in evaluation."""
     images: Tensor
     """What graph and module were compared on: (n, c, h, w)."""
-    training_end: Softmax | None
-    """The softmax that the module ends with in training mode, as far as that can be read."""
+    training_end: Stage | None
+    """What the module computes of its logits in training mode, as far as that can be read."""
 
 
 def trace_network(module: nn.Module, input_shape: Shape) -> Network:
@@ -67,7 +68,7 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     images = random_images(input_shape)
     name = type(module).__name__
     reading: Reading | None = None
-    training_end: Softmax | None = None
+    training_end: Stage | None = None
     seen: set[str] = set()
     try:
         exported = export(module, input_shape, training=True)
@@ -79,7 +80,7 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     except UserError as problem:
         left_out = f"{problem.what}: {problem.got}"
     if reading is not None:
-        training_end = reading.network.softmax
+        training_end = reading.network.end
         traced = Trace(fuse(reading.network), reading, True, images, training_end)
         _check_values(traced.network, module)
         if _agrees(module, traced):
@@ -91,7 +92,7 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     only_evaluation = reading is None
     reading = read(exported, module, evaluation=True, training_dropouts=seen)
     if only_evaluation:
-        training_end = reading.network.softmax
+        training_end = reading.network.end
     traced = Trace(fuse(reading.network), reading, False, images, training_end)
     traced = _checked(traced, module)
     _check_values(traced.network, module)
@@ -159,40 +160,9 @@ def _outputs(module: nn.Module, images: Tensor) -> list[Any]:
 
 def _checked(traced: Trace, module: nn.Module) -> Trace:
     """Return ``traced`` if its stages can be trained and deployed."""
-    _check_padding(traced)
-    _check_softmax(traced)
     _check_sharing(traced.network, module)
     _check_end(traced.network)
     return traced
-
-
-def _check_padding(traced: Trace) -> None:
-    """Refuse convolutions with outputs that see no input; the kernels are not made for them."""
-    for stage in traced.network.stages:
-        if not isinstance(stage, Conv):
-            continue
-        padding = (max(stage.padding[0::2]), max(stage.padding[1::2]))
-        if padding[0] >= stage.kernel[0] or padding[1] >= stage.kernel[1]:
-            raise UserError(
-                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
-                "padding that is not smaller than the kernel: outputs that see no input",
-                got=f"padding {padding} with a kernel of {stage.kernel}",
-                expected=f"padding of at most {(stage.kernel[0] - 1, stage.kernel[1] - 1)}",
-                action="Lower the padding; a 1 x 1 kernel needs none",
-            )
-
-
-def _check_softmax(traced: Trace) -> None:
-    """Refuse a softmax that says nothing."""
-    for stage in traced.network.stages:
-        if isinstance(stage, Softmax) and traced.network.tensor(stage.output).shape[2] == 1:
-            raise UserError(
-                f"{place(traced.reading.nodes[stage.name])}, layer '{stage.name}'",
-                "softmax over a single output, which is constant",
-                got="1 output",
-                expected="at least 2",
-                action="Remove the softmax, or give the last layer one output for each class",
-            )
 
 
 def _check_sharing(network: Network, module: nn.Module) -> None:
@@ -200,7 +170,7 @@ def _check_sharing(network: Network, module: nn.Module) -> None:
     state = _state(module)
     owner: dict[int, str] = {}
     for stage in network.stages:
-        for name in tensors_of(stage):
+        for name in stage.tensors:
             identity = id(state[name])
             if identity in owner:
                 raise UserError(
@@ -218,8 +188,7 @@ def _check_values(network: Network, module: nn.Module) -> None:
     as the module holds without knowing."""
     state = _state(module)
     for stage in network.stages:
-        norm = stage.norm if isinstance(stage, Conv | Linear) else None
-        for name in tensors_of(stage):
+        for name in stage.tensors:
             if name not in state:
                 raise UserError(
                     f"tensor '{name}' of layer '{stage.name}'",
@@ -228,7 +197,7 @@ def _check_values(network: Network, module: nn.Module) -> None:
                     expected="weights that the model knows",
                     action="Register it with register_buffer, or make it an nn.Parameter",
                 )
-            variance = norm is not None and name == norm.running_var
+            variance = name in stage.variances
             good = state[name].isfinite()
             if variance:
                 good &= state[name] >= 0
@@ -250,26 +219,16 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def tensors_of(stage: Stage) -> list[str]:
-    """Return the names of all that a fused stage takes from the module."""
-    if not isinstance(stage, Conv | Linear):
-        return []
-    names = [stage.weight, stage.bias]
-    if stage.norm is not None:
-        norm = stage.norm
-        names += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-    return [name for name in names if name is not None]
-
-
 def _check_end(network: Network) -> None:
-    """Check that a softmax is last and that the output is one unpermuted vector."""
+    """Check that what has to be last is, and that the output is one unpermuted vector."""
     for index, stage in enumerate(network.stages):
-        if isinstance(stage, Softmax) and index != len(network.stages) - 1:
+        if stage.only_last and index != len(network.stages) - 1:
+            kind = type(stage).__name__.lower()
             raise UserError(
                 f"stage '{stage.name}'",
-                "softmax is followed by another operation",
-                got="a softmax inside the network",
-                expected="a softmax at the very end, or none",
+                f"{kind} is followed by another operation",
+                got=f"a {kind} inside the network",
+                expected=f"a {kind} at the very end, or none",
                 action="Remove it or move it to the end",
             )
     output = network.tensor(network.output)

@@ -14,16 +14,17 @@ from torch import fx, nn
 
 from codegen.errors import UserError
 from nestnet.frontend.replay import operator_name
-from nestnet.frontend.walk import SUPPORTED, Unsupported
+from nestnet.net.ops import ACTIVATIONS, ATEN, SUPPORTED
+from nestnet.net.walk import Unsupported
 
 _FOREIGN = tuple(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__))
 """Folders whose source lines tell a user nothing: PyTorch's and this package's."""
-_SHAPES = ("flatten", "reshape", "view", "squeeze", "unsqueeze", "unflatten", "clone")
+_SHAPES = {"clone", *(name for name, row in ATEN.items() if row.is_view)}
 """Operators that leave the values alone."""
 _PLACES = 4
 """Most places listed of one problem."""
 
-_ACTIVATION = "nn.ReLU, nn.ReLU6 or nn.Hardtanh"
+_ACTIVATION = f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}"
 _NORMALIZATION = "nn.BatchNorm2d"
 _INSTEAD = {
     **dict.fromkeys(
@@ -59,7 +60,7 @@ _INSTEAD = {
     **dict.fromkeys(("amax", "max", "topk"), "nn.AdaptiveMaxPool2d(1)"),
     **dict.fromkeys(("sum", "norm"), "mean over h and w"),
 }  # fmt: skip
-"""Operator without overload -> what to use instead."""
+"""Operator without overload -> what to use instead, as long as nothing reads it."""
 
 
 _LAST_SIGMOID_OF_ONE = (
@@ -95,7 +96,7 @@ class Problem:
     def action(self) -> str:
         """Return what to do about it."""
         name = operator_name(self.node).rstrip("_")
-        instead = _INSTEAD.get(name)
+        instead = None if name in ATEN else _INSTEAD.get(name)
         if self.error.action:
             return self.error.action
         if name == "sigmoid" and _is_last(self.node):
@@ -149,7 +150,7 @@ def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress
             f"{place(first.node)}, operator {first.operator}",
             first.error.what,
             got=first.error.got,
-            expected=first.error.expected,
+            expected=first.error.expected or SUPPORTED,
             action=first.action,
         )
     else:
@@ -170,7 +171,7 @@ def _entry(found: Sequence[Problem]) -> str:
     first = found[0]
     what = first.error.what
     if str(first.error.got) != str(first.node.target):
-        what += f" ({first.error.got}; expected {first.error.expected})"
+        what += f" ({first.error.got}; expected {first.error.expected or SUPPORTED})"
     places = list(dict.fromkeys(place(problem.node) for problem in found))
     listed = "; ".join(places[:_PLACES])
     more = len(places) - _PLACES

@@ -1,6 +1,6 @@
 """Read an exported graph node by node into a typed op list, noting all that cannot be expressed.
 
-:mod:`nestnet.frontend.aten` translates single operators.
+:mod:`nestnet.net.ops` reads single operators.
 """
 
 from __future__ import annotations
@@ -12,11 +12,33 @@ import torch
 from torch import fx, nn
 
 from codegen.errors import UserError
-from nestnet.frontend.aten import HANDLERS, IDENTITIES
 from nestnet.frontend.problems import Problem, module_path, source_lines, unsupported
 from nestnet.frontend.replay import Program, operator_name
-from nestnet.frontend.stages import Network
-from nestnet.frontend.walk import Unsupported, Walk, is_view
+from nestnet.net.ops import ATEN
+from nestnet.net.stages import Network
+from nestnet.net.walk import Aten, Unsupported, Walk
+
+
+def _handed_on(walk: Walk, node: fx.Node) -> None:
+    walk.alias(node, node.args[0])
+
+
+def _converted(walk: Walk, node: fx.Node) -> None:
+    """Let a conversion to float32, which activations already are, change nothing."""
+    dtype = node.meta["val"].dtype
+    if dtype != torch.float32:
+        raise Unsupported("another number format", dtype, "float32 activations")
+    walk.alias(node, node.args[0])
+
+
+_ROWS = {
+    **ATEN,
+    **dict.fromkeys(
+        ("clone", "contiguous", "alias", "detach", "lift_fresh_copy"), Aten(_handed_on)
+    ),
+    **dict.fromkeys(("to", "_to_copy"), Aten(_converted)),
+}
+"""The operators, and what computes nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +118,24 @@ def call_site(node: fx.Node) -> str:
 
 def dropouts(exported: torch.export.ExportedProgram) -> set[str]:
     """Return the places of the dropouts that are on in a captured graph."""
-    names = ("dropout", "dropout_", "feature_dropout", "feature_dropout_")
     return {
         call_site(node)
         for node in exported.graph.nodes
-        if node.op == "call_function" and operator_name(node) in names and node.args[2]
+        if node.op == "call_function" and _is_dropout_on(node)
     }
+
+
+def _is_dropout_on(node: fx.Node) -> bool:
+    row = _row(node)
+    if row is None or row.mode_argument is None:
+        return False
+    return row.is_dropout and bool(node.args[row.mode_argument])
+
+
+def _row(node: fx.Node) -> Aten | None:
+    """Return how ``node`` is read, in place or not; None if it is not."""
+    name = operator_name(node)
+    return _ROWS.get(name[:-1] if _is_in_place(node) else name)
 
 
 def _form_error(module: nn.Module, what: str, got: int) -> UserError:
@@ -142,7 +176,7 @@ def _in_place_changes(node: fx.Node) -> list[fx.Node]:
         if user.args[:1] == (node,):
             if _is_in_place(user):
                 found.append(user)
-            elif is_view(user):
+            elif (row := _ROWS.get(operator_name(user))) is not None and row.is_view:
                 found.extend(_in_place_changes(user))
     return found
 
@@ -159,18 +193,12 @@ def _translate(walk: Walk, node: fx.Node) -> list[Problem]:
         return []  # sizes, counters, constants
     if isinstance(node.meta.get("val"), int | torch.SymInt):
         return []  # a size of an activation, used as a shape
-    name = operator_name(node)
-    in_place = _is_in_place(node)
-    base = name[:-1] if in_place else name
-    if base in IDENTITIES:
-        walk.alias(node, node.args[0])
-        return []
-    handler = HANDLERS.get(base)
+    row = _row(node)
     try:
-        if handler is None:
+        if row is None:
             raise Unsupported("operator is not supported", node.target)
-        handler(walk, node)
-        if in_place:
+        row.read(walk, node)
+        if _is_in_place(node):
             walk.replace_in_place(node)
     except Unsupported as problem:
         walk.suppose(node)

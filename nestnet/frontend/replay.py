@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-_MODE_ARGUMENT = {"batch_norm": 5, "dropout": 2, "feature_dropout": 2}
-"""Operator -> position of the argument that says whether the module is in training mode."""
+from nestnet.net.ops import ATEN
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +56,9 @@ def replay(
             values[node] = tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor
         else:
             arguments, keywords = _arguments(node, values, dtype)
-            position = _MODE_ARGUMENT.get(operator_name(node).rstrip("_"))
-            if as_evaluation and position is not None:
-                arguments[position] = False
+            row = ATEN.get(operator_name(node).rstrip("_"))
+            if as_evaluation and row is not None and row.mode_argument is not None:
+                arguments[row.mode_argument] = False
             function: Any = node.target
             values[node] = function(*arguments, **keywords)
         if node in wanted:

@@ -16,7 +16,7 @@ from torch import fx, nn
 from codegen.errors import UserError
 from nestnet.frontend.problems import place
 from nestnet.frontend.reader import read
-from nestnet.frontend.stages import Shape
+from nestnet.net.tensors import Shape
 
 EXAMPLE_BATCH = 5
 _ODD_BATCH = 211

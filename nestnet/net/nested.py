@@ -1,7 +1,8 @@
-"""Trainable layers of a nested network: masked convolution and linear, per-level batch norm."""
+"""What layers of a nested network learn: weights with a mask per level, batch norm per level."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -9,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.graph.ir import NEVER
-from nestnet.frontend.stages import Conv, NormParams
-from nestnet.net.convolution import convolve
 from nestnet.net.quantizer import WIDEST_INPUT, fake_quantize_weight
+from nestnet.net.tensors import NormParams
 
 GradRouting = Literal["shared", "shell", "mixed"]
 """Which weights a level's loss updates: all it contains, only those it adds, or all it contains
@@ -44,6 +44,10 @@ class NestedWeight(nn.Module):
 
     level_map: Tensor | None
     group_size_value: Tensor
+    stride: tuple[int, int] = (1, 1)
+    """Along height and width."""
+    groups: int = 1
+    """Of input and output channels."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """Copy ``weight`` (O, I, kh, kw) or (O, I) and ``bias`` (O,); frozen ones stay frozen."""
@@ -137,34 +141,6 @@ class NestedWeight(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-class NestedConv(NestedWeight):
-    """Convolution at one level; (n, c, h, w) -> (n, o, h', w')."""
-
-    def __init__(self, stage: Conv, weight: Tensor, bias: Tensor | None) -> None:
-        """Build the layer of ``stage`` from the user's current weights."""
-        super().__init__(weight, bias)
-        self.padding = stage.padding
-        self.stride = stage.stride
-        self.groups = stage.groups
-
-    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
-        """Convolve; without bias the result is what the accumulators hold."""
-        weight = self.effective_weight(level)
-        bias = self.bias if with_bias else None
-        return convolve(x, weight, bias, self.stride, self.padding, self.groups)
-
-
-class NestedLinear(NestedWeight):
-    """Fully connected layer at one level; (n, i) -> (n, o).
-
-    Inputs that were a map are in h, w, c order, so that a group lies within one position.
-    """
-
-    def forward(self, x: Tensor, level: int, with_bias: bool = True) -> Tensor:
-        """Multiply; without bias the result is what the accumulators hold."""
-        return F.linear(x, self.effective_weight(level), self.bias if with_bias else None)
-
-
 def _copies(parameter: nn.Parameter, count: int) -> nn.ParameterList:
     return nn.ParameterList(
         [nn.Parameter(parameter.detach().clone(), parameter.requires_grad) for _ in range(count)]
@@ -182,7 +158,7 @@ class LevelNorm(nn.Module):
     running_var: Tensor
 
     def __init__(
-        self, params: NormParams, tensors: dict[str, Tensor], order: Tensor | None = None
+        self, params: NormParams, tensors: Mapping[str, Tensor], order: Tensor | None = None
     ) -> None:
         """Start one level from the user's current values, channels reordered by ``order``.
 
@@ -199,6 +175,7 @@ class LevelNorm(nn.Module):
         bias = shift.detach() if params.bias else torch.zeros_like(mean)
         if order is not None:
             mean, var, weight, bias = (x[order] for x in (mean, var, weight, bias))
+        self.name = params.name
         self.eps = params.eps
         self.momentum = params.momentum
         self.frozen = False

@@ -1,6 +1,6 @@
 """The trainable nested network: executes a traced op list at any level.
 
-net = trace(module, (32, 32, 3))     # nestnet.net.tracing
+net = trace(module, (32, 32, 3))     # nestnet.frontend.tracing
 net.set_levels(4)                    # per-level batch norm and observers
 outputs = net(images, level=2)       # images: n, c, h, w float32; what the module returns
 logits = net.logits(images, level=2) # without a softmax at its end
@@ -14,21 +14,20 @@ from numbers import Integral
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codegen.errors import UserError
 from codegen.graph.ir import MAX_LEVELS, input_span
-from nestnet.frontend import stages as st
-from nestnet.frontend.first_stage import normalized
-from nestnet.net.epilogue import Epilogue, Grid, make_epilogue, table_affine
-from nestnet.net.functional import activate, avg_pool, flat_order, max_pool, reshape
+from nestnet.net.epilogue import Grid
+from nestnet.net.first_stage import normalized
+from nestnet.net.grids import Grids
 from nestnet.net.images import check_batch, checked_images
-from nestnet.net.nested import GradRouting, LevelNorm, NestedConv, NestedLinear, NestedWeight
+from nestnet.net.nested import GradRouting, LevelNorm, NestedWeight
 from nestnet.net.placement import place
 from nestnet.net.quantizer import Observer, evaluation, round_input
-from nestnet.net.ranges import has_limit, quantization_sources, zero_point
+from nestnet.net.stages import GridRule, Network, Run, Stage, Step
+from nestnet.net.tensors import Shape
 from nestnet.pixels import DEFAULT, Pixels
 
 _ROOT = "body"
@@ -47,24 +46,13 @@ class PrunableLayer:
     """Output positions per image (height x width): multiply-accumulates per kept weight."""
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One stage with the modules that execute it."""
-
-    stage: st.Stage
-    layer: NestedWeight | None
-    norm: LevelNorm | None
-    observer: Observer | None
-    """None where quantization passes through from the stage's input."""
-
-
 class NestedNet(nn.Module):
     """``n_levels`` sparse networks inside each other; level 0 is the sparsest."""
 
     def __init__(
         self,
         module: nn.Module,
-        network: st.Network,
+        network: Network,
         pixels: Pixels = DEFAULT,
         frozen: Collection[str] = (),
     ) -> None:
@@ -84,9 +72,9 @@ class NestedNet(nn.Module):
         self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
-        end = network.softmax
-        self.ends: dict[bool, st.Softmax | None] = {False: end, True: end}
-        """Softmax at the end of what the module returns, in evaluation and in training mode."""
+        end = network.end
+        self.ends: dict[bool, Stage | None] = {False: end, True: end}
+        """What the module computes of its logits, in evaluation and in training mode."""
         self.places: dict[str, str] = {}
         """Stage -> where it stands in the user's source."""
         tensors = {
@@ -95,40 +83,41 @@ class NestedNet(nn.Module):
         } | constants
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()
-        self.sources = quantization_sources(network)
+        self.grids = Grids(network)
         self._steps = [self._make_step(stage, tensors) for stage in network.stages]
+        self._join_observers()
 
-    def _make_step(self, stage: st.Stage, tensors: dict[str, Tensor]) -> Step:
-        layer: NestedWeight | None = None
-        norm: LevelNorm | None = None
+    def _make_step(self, stage: Stage, tensors: dict[str, Tensor]) -> Step:
+        parts = stage.build(tensors, self.network.tensor(stage.inputs[0]))
+        if parts.layer is not None:
+            parts.layer.input_span = input_span(self.grid(stage.inputs[0]).zero_point)
+            place(self.get_submodule(_ROOT), stage.name, parts.layer)
+        if parts.norm is not None:
+            place(self.get_submodule(_ROOT), parts.norm.name, parts.norm)
         observer: Observer | None = None
-        if isinstance(stage, st.Conv | st.Linear):
-            bias = tensors[stage.bias] if stage.bias else None
-            flat_from = self.network.tensor(stage.input).flat_from
-            order = None if flat_from is None else flat_order(flat_from)
-            if isinstance(stage, st.Linear):
-                weight = tensors[stage.weight]
-                if order is not None:
-                    weight = weight.detach()[:, order].requires_grad_(weight.requires_grad)
-                layer = NestedLinear(weight, bias)
-            elif stage.weight is not None:
-                layer = NestedConv(stage, tensors[stage.weight], bias)
-            if layer is not None:
-                layer.input_span = input_span(self.grid(stage.input).zero_point)
-                place(self.get_submodule(_ROOT), stage.name, layer)
-            if stage.norm is not None:
-                norm = LevelNorm(stage.norm, tensors, order if layer is None else None)
-                place(self.get_submodule(_ROOT), stage.norm.name, norm)
-        if self.sources[stage.output] == stage.output and not isinstance(stage, st.Softmax):
-            shared = stage.output == self.sources[self.network.logits] or has_limit(stage)
-            observer = Observer(zero_point(self.network, stage.output), shared)
-            self.observers[stage.output.replace(".", "/")] = observer
-            if isinstance(stage, st.Conv) and stage.residual is not None:
-                observer.residual = (self.observer(stage.residual) or self.pixels.scale,)
-        return Step(stage, layer, norm, observer)
+        if stage.grid is GridRule.OWN:
+            grids, name = self.grids, stage.output
+            observer = Observer(grids.zero_point(name), grids.one_scale(name))
+            self.observers[_key(name)] = observer
+            observer.residual = tuple(
+                self.observer(source) or self.pixels.scale for source in stage.residuals
+            )
+        return Step(stage, parts.layer, parts.norm, observer)
+
+    def _join_observers(self) -> None:
+        """Let the observers of tensors on one grid know each other."""
+        for step in self._steps:
+            if step.observer is not None:
+                others = self.grids.observed(step.stage.output)
+                found = (self.observers[_key(name)] for name in others)
+                step.observer.joined = tuple(
+                    observer
+                    for observer in found
+                    if isinstance(observer, Observer) and observer is not step.observer
+                )
 
     @property
-    def input_shape(self) -> st.Shape:
+    def input_shape(self) -> Shape:
         """Height, width, channels of the input."""
         return self.network.tensor(self.network.input).shape
 
@@ -153,10 +142,7 @@ class NestedNet(nn.Module):
         """
         y = self.logits(x, level)
         end = self.ends[self.training]
-        if end is None:
-            return y
-        function = F.log_softmax if end.log else F.softmax
-        return function(y, 1, dtype=torch.promote_types(y.dtype, torch.float32))
+        return y if end is None else end.run((y,), Run(self, Step(end), level or 0))
 
     def logits(self, x: Tensor, level: int | None = None) -> Tensor:
         """Return what :meth:`forward` returns, without a softmax at the end: what nestnet trains on
@@ -171,7 +157,7 @@ class NestedNet(nn.Module):
         x = self.pixels.to_input(x)
         values = {self.network.input: self._round_input(x) if self.quantize else x}
         for step in self._steps:
-            if not isinstance(step.stage, st.Softmax):
+            if not step.stage.only_last:
                 values[step.stage.output] = self.run_step(step, values, level)
         return values[self.network.logits].flatten(1)
 
@@ -189,79 +175,18 @@ class NestedNet(nn.Module):
     def run_step(self, step: Step, values: Mapping[str, Tensor], level: int) -> Tensor:
         """Execute one stage; in quantized mode its result lies on the int8 grid."""
         stage = step.stage
-        x = values[st.stage_inputs(stage)[0]]
-        if isinstance(stage, st.Dropout):
-            dropout = F.dropout2d if stage.channels else F.dropout
-            return dropout(x, stage.p, self.training)
-        if isinstance(stage, st.Reshape):
-            return reshape(x, self.network.tensor(stage.output))
-        if isinstance(stage, st.MaxPool):
-            return max_pool(stage, x)
-        if isinstance(stage, st.AvgPool):
-            shape = self.network.tensor(stage.output).torch_shape
-            return self._round_as_source(
-                avg_pool(stage, x).reshape(x.shape[0], *shape), stage.output, level
-            )
-        if isinstance(stage, st.Conv | st.Linear):
-            y = self._run_weighted(step, stage, values, level)
-        elif isinstance(stage, st.Add):
-            y = x + values[stage.inputs[1]]
-        else:
-            y = x
-        act = None if isinstance(stage, st.Norm | st.Softmax) else stage.act
-        if act is not None:
-            y = activate(y, act)
-        if self.quantize and step.observer is not None:
-            y = step.observer(y, level)
+        y = stage.run(tuple(values[name] for name in stage.inputs), Run(self, step, level))
+        if not self.quantize:
+            return y
+        if step.observer is not None:
+            rounded: Tensor = step.observer(y, level)
+            return rounded
+        if stage.grid is GridRule.ROUNDED:
+            observer = self.observer(stage.output)
+            return self._round_input(y) if observer is None else observer.round(y, level)
         return y
 
-    def _run_weighted(
-        self, step: Step, stage: st.Conv | st.Linear, values: Mapping[str, Tensor], level: int
-    ) -> Tensor:
-        """Execute a convolution or linear layer up to its activation."""
-        x = values[stage.input]
-        name = stage.residual if isinstance(stage, st.Conv) else None
-        if not self._imitates_tables(step, (stage.input, name or stage.input)):
-            y = x if step.layer is None else step.layer(x, level)
-            y = y if step.norm is None else step.norm(y, level)
-            return y if name is None else y + values[name]
-        epilogue = self.epilogue(step)
-        gain, offset = table_affine(epilogue, step.layer, step.norm, level)
-        shape = (-1, *([1] * (x.dim() - 2)))
-        y = x if step.layer is None else step.layer(x, level, with_bias=False)
-        y = y * gain.view(shape) + offset.view(shape)
-        return y if name is None else epilogue.add_residual(y, values[name], level)
-
-    def _imitates_tables(self, step: Step, inputs: tuple[str, ...]) -> bool:
-        """Return whether the integer tables of ``step`` are settled enough to compute with them:
-        batch norm is an affine, and the ranges of inputs and output are known and stand still."""
-        if not self.quantize or step.observer is None:
-            return False
-        norm_moves = step.norm is not None and step.norm.moves
-        if norm_moves or (step.observer.training and not step.observer.frozen):
-            return False
-        observers = [step.observer, *(self.observer(name) for name in inputs)]
-        return all(seen is None or bool((seen.range > 0).all()) for seen in observers)
-
-    def epilogue(self, step: Step) -> Epilogue:
-        """Return the integer tables of a convolution or linear layer as they are now.
-
-        Raises:
-            UserError: numbers that the integer arithmetic cannot hold.
-        """
-        stage = step.stage
-        assert isinstance(stage, st.Conv | st.Linear)
-        residual = stage.residual if isinstance(stage, st.Conv) else None
-        return make_epilogue(
-            self.where(stage),
-            step.layer,
-            step.norm,
-            self.grid(stage.input),
-            self.grid(stage.output),
-            None if residual is None else self.grid(residual),
-        )
-
-    def where(self, stage: st.Stage) -> str:
+    def where(self, stage: Stage) -> str:
         """Return what errors call ``stage``: the user's source line, where known, and its name."""
         line = self.places.get(stage.name, "")
         return f"{line}, layer '{stage.name}'" if line else f"layer '{stage.name}'"
@@ -274,22 +199,15 @@ class NestedNet(nn.Module):
         scales = tuple(float(observer.scale(level)) for level in range(self.n_levels))
         return Grid(scales, observer.zero_point)
 
-    def _round_as_source(self, y: Tensor, name: str, level: int) -> Tensor:
-        """Round an average to the grid of the pool's input."""
-        if not self.quantize:
-            return y
-        source = self.observer(name)
-        return self._round_input(y) if source is None else source.round(y, level)
-
     def _round_input(self, x: Tensor) -> Tensor:
         return round_input(x, self.pixels.scale, self.pixels.zero_point)
 
     def observer(self, name: str) -> Observer | None:
         """Return the observer whose grid tensor ``name`` lies on; None for the input's grid."""
-        source = self.sources[name]
-        if source == self.network.input:
+        grid = self.grids.of(name)
+        if grid == self.network.input:
             return None
-        observer = self.observers[source.replace(".", "/")]
+        observer = self.observers[_key(grid)]
         assert isinstance(observer, Observer)
         return observer
 
@@ -334,6 +252,7 @@ class NestedNet(nn.Module):
             UserError: a name in ``dense_layers`` is no layer.
         """
         layers = self.weighted()
+        prunable = {step.stage.name: step.stage.prunable for step in self._steps}
         keep = self.default_dense_layers() if dense_layers is None else tuple(dense_layers)
         for name in keep:
             if name not in layers:
@@ -345,17 +264,18 @@ class NestedNet(nn.Module):
                     action="Use the name of a layer",
                 )
         return {
-            name: layer
-            for name, layer in layers.items()
-            if name not in keep and getattr(layer.module, "groups", 1) == 1
+            name: layer for name, layer in layers.items() if name not in keep and prunable[name]
         }
 
     def default_dense_layers(self) -> tuple[str, ...]:
-        """Return the names of the first convolution and the last linear layer."""
-        steps = [step for step in self._steps if step.layer is not None]
-        convs = [step.stage.name for step in steps if isinstance(step.stage, st.Conv)]
-        linears = [step.stage.name for step in steps if isinstance(step.stage, st.Linear)]
-        return (*convs[:1], *linears[-1:])
+        """Return the names of the first and last layers that lose most: the first convolution and
+        the last linear layer."""
+        of_kind: dict[type[Stage], list[str]] = {}
+        for step in self._steps:
+            if step.layer is not None:
+                of_kind.setdefault(type(step.stage), []).append(step.stage.name)
+        ends = {"first": slice(0, 1), "last": slice(-1, None), None: slice(0)}
+        return tuple(name for kind, of in of_kind.items() for name in of[ends[kind.kept_dense]])
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -381,6 +301,11 @@ class NestedNet(nn.Module):
         for module in self.modules():
             if isinstance(module, Observer):
                 module.frozen = frozen
+
+
+def _key(name: str) -> str:
+    """Return what the module that observes tensor ``name`` is called."""
+    return name.replace(".", "/")
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -96,6 +96,9 @@ class Observer(nn.Module):
     another one zero point 0 and scale max|x| / 127. With ``shared`` all levels use the largest of
     their ranges, so that no level's values saturate for being larger than another's.
 
+    Tensors that lie on one grid (the inputs of a concatenation) are observed one by one; the
+    largest of their ranges makes the grid of all.
+
     Where a convolution adds a residual, one step of the residual is at most MAX_RESIDUAL_STEPS
     steps of the sum: a finer sum would hold nothing but the residual's rounding.
     """
@@ -113,6 +116,8 @@ class Observer(nn.Module):
         self.momentum = 0.05
         self.residual: tuple[Observer | float, ...] = ()
         """Whose values are added to what is observed; the network's input stands as its scale."""
+        self.joined: tuple[Observer, ...] = ()
+        """The other observers of tensors on the same grid."""
         self.register_buffer("range", torch.zeros(1))
 
     def set_levels(self, n_levels: int) -> None:
@@ -131,14 +136,21 @@ class Observer(nn.Module):
             later = torch.where(high > _ONLY_ZEROS, torch.lerp(slot, high, self.momentum), slot)
             slot.copy_(torch.where(slot > _ONLY_ZEROS, later, high))
 
-    def scales(self) -> Tensor:
-        """Return the scale of every level, shape (levels,)."""
+    def scales(self, asking: tuple[Observer, ...] = ()) -> Tensor:
+        """Return the scale of every level, shape (levels,); ``asking`` are those whose residual
+        this is, directly or not."""
         steps = 255.0 if self.zero_point else 127.0
-        scales = (
-            torch.where(self.range > _ONLY_ZEROS, self.range.clamp_min(_MIN_RANGE), 1.0) / steps
-        )
-        for source in self.residual:
-            least = source.scales() if isinstance(source, Observer) else scales.new_tensor(source)
+        span, grid = self.range, (self, *self.joined)
+        for other in self.joined:
+            span = torch.maximum(span, other.range)
+        scales = torch.where(span > _ONLY_ZEROS, span.clamp_min(_MIN_RANGE), 1.0) / steps
+        for source in (source for observer in grid for source in observer.residual):
+            if not isinstance(source, Observer):
+                least = scales.new_tensor(source)
+            elif source in (*asking, *grid):
+                continue  # bounded by itself
+            else:
+                least = source.scales((*asking, *grid))
             scales = torch.maximum(scales, least / MAX_RESIDUAL_STEPS)
         return scales.amax().expand_as(scales) if self.shared else scales
 

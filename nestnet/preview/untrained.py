@@ -17,9 +17,9 @@ from nestnet import models, runs
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export
 from nestnet.exporting.model_file import c_identifier, level_names
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import PrunableLayer
 from nestnet.net.quantize import quantize
-from nestnet.net.tracing import trace
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.levels import assign_levels, check_nested
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable

@@ -15,17 +15,12 @@ from torch import Tensor
 
 from codegen.formats import storage
 from codegen.graph.ir import NEVER
-from nestnet.frontend import stages as st
 from nestnet.net.epilogue import integer_steps
-from nestnet.net.network import NestedNet, Step
+from nestnet.net.network import NestedNet
 from nestnet.sparsity.levels import LevelMap
 
 IMAGE_ALIGN_BYTES = 4
 """The weight image is a whole number of words."""
-ADD_BYTES = 12
-"""Two multipliers and an offset of an addition, per level."""
-SOFTMAX_BYTES = 512
-"""The table of a softmax."""
 
 
 class Storage:
@@ -40,29 +35,29 @@ class Storage:
         """
         self.levels = network.n_levels
         self.codecs = codecs
-        self._steps = {step.stage.name: step for step in network.steps if step.layer is not None}
-        self.table_bytes = sum(_table_bytes(step, network) for step in network.steps)
+        self._layers = {name: layer.module for name, layer in network.weighted().items()}
+        self.table_bytes = sum(
+            step.stage.table_bytes(network.network, self.levels) for step in network.steps
+        )
 
     def layer(self, name: str, level_map: LevelMap | None) -> storage.LayerBytes:
         """Return the smallest storage of the weights of ``name``; dense without a level map."""
-        step = self._steps[name]
-        assert step.layer is not None
-        weight = step.layer.weight.detach().cpu()
+        layer = self._layers[name]
+        weight = layer.weight.detach().cpu()
         kept = None if level_map is None else kept_weights(weight, level_map)
-        conv = step.stage if isinstance(step.stage, st.Conv) else None
         return storage.layer_bytes(
-            _channels_last(integer_steps(weight, kept, step.layer.input_span)).astype(np.int8),
+            _channels_last(integer_steps(weight, kept, layer.input_span)).astype(np.int8),
             1 if level_map is None else level_map.group_size,
             None if level_map is None else _channels_last(level_map.levels.cpu()),
             self.levels,
             self.codecs,
-            stride=(1, 1) if conv is None else conv.stride,
-            groups=1 if conv is None else conv.groups,
+            stride=layer.stride,
+            groups=layer.groups,
         )
 
     def layers(self, maps: Mapping[str, LevelMap]) -> dict[str, storage.LayerBytes]:
         """Return the storage of every layer with weights, in execution order."""
-        return {name: self.layer(name, maps.get(name)) for name in self._steps}
+        return {name: self.layer(name, maps.get(name)) for name in self._layers}
 
     def total(self, maps: Mapping[str, LevelMap]) -> int:
         """Return the bytes of the weight image: all weights and tables."""
@@ -74,7 +69,7 @@ class Storage:
 
     def beside(self, layers: Collection[str]) -> int:
         """Return the bytes of all but the weights of ``layers``."""
-        rest = {name for name in self._steps if name not in layers}
+        rest = {name for name in self._layers if name not in layers}
         dense = sum(self.layer(name, None).stored_bytes for name in sorted(rest))
         return self.table_bytes + dense
 
@@ -95,18 +90,3 @@ def _channels_last(tensor: Tensor) -> NDArray[Any]:
     if tensor.dim() == 2:
         tensor = tensor[:, :, None, None]
     return np.ascontiguousarray(tensor.permute(0, 2, 3, 1).numpy())
-
-
-def _table_bytes(step: Step, network: NestedNet) -> int:
-    """Return the bytes of all members of the image that a stage has besides its layer's weights."""
-    stage, levels = step.stage, network.n_levels
-    if isinstance(stage, st.Conv | st.Linear):
-        out_c = network.network.tensor(stage.output).shape[2]
-        residual = isinstance(stage, st.Conv) and stage.residual is not None
-        unit_weights = out_c if step.layer is None else 0
-        return unit_weights + storage.table_bytes(out_c, levels, residual)
-    if isinstance(stage, st.Add | st.Activation):
-        return ADD_BYTES * levels
-    if isinstance(stage, st.Softmax) and not stage.log:
-        return SOFTMAX_BYTES
-    return 0

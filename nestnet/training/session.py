@@ -12,12 +12,12 @@ from torch import nn
 from codegen.errors import UserError
 from nestnet import datasets, models
 from nestnet.config import TrainConfig
+from nestnet.frontend.tracing import trace
+from nestnet.frontend.trained_inputs import notice_other_inputs
 from nestnet.frontend.wrappers import unwrapped
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.net.quantize import DEFAULT, Quantization
-from nestnet.net.tracing import trace
-from nestnet.net.trained_inputs import notice_other_inputs
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.runs import weights

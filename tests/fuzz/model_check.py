@@ -25,8 +25,8 @@ from codegen.graph.ops.softmax import Softmax as SoftmaxOp
 from codegen.measure import compare
 from codegen.target import toolchain
 from codegen.target.target import resolve
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict, to_float_input
-from nestnet.net.tracing import trace
 from tests.fuzz.model_source import ModelCase
 
 IMAGES = 200

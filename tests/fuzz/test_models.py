@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nestnet.net import functional
+from nestnet.net import tensors
 from tests.fuzz import model_check, models
 from tests.fuzz.model_check import check_bits, check_model
 from tests.fuzz.model_source import ModelCase, make_case
@@ -106,7 +106,7 @@ def test_a_wrong_network_is_found_and_cut_down(monkeypatch: pytest.MonkeyPatch) 
     def unordered(shape: tuple[int, int, int]) -> Tensor:
         return torch.arange(shape[0] * shape[1] * shape[2])
 
-    monkeypatch.setattr("nestnet.net.network.flat_order", unordered)
+    monkeypatch.setattr("nestnet.net.ops.common.weighted.flat_order", unordered)
     found = models.failure(case, (), Counter())
     assert found is not None and "computes something else" in found[1]
 
@@ -118,7 +118,7 @@ def test_a_wrong_network_is_found_and_cut_down(monkeypatch: pytest.MonkeyPatch) 
     assert "relu" not in small.source and "clamp" not in small.source
     assert "drop9" not in small.source and "self.fc5(" in small.source
     assert models.read_file(models.file_text(small, found[1])) == small
-    assert functional.flat_order is not unordered
+    assert tensors.flat_order is not unordered
 
 
 def test_another_function_is_found() -> None:

@@ -30,9 +30,9 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "nestnet": [
         {"version", "notices", "config_checks", "pixels", "classes", "shorthand"},
-        {"config", "frontend", "models"},
+        {"config", "models"},
         {"runs", "datasets", "net", "tasks"},
-        {"runfiles", "sparsity"},
+        {"runfiles", "frontend", "sparsity"},
         {"exporting"},
         {"training"},
         {"preview", "arguments"},

@@ -17,8 +17,8 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.verify import verify
 from nestnet.datasets import Split
 from nestnet.exporting.exporter import export
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import predict, to_float_input
-from nestnet.net.tracing import trace
 from nestnet.notices import Notice
 from nestnet.pixels import DEFAULT, Pixels, pixels_of
 from nestnet.training.batches import Batches, crop_and_flip

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from codegen.graph import ir, reference
-from nestnet.frontend import stages as st
-from nestnet.net.functional import reshape
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, to_float_input
+from nestnet.net.ops.reshape import reshape
 from nestnet.net.quantize import quantize
-from nestnet.net.tracing import trace
 from nestnet.pixels import DEFAULT, Pixels
 
 DENSITIES = (0.15, 0.4, 0.8)
@@ -72,10 +71,10 @@ def stage_differences(
     real: dict[str, torch.Tensor] = {}
     for step in net.steps:
         name = step.stage.output
-        if isinstance(step.stage, st.Softmax):
+        if step.stage.only_last:
             continue
-        inputs = {source: real[source] for source in st.stage_inputs(step.stage) if source in real}
-        for source in st.stage_inputs(step.stage):
+        inputs = {source: real[source] for source in step.stage.inputs if source in real}
+        for source in step.stage.inputs:
             if source == net.network.input:
                 inputs[source] = net.pixels.to_input(to_float_input(pixels, net.pixels))
         with torch.no_grad():

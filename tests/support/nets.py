@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nestnet.frontend.capture import trace_network
+from nestnet.net.network import NestedNet
+
 Shape = tuple[int, int, int]
 
 
@@ -218,6 +221,12 @@ def trained_like(case: Case, seed: int = 0) -> nn.Module:
                 nn.init.uniform_(part.weight, -1.2, 1.5)
                 nn.init.normal_(part.bias, 0, 0.4)
     return module.train()
+
+
+def macs(module: nn.Module, shape: Shape) -> int:
+    """Return the multiply-accumulates of one dense inference."""
+    layers = NestedNet(module, trace_network(module, shape)).weighted().values()
+    return sum(layer.weight.numel() * layer.positions for layer in layers)
 
 
 def images(shape: Shape, count: int, seed: int) -> Tensor:

@@ -10,10 +10,8 @@ from torch import nn
 
 from codegen.errors import UserError
 from nestnet import models
-from nestnet.frontend.capture import trace_network
-from nestnet.frontend.fuse import macs
-from nestnet.net.tracing import trace
-from tests.support.nets import SHAPES
+from nestnet.frontend.tracing import trace
+from tests.support.nets import SHAPES, macs
 
 
 def test_names() -> None:
@@ -28,8 +26,9 @@ def test_names() -> None:
     [("resnet8", 12.50e6), ("mobilenetv1", 46.4e6), ("mobilenetv1@0.25", 3.33e6)],
 )
 def test_macs(name: str, wanted: float) -> None:
-    network = trace_network(models.build(name, (32, 32, 3), 10), (32, 32, 3))
-    assert macs(network) == pytest.approx(wanted, rel=0.005)
+    assert macs(models.build(name, (32, 32, 3), 10), (32, 32, 3)) == pytest.approx(
+        wanted, rel=0.005
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_macs_of_the_mlperf_tiny_networks(name: str, wanted: int) -> None:
     assert design is not None
     shape, classes = design
     assert shape == SHAPES[name]
-    assert macs(trace_network(models.build(name, shape, classes), shape)) == wanted
+    assert macs(models.build(name, shape, classes), shape) == wanted
 
 
 def test_only_shipped_models_know_their_input() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nestnet.net.convolution import convolve
+from nestnet.net.ops.common.convolution import convolve
 from tests.support.nets import leave_behind
 
 SENSORS = [(32, 1), (33, 1), (16, 1), (1, 1), (2, 1), (49, 10), (1, 128), (16, 8), (9, 7), (1, 2)]

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from codegen.graph.ir import NEVER
+from nestnet.frontend.tracing import trace
 from nestnet.models import build
-from nestnet.net.nested import NestedConv, NestedLinear
 from nestnet.net.network import NestedNet, predict, to_float_input
+from nestnet.net.ops.conv2d import NestedConv
+from nestnet.net.ops.linear import NestedLinear
 from nestnet.net.quantize import quantize
-from nestnet.net.tracing import trace
 from tests.support.nets import conv_bn, head, images
 
 SHAPE = (7, 5, 3)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from codegen.graph.ir import NEVER
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict
 from nestnet.net.quantize import Quantization, quantize
 from nestnet.net.quantizer import Observer, calibration
-from nestnet.net.tracing import trace
 from tests.support.nets import conv_bn, head
 
 SHAPE = (7, 5, 3)

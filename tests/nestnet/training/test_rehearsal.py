@@ -18,9 +18,9 @@ from codegen.graph import reference
 from codegen.graph.ops.linear import Linear
 from nestnet import datasets
 from nestnet.config import TrainConfig
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import predict
 from nestnet.net.quantize import quantize
-from nestnet.net.tracing import trace
 from nestnet.training import session
 from nestnet.training.rehearsal import rehearse
 

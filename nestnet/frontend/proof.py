@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codegen.errors import UserError
 from nestnet.frontend.capture import Trace
-from nestnet.frontend.fuse import moved_activations
 from nestnet.frontend.problems import place
 from nestnet.frontend.replay import replay
-from nestnet.frontend.stages import Softmax, Stage, stage_inputs
-from nestnet.frontend.stages import Tensor as Activation
-from nestnet.net.functional import flat_order
+from nestnet.net.fuse import moved_activations
+from nestnet.net.stages import Stage
+from nestnet.net.tensors import Tensor as Activation
+from nestnet.net.tensors import flat_order
 
 TOLERANCE = 1e-8
 """Largest difference, in float64, as a share of the largest value the stage makes. Both sides hold
@@ -58,24 +57,19 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
     moved = moved_activations(network)
     values = {network.input: wanted[network.input]}
     for stage, run in stages:
-        got = _softmax(stage, values) if isinstance(stage, Softmax) else run(values)
+        got = run(values)
         if stage.output in moved:  # the module computes this value nowhere
             values[stage.output] = got
             continue
         values[stage.output] = wanted[stage.output]
         where = f"layer '{stage.name}' ({place(reading.nodes[stage.name])})"
-        _compare(where, got, wanted[stage.output], [values[name] for name in stage_inputs(stage)])
+        _compare(where, got, wanted[stage.output], [values[name] for name in stage.inputs])
 
 
 def in_own_order(value: Tensor, tensor: Activation) -> Tensor:
     """Return PyTorch's ``value`` of ``tensor`` as a nested network holds it: a flattened map in
     h, w, c order."""
     return value if tensor.flat_from is None else value[:, flat_order(tensor.flat_from)]
-
-
-def _softmax(stage: Softmax, values: Mapping[str, Tensor]) -> Tensor:
-    function = F.log_softmax if stage.log else F.softmax
-    return function(values[stage.input], 1)
 
 
 def _compare(where: str, got: Tensor, wanted: Tensor, inputs: Iterable[Tensor]) -> None:

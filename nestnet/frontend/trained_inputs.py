@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nestnet.frontend.stages import stage_inputs
 from nestnet.net.network import NestedNet, device_of, to_float_input
 from nestnet.net.quantizer import evaluation
 from nestnet.notices import notice
@@ -55,7 +54,7 @@ def _first_norm(network: NestedNet, images: NDArray[np.uint8]) -> tuple[float, f
             if norm is None or norm.fixed:
                 values[step.stage.output] = network.run_step(step, values, level)
                 continue
-            x = values[stage_inputs(step.stage)[0]]
+            x = values[step.stage.inputs[0]]
             y = x if step.layer is None else step.layer(x, level)
             var, mean = torch.var_mean(y.transpose(0, 1).flatten(1), dim=1)
             trained_mean, trained_var = norm.running_mean[level], norm.running_var[level]

@@ -8,7 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor as Values
 
-from nestnet.frontend.stages import Conv, Network, NormParams, Tensor
+from nestnet.net.ops.conv2d import Conv2D
+from nestnet.net.stages import Network
+from nestnet.net.tensors import NormParams, Tensor
 from nestnet.pixels import WHITE, Pixels
 
 _NAME = "normalize"
@@ -33,18 +35,7 @@ def normalized(
     params = NormParams(
         name, None, None, f"{name}.running_mean", f"{name}.running_var", 0.0, 0.0, fixed=True
     )
-    stage = Conv(
-        name=name,
-        input=f"{name}.pixels",
-        output=x.name,
-        weight=None,
-        bias=None,
-        kernel=(1, 1),
-        stride=(1, 1),
-        padding=(0, 0, 0, 0),
-        groups=channels,
-        norm=params,
-    )
+    stage = Conv2D.unit(name, f"{name}.pixels", x.name, channels, params)
     source = Tensor(stage.input, x.torch_shape)
     constants = {
         params.running_mean or "": torch.tensor(pixels.center).expand(channels) / WHITE,

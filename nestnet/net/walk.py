@@ -1,33 +1,46 @@
-"""State of one walk over an exported graph: which node is which activation."""
+"""Read an exported graph into stages: which node is which activation, and what reads a node."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import fx
 
-from nestnet.frontend.stages import ELEMENTWISE, Shape, Stage, Tensor
-
-SUPPORTED = (
-    "conv2d, batch_norm, linear, relu/relu6/hardtanh/clamp, add, max/avg/adaptive pool, "
-    "mean over h and w, flatten/reshape, dropout, softmax or log_softmax at the end"
-)
+from nestnet.net.stages import Stage
+from nestnet.net.tensors import Shape, Tensor
 
 
 class Unsupported(Exception):
     """An operator, or an option of one, that the integer graph has no equivalent for.
 
-    An empty ``action`` leaves it to the operator's name what to use instead.
+    An empty ``expected`` stands for all that is supported; an empty ``action`` leaves it to the
+    operator's name what to use instead.
     """
 
-    def __init__(self, what: str, got: object, expected: str = SUPPORTED, action: str = "") -> None:
+    def __init__(self, what: str, got: object, expected: str = "", action: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.got = got
         self.expected = expected
         self.action = action
+
+
+@dataclass(frozen=True)
+class Aten:
+    """How one operator of an exported graph is read."""
+
+    read: Callable[[Walk, fx.Node], None]
+    """Gets a node with an activation among its arguments, appends stages to the walk and binds the
+    node to what they make. It raises Unsupported, which becomes an error with the source line."""
+    is_view: bool = False
+    """Whether the result may share memory with the argument."""
+    mode_argument: int | None = None
+    """Position of the argument that says whether the module is in training mode."""
+    is_dropout: bool = False
+    """Whether it does something in training mode only."""
 
 
 @dataclass
@@ -98,6 +111,15 @@ class Walk:
             raise Unsupported("an operand is not an activation", node.args[index])
         return tensor
 
+    def map(self, node: fx.Node) -> Tensor:
+        """Return the first argument of ``node``, which must be a map."""
+        tensor = self.activation(node)
+        if len(tensor.torch_shape) != 3:
+            raise Unsupported(
+                "input is not a map", tensor.torch_shape, "a batch x c x h x w tensor", "Reshape it"
+            )
+        return tensor
+
     def parameter(self, argument: object, role: str) -> str | None:
         """Return the user's name of a parameter argument, None where there is none."""
         if argument is None:
@@ -118,6 +140,7 @@ class Walk:
         make: Callable[[str, str], Stage],
         name: str | None = None,
         flat_from: Shape | None = None,
+        is_view: bool = False,
     ) -> None:
         """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output.
 
@@ -129,8 +152,8 @@ class Walk:
         self._new(
             node,
             stage_name,
-            flat_from=source.flat_from if isinstance(stage, ELEMENTWISE) else flat_from,
-            storage=self._storage[source.name] if is_view(node) else None,
+            flat_from=source.flat_from if stage.elementwise else flat_from,
+            storage=self._storage[source.name] if is_view else None,
         )
         self.stages.append(stage)
 
@@ -176,11 +199,19 @@ class Walk:
         self._storage[name] = len(self._storage) if storage is None else storage
 
 
-def is_view(node: fx.Node) -> bool:
-    """Return whether the node's result may share memory with its argument."""
-    return str(node.target).split(".")[1:2] in (
-        [name] for name in ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten")
-    )
+def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
+    """Return an argument of ``node`` by position or name."""
+    if len(node.args) > index:
+        return node.args[index]
+    return node.kwargs.get(name, default)
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Return a size along height and width that may be given as one number."""
+    if isinstance(value, int):
+        return (value, value)
+    values = [int(item) for item in value]
+    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:

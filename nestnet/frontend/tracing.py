@@ -8,20 +8,15 @@ from functools import partial
 
 from torch import nn
 
-from nestnet.frontend.capture import Trace, capture, tensors_of
+from nestnet.frontend.capture import Trace, capture
 from nestnet.frontend.gradients import detached, unreached
 from nestnet.frontend.lively import made_lively, with_values
 from nestnet.frontend.problems import source_line
+from nestnet.frontend.proof import prove_equal
 from nestnet.frontend.wrappers import plain
 from nestnet.net.network import NestedNet
-from nestnet.net.proof import prove_equal
 from nestnet.notices import notice
 from nestnet.pixels import DEFAULT, Pixels
-
-LOG_SOFTMAX = (
-    "the log_softmax at the model's end is not exported: a device's outputs are the logits it is "
-    "computed from, whose order is the same"
-)
 
 
 def trace(
@@ -48,9 +43,9 @@ def trace(
     lively, values = made_lively(module)
     if values:
         _prove(with_values(traced, values), NestedNet(lively, traced.network, pixels))
-    end = net.network.softmax
-    if end is not None and end.log:
-        notice(LOG_SOFTMAX)
+    for stage in net.network.stages:
+        if stage.notice:
+            notice(stage.notice)
     return net
 
 
@@ -63,7 +58,7 @@ def _prove(traced: Trace, net: NestedNet) -> None:
 def _frozen(traced: Trace, module: nn.Module) -> frozenset[str]:
     """Return the parameters that ``module`` keeps from training by detaching; say which."""
     found = detached(traced.reading.program)
-    used = {name for stage in traced.network.stages for name in tensors_of(stage)}
+    used = {name for stage in traced.network.stages for name in stage.tensors}
     hidden = used & unreached(module, traced.images) - found.frozen
     trainable = {name for name, value in module.named_parameters() if value.requires_grad}
     at = "; ".join(found.places)

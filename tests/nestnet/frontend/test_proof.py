@@ -15,13 +15,18 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet import models
-from nestnet.frontend import stages as st
 from nestnet.frontend.capture import trace_network
-from nestnet.frontend.walk import Walk
-from nestnet.net import network
-from nestnet.net.functional import flat_order
-from nestnet.net.nested import LevelNorm, NestedConv, NestedLinear
-from nestnet.net.tracing import trace
+from nestnet.frontend.tracing import trace
+from nestnet.net.nested import LevelNorm
+from nestnet.net.ops import conv2d
+from nestnet.net.ops.common import weighted
+from nestnet.net.ops.conv2d import NestedConv
+from nestnet.net.ops.dropout import Dropout
+from nestnet.net.ops.linear import NestedLinear
+from nestnet.net.ops.softmax import Softmax
+from nestnet.net.tensors import Shape, flat_order
+from nestnet.net.tensors import Tensor as Activation
+from nestnet.net.walk import Walk
 from nestnet.notices import Notice
 from tests.support.nets import CASES, SHAPES, Case, head, images, leave_behind, trained_like
 
@@ -34,7 +39,7 @@ def own_outputs(module: nn.Module, x: Tensor) -> Tensor:
         return copy.deepcopy(module).eval()(x)  # type: ignore[no-any-return]
 
 
-def assert_same(module: nn.Module, shape: st.Shape) -> None:
+def assert_same(module: nn.Module, shape: Shape) -> None:
     x = images(shape, 11, seed=3)
     with torch.no_grad():
         got = trace(module, shape).eval()(x)
@@ -96,7 +101,7 @@ class Sabotaged(NestedConv):
 
 def test_the_first_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 7, 3), *head(7))
-    monkeypatch.setattr(network, "NestedConv", Sabotaged)
+    monkeypatch.setattr(conv2d, "NestedConv", Sabotaged)
     with pytest.raises(UserError, match=r"layer '0' .*computes something else here"):
         trace(module, MAP)
 
@@ -121,7 +126,7 @@ def test_a_branch_that_starts_at_zero_is_compared_too(
     module = Branch()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     assert_same(module, MAP)
-    monkeypatch.setattr(network, "NestedConv", Sabotaged)
+    monkeypatch.setattr(conv2d, "NestedConv", Sabotaged)
     with pytest.raises(UserError, match=r"layer 'conv' .*computes something else here"):
         trace(module, MAP)
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
@@ -133,7 +138,7 @@ def test_the_order_of_weights_that_are_all_zero_is_compared(
     module = flat_head(173)
     nn.init.zeros_(module[3].weight)  # type: ignore[index, arg-type]
     monkeypatch.setattr(
-        network, "flat_order", lambda shape: torch.arange(shape[0] * shape[1] * shape[2])
+        weighted, "flat_order", lambda shape: torch.arange(shape[0] * shape[1] * shape[2])
     )
     with pytest.raises(UserError, match=r"layer '3' .*computes something else"):
         trace(module, MAP)
@@ -157,11 +162,11 @@ def test_narrow_maps_in_another_memory_format(kernel: tuple[int, int]) -> None:
 def test_a_permuted_flattened_map_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of a linear layer's columns, wrong as if the map were stored c, w, h."""
 
-    def transposed(shape: st.Shape) -> Tensor:
+    def transposed(shape: Shape) -> Tensor:
         h, w, c = shape
         return torch.arange(c * h * w).reshape(c, h, w).permute(2, 1, 0).reshape(-1)
 
-    monkeypatch.setattr(network, "flat_order", transposed)
+    monkeypatch.setattr(weighted, "flat_order", transposed)
     with pytest.raises(UserError, match=r"layer '3' .*module '3'.*computes something else"):
         trace(flat_head(173), MAP)
 
@@ -170,7 +175,7 @@ def test_a_wrong_claim_about_the_order_is_noticed(monkeypatch: pytest.MonkeyPatc
     """Take the output of a square linear layer for a flattened map."""
     emit = Walk.emit
 
-    def claim(self: Walk, node: Any, source: st.Tensor, *rest: Any, **more: Any) -> None:
+    def claim(self: Walk, node: Any, source: Activation, *rest: Any, **more: Any) -> None:
         same = tuple(node.meta["val"].shape[1:]) == source.torch_shape
         emit(self, node, source, *rest, **{"flat_from": source.flat_from if same else None, **more})
 
@@ -295,7 +300,7 @@ def test_auxiliary_output_is_left_out_and_dropout_kept() -> None:
     module = Auxiliary()
     with pytest.warns(Notice, match="wrong number of tensor outputs: 2"):
         stages = trace_network(module, MAP).stages
-    assert [s.p for s in stages if isinstance(s, st.Dropout)] == [0.3, 0.2]
+    assert [s.p for s in stages if isinstance(s, Dropout)] == [0.3, 0.2]
     with pytest.warns(Notice):
         assert_same(module, MAP)
 
@@ -303,7 +308,7 @@ def test_auxiliary_output_is_left_out_and_dropout_kept() -> None:
 def test_softmax_of_evaluation_mode_is_kept() -> None:
     with pytest.warns(Notice, match="its outputs differ"):
         last = trace_network(LateSoftmax(), MAP).stages[-1]
-    assert isinstance(last, st.Softmax)
+    assert isinstance(last, Softmax)
 
 
 def test_one_tensor_in_a_container_is_an_output() -> None:

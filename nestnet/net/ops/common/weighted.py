@@ -1,0 +1,148 @@
+"""What convolutions and linear layers share: weights, batch norm, integer tables, an epilogue."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from codegen.formats import storage
+from codegen.graph import ir
+from nestnet.net.epilogue import Epilogue, integer_weight, make_epilogue, table_affine
+from nestnet.net.nested import LevelNorm, NestedWeight
+from nestnet.net.stages import GridRule, Network, OneInput, Parts, Run, Stage, Step
+from nestnet.net.tensors import OPEN, Clip, NormParams, Tensor, flat_order
+
+if TYPE_CHECKING:
+    from nestnet.net.network import NestedNet
+
+
+@dataclass(frozen=True)
+class Weighted(OneInput):
+    """A stage with weights: ``out = act(norm(weight * input + bias) + residual)``."""
+
+    weight: str | None
+    """The user's parameter name; None for the constant 1 of a batch norm that stands alone."""
+    bias: str | None
+    norm: NormParams | None = field(default=None, kw_only=True)
+    act: Clip = field(default=OPEN, kw_only=True)
+
+    grid = GridRule.OWN
+
+    @abstractmethod
+    def nested(self, weight: torch.Tensor, bias: torch.Tensor | None) -> NestedWeight:
+        """Return the layer that starts from the user's ``weight`` and ``bias``, the weight's
+        columns in h, w, c order."""
+
+    @property
+    def one_scale(self) -> bool:
+        """Return whether its activation has a limit, which is one number for all levels."""
+        return self.act.has_limit
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Return the names of weight, bias, and the batch norm's parameters and statistics."""
+        names = [self.weight, self.bias]
+        if self.norm is not None:
+            norm = self.norm
+            names += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+        return tuple(name for name in names if name is not None)
+
+    @property
+    def variances(self) -> tuple[str, ...]:
+        """Return the batch norm's variance."""
+        var = None if self.norm is None else self.norm.running_var
+        return () if var is None else (var,)
+
+    def with_norm(self, norm: NormParams, output: str) -> Stage | None:
+        """Return the stage with the batch norm of its sums, if nothing else is done to them yet."""
+        if self.norm is not None or self.residuals or self.act != OPEN:
+            return None
+        return replace(self, norm=norm, output=output)
+
+    def with_clip(self, clip: Clip, output: str) -> Stage | None:
+        """Return the stage that limits its results."""
+        return replace(self, act=self.act.then(clip), output=output)
+
+    def build(self, tensors: Mapping[str, torch.Tensor], source: Tensor) -> Parts:
+        """Return layer and batch norm; a flattened map's columns are put in h, w, c order."""
+        order = None if source.flat_from is None else flat_order(source.flat_from)
+        layer: NestedWeight | None = None
+        if self.weight is not None:
+            weight = tensors[self.weight]
+            if order is not None:
+                weight = weight.detach()[:, order].requires_grad_(weight.requires_grad)
+            layer = self.nested(weight, tensors[self.bias] if self.bias else None)
+        if self.norm is None:
+            return Parts(layer)
+        return Parts(layer, LevelNorm(self.norm, tensors, order if layer is None else None))
+
+    def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Compute up to the activation: in real numbers, or as the integer tables do it, once
+        these are settled."""
+        step, level = at.step, at.level
+        if not settled(at.net, step):
+            y = x[0] if step.layer is None else step.layer(x[0], level)
+            y = y if step.norm is None else step.norm(y, level)
+            return self.act(y + x[1] if self.residuals else y)
+        epilogue = self.epilogue(at.net, step)
+        gain, offset = table_affine(epilogue, step.layer, step.norm, level)
+        shape = (-1, *([1] * (x[0].dim() - 2)))
+        y = x[0] if step.layer is None else step.layer(x[0], level, with_bias=False)
+        y = y * gain.view(shape) + offset.view(shape)
+        return self.act(epilogue.add_residual(y, x[1], level) if self.residuals else y)
+
+    def epilogue(self, net: NestedNet, step: Step) -> Epilogue:
+        """Return the integer tables as they are now.
+
+        Raises:
+            UserError: numbers that the integer arithmetic cannot hold.
+        """
+        residual = net.grid(self.residuals[0]) if self.residuals else None
+        grids = net.grid(self.input), net.grid(self.output)
+        return make_epilogue(net.where(self), step.layer, step.norm, *grids, residual)
+
+    def non_negative(self, inputs: tuple[bool, ...]) -> bool:
+        """Return whether the limit says so: weights have both signs."""
+        return self.act.lo >= 0
+
+    def table_bytes(self, network: Network, levels: int) -> int:
+        """Return the bytes of multipliers and biases, and of the weights of a batch norm that
+        stands alone."""
+        out_c = network.tensor(self.output).shape[2]
+        unit_weights = out_c if self.weight is None else 0
+        return unit_weights + storage.table_bytes(out_c, levels, bool(self.residuals))
+
+
+def settled(net: NestedNet, step: Step) -> bool:
+    """Return whether the integer tables of ``step`` stand still enough to compute with them: batch
+    norm is an affine, and the ranges of inputs and output are known and do not move."""
+    if not net.quantize or step.observer is None:
+        return False
+    norm_moves = step.norm is not None and step.norm.moves
+    if norm_moves or (step.observer.training and not step.observer.frozen):
+        return False
+    observers = [step.observer, *(net.observer(name) for name in step.stage.inputs)]
+    return all(seen is None or bool((seen.range > 0).all()) for seen in observers)
+
+
+def stored_weight(layer: NestedWeight) -> ir.Int8Array:
+    """Return int8 weights (O, kh, kw, I) or (O, I)."""
+    steps = integer_weight(layer)
+    if steps.dim() == 4:
+        steps = steps.permute(0, 2, 3, 1)
+    return np.ascontiguousarray(steps.cpu().numpy().astype(np.int8))
+
+
+def group_levels(layer: NestedWeight) -> tuple[int, ir.Uint8Array | None]:
+    """Return the group size and the level map, channels last."""
+    if layer.level_map is None:
+        return 1, None
+    groups = layer.level_map.cpu().numpy()
+    if groups.ndim == 4:
+        groups = groups.transpose(0, 2, 3, 1)
+    return layer.group_size, np.ascontiguousarray(groups)

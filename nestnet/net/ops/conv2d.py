@@ -1,0 +1,174 @@
+"""Convolution, also grouped and depthwise, with all that is fused into its epilogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import fx
+
+from codegen.graph import ir
+from codegen.graph.ops import conv2d as graph_conv2d
+from nestnet.net.epilogue import UNIT_WEIGHT
+from nestnet.net.fuse import Fused
+from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.nested import NestedWeight
+from nestnet.net.ops.common.convolution import convolve
+from nestnet.net.ops.common.weighted import Weighted, group_levels, stored_weight
+from nestnet.net.stages import Network, Stage, Step
+from nestnet.net.tensors import OPEN, NormParams
+from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
+
+SPELLED = "conv2d"
+
+
+@dataclass(frozen=True)
+class Conv2D(Weighted):
+    """2-D convolution: ``out = act(norm(conv(input) + bias) + residual)``."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    """top, left, bottom, right."""
+    groups: int
+    residual: str | None = None
+
+    makes = (graph_conv2d.Conv2D,)
+    elementwise = False
+    kept_dense = "first"
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the input and, if one is fused, the residual."""
+        return (self.input, *self.residuals)
+
+    @property
+    def residuals(self) -> tuple[str, ...]:
+        """Return the residual, if one is fused."""
+        return () if self.residual is None else (self.residual,)
+
+    @property
+    def prunable(self) -> bool:
+        """Return whether every output reads every channel: a grouped one has little to prune."""
+        return self.groups == 1
+
+    @staticmethod
+    def unit(name: str, source: str, output: str, channels: int, norm: NormParams) -> Conv2D:
+        """Return a batch norm that stands alone: a depthwise 1x1 convolution by 1."""
+        pads = (0, 0, 0, 0)
+        return Conv2D(name, source, output, None, None, (1, 1), (1, 1), pads, channels, norm=norm)
+
+    def fuse(self, done: Fused) -> None:
+        """Become, if this is a batch norm alone, that of the stage that makes its input."""
+        maker = done.maker(self.input) if self.weight is None and self.norm is not None else None
+        both = maker.with_norm(self.norm, self.output) if maker and self.norm else None
+        if maker is not None and both is not None:
+            done.replace(maker, both)
+        else:
+            done.append(self)
+
+    def with_residual(self, residual: str, output: str) -> Stage | None:
+        """Return the convolution that adds ``residual``, unless it is past that."""
+        if self.residual is not None or self.act != OPEN:
+            return None
+        return replace(self, residual=residual, output=output)
+
+    def weight_count(self, network: Network) -> int:
+        """Return output channels x kernel x input channels of a group."""
+        in_c = network.tensor(self.input).shape[2]
+        out_c = network.tensor(self.output).shape[2]
+        return out_c * self.kernel[0] * self.kernel[1] * (in_c // self.groups)
+
+    def nested(self, weight: torch.Tensor, bias: torch.Tensor | None) -> NestedWeight:
+        """Return the layer."""
+        return NestedConv(self, weight, bias)
+
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add a convolution."""
+        x, y = graph.values[self.input], graph.observed(self)
+        epilogue = self.epilogue(graph.net, step)
+        if step.layer is None:
+            weight = np.full((y.shape[2], 1, 1, 1), UNIT_WEIGHT, np.int8)
+            group_size, group_level = 1, None
+        else:
+            weight = stored_weight(step.layer)
+            group_size, group_level = group_levels(step.layer)
+        fused = None
+        if self.residual is not None and epilogue.residual_multiplier is not None:
+            fused = ir.Residual(graph.values[self.residual].name, epilogue.residual_multiplier)
+        act_min, act_max = self.act.in_steps(y.scale[-1], y.zero_point)
+        graph.ops.append(
+            graph_conv2d.Conv2D(
+                self.name,
+                x.name,
+                y.name,
+                weight,
+                group_size,
+                group_level,
+                self.stride,
+                self.padding,
+                self.groups,
+                epilogue.requant,
+                act_min,
+                act_max,
+                fused,
+            )
+        )
+
+
+class NestedConv(NestedWeight):
+    """Convolution at one level; (n, c, h, w) -> (n, o, h', w')."""
+
+    def __init__(self, stage: Conv2D, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Build the layer of ``stage`` from the user's current weights."""
+        super().__init__(weight, bias)
+        self.padding = stage.padding
+        self.stride = stage.stride
+        self.groups = stage.groups
+
+    def forward(self, x: torch.Tensor, level: int, with_bias: bool = True) -> torch.Tensor:
+        """Convolve; without bias the result is what the accumulators hold."""
+        weight = self.effective_weight(level)
+        bias = self.bias if with_bias else None
+        return convolve(x, weight, bias, self.stride, self.padding, self.groups)
+
+
+def _conv2d(walk: Walk, node: fx.Node) -> None:
+    tensor = walk.map(node)
+    weight = walk.parameter(node.args[1], "weight")
+    assert weight is not None
+    bias = walk.parameter(argument(node, 2, "bias", None), "bias")
+    stride = pair(argument(node, 3, "stride", 1))
+    padding = argument(node, 4, "padding", 0)
+    dilation = pair(argument(node, 5, "dilation", 1))
+    groups = int(argument(node, 6, "groups", 1))
+    weight_node = node.args[1]
+    assert isinstance(weight_node, fx.Node)
+    kernel_h, kernel_w = (int(extent) for extent in weight_node.meta["val"].shape[2:])
+    if dilation != (1, 1):
+        raise Unsupported("dilated convolution", dilation, "dilation 1", "Use a larger kernel")
+    if padding == "same":
+        top, left = (kernel_h - 1) // 2, (kernel_w - 1) // 2
+        pads = (top, left, kernel_h - 1 - top, kernel_w - 1 - left)
+    else:
+        pad_h, pad_w = (0, 0) if padding == "valid" else pair(padding)
+        pads = (pad_h, pad_w, pad_h, pad_w)
+        if pad_h >= kernel_h or pad_w >= kernel_w:  # the kernels are not made for that
+            raise Unsupported(
+                "padding that is not smaller than the kernel: outputs that see no input",
+                f"padding {(pad_h, pad_w)} with a kernel of {(kernel_h, kernel_w)}",
+                f"padding of at most {(kernel_h - 1, kernel_w - 1)}",
+                "Lower the padding; a 1 x 1 kernel needs none",
+            )
+    walk.emit(
+        node,
+        tensor,
+        lambda name, output: Conv2D(
+            name, tensor.name, output, weight, bias, (kernel_h, kernel_w), stride, pads, groups
+        ),
+        weight.removesuffix(".weight"),
+    )
+
+
+ATEN = {"conv2d": Aten(_conv2d)}

@@ -1,0 +1,250 @@
+"""What a nested network consists of: stages, each one operator at one place.
+
+A new operator is one file in ``nestnet/net/ops/`` with
+
+- one frozen dataclass derived from :class:`Stage`, which says all that is asked of it,
+- ``ATEN``, the operators of an exported graph it is read from (:class:`nestnet.net.walk.Aten`), and
+- ``SPELLED``, what messages call these in the list of all that is supported.
+
+It is found there and listed nowhere; what it leaves unsaid is an error when the package is
+imported. Everything else, from the reader of graphs to the flash budget, asks the stage.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+import torch
+
+from codegen.graph.ir import Op
+from nestnet.net.nested import LevelNorm, NestedWeight
+from nestnet.net.quantizer import Observer
+from nestnet.net.tensors import Clip, NormParams, Tensor
+
+if TYPE_CHECKING:
+    from nestnet.net.fuse import Fused
+    from nestnet.net.graph_builder import GraphBuilder
+    from nestnet.net.network import NestedNet
+
+
+class GridRule(Enum):
+    """Which int8 grid a stage's output lies on, and who puts it there."""
+
+    OWN = "own"
+    """Its own: the range of the output is observed, and the output rounded to it."""
+    INPUT = "input"
+    """The one of its first input, whose elements the stage moves, chooses or drops."""
+    ROUNDED = "rounded"
+    """The one of its first input, to which what the stage computes is rounded again."""
+    JOINT = "joint"
+    """One grid for all inputs and the output, so that the stage moves bytes: its inputs' ranges
+    become one (a concatenation)."""
+    FIXED = "fixed"
+    """What the integer contract says; nothing is observed or rounded in training."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The modules that hold what a stage learns."""
+
+    layer: NestedWeight | None = None
+    norm: LevelNorm | None = None
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """One operator at one place of a network, in execution order with others."""
+
+    name: str
+    """Unique; the user's name of the layer where there is one."""
+    if TYPE_CHECKING:  # fields of every stage, in the order that suits it
+
+        @property
+        def inputs(self) -> tuple[str, ...]:
+            """Names of the tensors it reads."""
+
+        @property
+        def output(self) -> str:
+            """Name of the tensor it makes: :attr:`name`, before anything is fused into it."""
+
+    # What every operator states.
+
+    makes: ClassVar[tuple[type[Op], ...]]
+    """Operators of the integer graph that :meth:`export` may make of it; none if it leaves none."""
+    grid: ClassVar[GridRule]
+    elementwise: ClassVar[bool]
+    """Whether every element of the output is at the place of the input's it is computed from: then
+    a flattened map (:attr:`Tensor.flat_from`) stays one."""
+
+    # What few operators state.
+
+    activations: ClassVar[tuple[str, ...]] = ()
+    """Modules of torch.nn that this operator is, if it is an activation function: what to use
+    instead of one that is not supported."""
+    kept_dense: ClassVar[Literal["first", "last"] | None] = None
+    """Which layer of this kind is not pruned unless asked for."""
+    only_last: ClassVar[bool] = False
+    """Whether it stands at the end only, behind the logits: losses, accuracies and ranges are of
+    what it reads."""
+    is_monotone: ClassVar[bool] = False
+    """Whether an activation behind it may as well be computed in front of it."""
+    one_input_scale: ClassVar[bool] = False
+    """Whether its inputs need one scale at all levels."""
+
+    @property
+    def one_scale(self) -> bool:
+        """Return whether its output needs one scale at all levels."""
+        return False
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Return the names of all that it takes from the user's module."""
+        return ()
+
+    @property
+    def variances(self) -> tuple[str, ...]:
+        """Return those of :attr:`tensors` that cannot be negative."""
+        return ()
+
+    @property
+    def residuals(self) -> tuple[str, ...]:
+        """Return the inputs that are added behind the integer sums; their step bounds its own."""
+        return ()
+
+    @property
+    def prunable(self) -> bool:
+        """Return whether the weights of its layer may be nested."""
+        return False
+
+    @property
+    def notice(self) -> str:
+        """Return what a user has to know who exports it; nothing if empty."""
+        return ""
+
+    def making(self, output: str) -> Self:
+        """Return this stage with ``output`` as the name of what it makes."""
+        return replace(self, output=output)  # type: ignore[call-arg]
+
+    # Fusion: what becomes one stage is rounded once, in training and in the firmware.
+
+    def fuse(self, done: Fused) -> None:
+        """Become a part of the stages in ``done``, or one of them."""
+        done.append(self)
+
+    def with_norm(self, norm: NormParams, output: str) -> Stage | None:
+        """Return this stage with a batch norm behind it, making ``output``; None if it cannot."""
+        return None
+
+    def with_residual(self, residual: str, output: str) -> Stage | None:
+        """Return this stage with ``residual`` added, making ``output``; None if it cannot."""
+        return None
+
+    def with_clip(self, clip: Clip, output: str) -> Stage | None:
+        """Return this stage with an activation behind it, making ``output``; None if it cannot."""
+        return None
+
+    def weight_count(self, network: Network) -> int:
+        """Return the number of its weights."""
+        return 0
+
+    # Computation.
+
+    def build(self, tensors: Mapping[str, torch.Tensor], source: Tensor) -> Parts:
+        """Return its modules, holding copies of the user's ``tensors``; ``source`` is its input."""
+        return Parts()
+
+    @abstractmethod
+    def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Compute the output (n, c, h, w), (n, c, w) or (n, c) of its inputs.
+
+        In quantized mode the inputs lie on their int8 grids; the network then puts the output on
+        the grid that :attr:`grid` says.
+        """
+
+    @abstractmethod
+    def non_negative(self, inputs: tuple[bool, ...]) -> bool:
+        """Return whether its output cannot be negative, given which of its inputs cannot."""
+
+    # Deployment.
+
+    @abstractmethod
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add what computes it to the integer graph, and name the value of its output.
+
+        Raises:
+            UserError: numbers that the integer arithmetic cannot hold.
+        """
+
+    @abstractmethod
+    def table_bytes(self, network: Network, levels: int) -> int:
+        """Return the bytes it takes in the weight image, all but the weights of its layer."""
+
+
+@dataclass(frozen=True)
+class OneInput(Stage):
+    """A stage that reads one tensor."""
+
+    input: str
+    output: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the tensor it reads."""
+        return (self.input,)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with one input and one output, stages in execution order."""
+
+    input: str
+    output: str
+    """Output of the last stage."""
+    tensors: tuple[Tensor, ...]
+    stages: tuple[Stage, ...]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor called ``name``; KeyError if there is none."""
+        for tensor in self.tensors:
+            if tensor.name == name:
+                return tensor
+        raise KeyError(name)
+
+    @property
+    def end(self) -> Stage | None:
+        """Return the stage behind the logits, a softmax, if there is one."""
+        last = self.stages[-1] if self.stages else None
+        return last if last is not None and last.only_last else None
+
+    @property
+    def logits(self) -> str:
+        """Return the name of the tensor a training loss is computed from."""
+        return self.output if self.end is None else self.end.inputs[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One stage with the modules that execute it."""
+
+    stage: Stage
+    layer: NestedWeight | None = None
+    norm: LevelNorm | None = None
+    observer: Observer | None = None
+    """Of a stage whose output has its own grid."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One execution of a stage."""
+
+    net: NestedNet
+    step: Step
+    level: int
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of the network called ``name``."""
+        return self.net.network.tensor(name)
