@@ -69,7 +69,7 @@ def other_layers() -> dict[str, Case]:
         },
         "dense linear 256->64": weighted(rng, "DENSE_LINEAR", linear, plain=True),
         "nested linear G=4 25 %": nested(rng, linear, 4, 1, (0.25,), linear=True, plain=True),
-        "add 8192": addition(rng, 8192),
+        "add 8192": addition(rng, 8192, plain=True),
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
         "lookup 8192": table(rng, 8192),

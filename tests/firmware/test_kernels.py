@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support.firmware import contracts
 from tests.support.firmware.cases import (
     Case,
     addition,
@@ -23,6 +25,7 @@ from tests.support.firmware.cases import (
     with_shared_memory,
     write,
 )
+from tests.support.firmware.contracts import contract
 from tests.support.firmware.oracle import NEVER, Shape
 from tests.support.firmware.rig import (
     HARNESS,
@@ -163,7 +166,7 @@ def channel_cases(rng: np.random.Generator) -> list[Case]:
             first = rng.choice([0, 1, 2, NEVER], c)
             first[4:8] = rng.choice([1, 2, NEVER], len(first[4:8]))  # level 0 has none of a quad
             first[8:12] = 0  # and all of another
-            band = out_h if (index + c) % 2 else 2 + index % 2
+            band = out_h if (index + c) % 2 else min(out_h, 2 + index % 2)
             plain = (index + c) % 3 == 0
             cases.append(depthwise(rng, s, band, first, levels=3, plain=plain))
     pointwise = Shape(1, 13, 7, 1, 13, 7, 1, 1, 1, 1, 0, 0)
@@ -191,9 +194,58 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     return cases
 
 
+def window(rng: np.random.Generator, in_c: int, out_c: int) -> Shape:
+    """Return small extents with any kernel, stride and padding that leave an output."""
+    in_h, in_w, out_h, out_w = (int(n) for n in rng.integers(1, 8, 4))
+    kernel = [int(n) for n in rng.integers(1, 6, 2)]
+    pads = [int(rng.integers(0, extent)) for extent in kernel]
+    strides = [int(n) for n in rng.integers(1, 4, 2)]
+    return Shape(in_h, in_w, in_c, out_h, out_w, out_c, *kernel, *strides, *pads)
+
+
+def drawn(rng: np.random.Generator, kernel: str) -> Case:
+    """Return a case whose numbers are drawn from what the kernel's contract calls legal."""
+    in_c, out_c = (int(n) for n in rng.integers(1, 12, 2))
+    promised, s = contract(kernel), window(rng, in_c, out_c)
+    linear = Shape(1, 1, in_c, 1, 1, out_c)
+    each = Shape(*(in_c if name in ("in_c", "out_c") else n for name, n in vars(s).items()))
+
+    def draw(name: str, shape: Shape = s) -> int:
+        return promised.draw(name, rng, vars(shape))
+
+    residual, plain = bool(rng.integers(2)), bool(rng.integers(2))
+    both = {"residual": residual, "plain": plain}
+    make: dict[str, Callable[[], Case]] = {
+        "add": lambda: addition(rng, in_c),
+        "avg_pool": lambda: pool(rng, "AVG_POOL", each),
+        "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
+        "dense_linear": lambda: weighted(rng, "DENSE_LINEAR", linear, plain=plain),
+        "depthwise_conv": lambda: depthwise(
+            rng, each, draw("band"), rng.choice([0, 1, NEVER], in_c), plain=plain
+        ),
+        "grouped_conv": lambda: weighted(
+            rng, "GROUPED_CONV", replace(s, in_c=3 * in_c, out_c=3 * out_c), groups=3, **both
+        ),
+        "lookup": lambda: table(rng, in_c),
+        "max_pool": lambda: pool(rng, "MAX_POOL", each),
+        "nested_conv": lambda: nested(rng, s, draw("group"), draw("tile"), (0.3, 0.7), **both),
+        "nested_linear": lambda: nested(
+            rng, linear, draw("group"), 1, (0.3, 0.7), linear=True, plain=plain
+        ),
+        "softmax": lambda: soft(rng, in_c, draw("channels")),
+    }
+    return make[kernel]()
+
+
+def drawn_cases(rng: np.random.Generator) -> list[Case]:
+    """Every kernel, its numbers from its contract."""
+    return [drawn(rng, kernel) for kernel in contracts.names() for _ in range(8)]
+
+
 FAMILIES: dict[str, Callable[[np.random.Generator], list[Case]]] = {
     "nested": nested_cases,
     "channels": channel_cases,
+    "contract": drawn_cases,
     "corner": corner_cases,
     "dense": dense_cases,
     "depthwise": depthwise_cases,

@@ -2,14 +2,20 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A pass takes four elements of every row and column. All 14 general registers are at work: r0 the weights,
- * r1 the patch, then the accumulators in row-major order from r2 on (r7 left out), the others hold rows and
- * columns. r7 may be the frame pointer, so the compiler is not told of it: it is saved beside the loop's end.
+ * A pass takes four elements of every row and column.
  *
  * A tile shape is six macros: SETUP, loads before the first pass; EVEN(mac, end) and ODD(mac, end), passes
  * that alternate; EVEN_LAST(mac) and ODD_LAST(mac), which load nothing for a pass to come. mac: NN_DOT_MUL in
  * a first pass, which sets the accumulators, else NN_DOT_MAC. end: NN_DOT_END(register) in a loop's last
  * pass, where that register is free, else nothing. A pass leaves r0 four bytes further on.
+ *
+ * twin:      nn_dot_dsp.h, by intrinsics
+ * registers: r0 the weights, r1 the patch, then the accumulators in row-major order from r2 on (r7 left
+ *            out), the others hold rows and columns: all 14. r7 may be the frame pointer, so the compiler is
+ *            not told of it: it is saved beside the loop's end
+ * stack:     8 bytes
+ * flags:     changed
+ * check:     NN_DOT_4X1_EVEN(NN_DOT_MAC, ) has 22 instructions
  */
 #ifndef NN_DOT_ASM_H
 #define NN_DOT_ASM_H

@@ -5,6 +5,9 @@
  * Loads stand together (n + 1 cycles), each base is written back by the last load of its group, and all
  * instructions are 4 bytes long on 4-byte boundaries. Two rows by three columns take 8 loads in two groups,
  * 4 SXTB16 and 12 SMLAD: 26 cycles for 24 multiply-accumulates, and a quarter of the loop's 5.
+ *
+ * check: NN_DOT_2X3_EVEN(NN_DOT_MAC, ) has 24 instructions
+ * check: NN_DOT_2X2_EVEN(NN_DOT_MAC, ) has 18 instructions
  */
 #ifndef NN_DOT_ASM_DSP_H
 #define NN_DOT_ASM_DSP_H

@@ -6,6 +6,11 @@
  * multiplies first was loaded in the pass before, two cycles or more ago, so the four registers of the rows
  * change roles from pass to pass: one pair holds elements 0 1 while the other turns from all four into 2 3.
  * Two rows by three columns: 53 cycles for four passes of 24 multiply-accumulates and the loop.
+ *
+ * check: NN_DOT_2X3_EVEN(NN_DOT_MAC, ) has 24 instructions
+ * check: NN_DOT_2X3_EVEN_LAST(NN_DOT_MAC) has 19 instructions
+ * check: NN_DOT_2X2_EVEN(NN_DOT_MAC, ) has 18 instructions
+ * check: NN_DOT_2X2_EVEN_LAST(NN_DOT_MAC) has 11 instructions
  */
 #ifndef NN_DOT_ASM_M7_H
 #define NN_DOT_ASM_M7_H

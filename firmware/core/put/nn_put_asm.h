@@ -6,7 +6,15 @@
  * cycles later. Cortex-M4 only cares that loads stand together. The first column comes last, so that its
  * access moves the pointer. The comparison's flags last to the end: nothing after it sets any.
  *
- * check: cycles a channel on Cortex-M4 and M7: 35 and 19 at 6 columns, 62 and 29 with a residual.
+ * twin:      nn_put in nn_put.h, by intrinsics
+ * registers: o, h, m, b, t and an accumulator per column; q, k, f with a residual
+ * flags:     Z is an output
+ * check:     NN_PUT_4(NN_PUT_NO_SHIFT) has 19 instructions
+ * check:     NN_PUT_5(NN_PUT_NO_SHIFT) has 22 instructions
+ * check:     NN_PUT_6(NN_PUT_NO_SHIFT) has 25 instructions
+ * check:     NN_PUT_6(NN_PUT_SHIFT) has 25 + 6 instructions
+ * check:     NN_PUT_6_RESIDUAL(NN_PUT_NO_SHIFT) has 47 instructions
+ * cycles:    a channel on Cortex-M4 and M7, modelled: 35 and 19 at 6 columns, 62 and 29 with a residual
  */
 #ifndef NN_PUT_ASM_H
 #define NN_PUT_ASM_H

@@ -7,11 +7,12 @@
  * them, and an address computed by the instruction before costs one more; on Cortex-M7 two loads pair if bit
  * 2 of their addresses differs. All instructions are 32 bits wide and 4-byte aligned: neither core likes
  * 32-bit instructions across words. LSLS puts the position byte's bit 7 ("last group") into the carry, which
- * nothing after it touches, so one branch ends the loop. Column p is read at a constant offset from x. Up to
- * 14 registers are used, all there are without a frame pointer; hence nn_optimize.h.
+ * nothing after it touches, so one branch ends the loop. Column p is read at a constant offset from x.
  *
- * check: instructions per pass at groups of 4: 7 + 4 per column; groups of 2, two groups: 9 + 4 per column;
- * groups of 1: 5 + 2 per column.
+ * twin:      nn_walk_dsp.h, by intrinsics
+ * registers: position, weights, x, w, an accumulator per column, and what NN_USES_* adds: at most 14, all
+ *            there are without a frame pointer; hence nn_optimize.h
+ * flags:     changed; LSLS to the branch that ends the loop keeps the carry
  */
 #ifndef NN_WALK_ASM_H
 #define NN_WALK_ASM_H

@@ -5,6 +5,10 @@
  * n loads in a row take n + 1 cycles, so the weight is loaded with the first columns, the next one's position
  * with the last. NN_LOOP_1XP does a weight and steps to the next, leaving the carry set if that is its
  * segment's last; NN_LAST_1XP does a weight and stops.
+ *
+ * check:  NN_LOOP_1XP has 4 + 2 * P instructions, P = 1 .. 8
+ * check:  NN_LAST_1XP has 5 + 2 * P instructions, P = 1 .. 8
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M4
  */
 #ifndef NN_WALK_ASM_1_DSP_H
 #define NN_WALK_ASM_1_DSP_H

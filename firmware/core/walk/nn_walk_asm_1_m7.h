@@ -6,6 +6,10 @@
  * waits for its weight, loaded after the last multiplication of the pass before. NN_LOOP_1XP does a weight
  * and steps to the next, leaving the carry set if that is its segment's last; NN_LAST_1XP does a weight and
  * stops.
+ *
+ * check:  NN_LOOP_1XP has 4 + 2 * P instructions, P = 1 .. 8
+ * check:  NN_LAST_1XP has 4 + 2 * P instructions, P = 1 .. 8
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M7
  */
 #ifndef NN_WALK_ASM_1_M7_H
 #define NN_WALK_ASM_1_M7_H

@@ -7,6 +7,10 @@
  * take what loads find no other register for, once nothing needs them, and last the next pair's position
  * bytes. NN_LOOP_2XP does a pair and steps to the next, leaving the carry set if that is its segment's last;
  * NN_LAST_2XP does a pair and stops.
+ *
+ * check:  NN_LOOP_2XP has 8 + 4 * P instructions, P = 1 .. 6
+ * check:  NN_LAST_2XP has 7 + 4 * P instructions, P = 1 .. 6
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M4
  */
 #ifndef NN_WALK_ASM_2_DSP_H
 #define NN_WALK_ASM_2_DSP_H

@@ -7,6 +7,10 @@
  * The next pair's x and y are ready before the pass ends, and so are its weights, in w. Both slots are full
  * but for one instruction. NN_LOOP_2XP does a pair and steps to the next, leaving the carry set if that is
  * its segment's last; NN_LAST_2XP does a pair and stops.
+ *
+ * check:  NN_LOOP_2XP has 8 + 4 * P instructions, P = 1 .. 6
+ * check:  NN_LAST_2XP has 6 + 4 * P instructions, P = 1 .. 6
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M7
  */
 #ifndef NN_WALK_ASM_2_M7_H
 #define NN_WALK_ASM_2_M7_H

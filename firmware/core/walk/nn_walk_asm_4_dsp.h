@@ -7,6 +7,10 @@
  * the last ones. NN_LOOP_4XP does a group and steps to the next, leaving the carry set if that is its
  * segment's last; NN_LAST_4XP does a group and stops. Columns are read low halves first: then a is free
  * early.
+ *
+ * check:  NN_LOOP_4XP has 6 + 4 * P instructions, P = 1 .. 6
+ * check:  NN_LAST_4XP has 7 + 4 * P instructions, P = 1 .. 6
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M4
  */
 #ifndef NN_WALK_ASM_4_DSP_H
 #define NN_WALK_ASM_4_DSP_H

@@ -8,6 +8,10 @@
  * end, both into n. NN_LOOP_4XP does a group and steps to the next, leaving the carry set if that is its
  * segment's last; NN_LAST_4XP does a group and stops. Rotating few temporaries is enough: a load is used two
  * cycles later.
+ *
+ * check:  NN_LOOP_4XP has 6 + 4 * P instructions, P = 1 .. 6
+ * check:  NN_LAST_4XP has 6 + 4 * P instructions, P = 1 .. 6
+ * cycles: in the comment over each loop, its branch included, by the pipeline model of Cortex-M7
  */
 #ifndef NN_WALK_ASM_4_M7_H
 #define NN_WALK_ASM_4_M7_H

@@ -1,17 +1,24 @@
 /* nn_avg_pool.h - mean over a window.
  *
  * SPDX-License-Identifier: Apache-2.0
+ *
+ * out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)), n = kernel_h * kernel_w;
+ * elements outside the image count as zp.
+ *
+ * s:          nn_window_shape; literal; out_c = in_c, any stride and padding, n <= 4096
+ * zero_point: int32; literal; -128 .. 127
+ * in:         int8[in_h * in_w * in_c]; read
+ * out:        int8[out_h * out_w * out_c]; written
+ * aliasing:   in is read before each out_c of out, from (max(0, y / out_w * stride_h - pad_top) * in_w +
+ *             max(0, y % out_w * stride_w - pad_left)) * in_c, apart in_c
+ * fails:      never
+ * check:      4096 * 255 < 2^31 / 2^11
  */
 #ifndef NN_AVG_POOL_H
 #define NN_AVG_POOL_H
 
 #include "../../core/nn_arith.h"
 
-/* out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)), n = kernel_h * kernel_w;
- * elements outside the image count as zp.
- * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any stride and padding; n
- * at most 4096. Pixel by pixel, a channel's window is read before its output is written: out may lie over in
- * at a multiple of in_c bytes where no later window reads. Cannot fail. */
 NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const int8_t *in, int8_t *out);
 
 /* The mean of a window's sum(x - zp). */

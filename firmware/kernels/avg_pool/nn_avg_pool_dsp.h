@@ -1,7 +1,9 @@
-/* nn_avg_pool_dsp.h - contract in nn_avg_pool.h. Four channels at a time, summed in 16-bit halves: up
- * to 255 elements of -128 .. 127 fit.
+/* nn_avg_pool_dsp.h - contract in nn_avg_pool.h. Four channels at a time, summed in 16-bit halves: up to 255
+ * elements fit.
  *
  * SPDX-License-Identifier: Apache-2.0
+ *
+ * check: 255 * 128 < 2^15
  */
 #ifndef NN_AVG_POOL_DSP_H
 #define NN_AVG_POOL_DSP_H

@@ -1,6 +1,27 @@
 /* nn_dense_conv.h - convolution with dense weights.
  *
  * SPDX-License-Identifier: Apache-2.0
+ *
+ * out = requantize(convolution of in with weights), docs/integer-contract.md. tile is the most columns
+ * computed at once, 3 the fastest on Cortex-M4 and M7; a width it does not divide ends in smaller tiles.
+ *
+ * s:             nn_window_shape; literal; any kernel, stride and padding
+ * r:             nn_requant; literal
+ * l:             nn_requant_level; tables of out_c channels
+ * tile:          int32; literal; 1 .. min(NN_DENSE_TILE_MAX, out_w)
+ * weights:       int8[out_c * round_up(kernel_h * kernel_w * c, 4)]; read; align 4; "Dense weights" of
+ *                docs/format.md
+ * in:            int8[in_h * in_w * in_c]; read
+ * residual:      int8[out_h * out_w * out_c]; read; or a literal NULL; added before the clamp
+ * out:           int8[out_h * out_w * out_c]; written
+ * scratch:       int16[scratch_bytes / 2]; written; align 8; overlaps nothing
+ * c:             in_c + max(stride_w * kernel_h * in_c % 2, (stride_h < kernel_h) * (stride_h * in_c % 2))
+ * scratch_bytes: round_up(2 * (((out_w - 1) * stride_w + kernel_w) * kernel_h * c + (stride_h < kernel_h) *
+ *                (out_h - 1) * stride_h * c + 4), 8)
+ * aliasing:      in is read before each out_w * out_c of out, from max(0, y * stride_h - pad_top +
+ *                max(kernel_h - stride_h, 0)) * in_w * in_c
+ * aliasing:      residual is read before each 1 of out, from y, apart out_w * out_c
+ * fails:         never
  */
 #ifndef NN_DENSE_CONV_H
 #define NN_DENSE_CONV_H
@@ -20,16 +41,6 @@ NN_INLINE int32_t nn_dense_channels(const nn_window_shape *s)
     return s->in_c + (odd_column | odd_row);
 }
 
-/* out = requantize(convolution of in with weights), docs/integer-contract.md.
- * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; any kernel, stride and padding.
- * tile: literal 1 .. NN_DENSE_TILE_MAX, at most s->out_w: the most columns at once; 3 is fastest on Cortex-M4
- * and M7. A width it does not divide ends in smaller tiles. weights: "Dense weights" of docs/format.md,
- * 4-byte aligned. residual: out_h * out_w * out_c int8 added before the clamp, or a literal NULL. scratch:
- * 8-byte aligned, (out_w - 1) * stride_w + kernel_w columns of kernel_h * c int16 (c: nn_dense_channels),
- * plus (out_h - 1) * stride_h * c if stride_h < kernel_h, plus 4; it overlaps nothing. Before an output row
- * is written, the input rows of its windows and all above have been read: out may lie over in where no later
- * output row reads. residual may be in; out may start where residual starts, or whole output rows below.
- * Cannot fail. */
 NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                              int32_t tile, const int8_t *weights, const int8_t *in, const int8_t *residual,
                              int8_t *out, int16_t *scratch);

@@ -5,8 +5,12 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * At most 13 registers, so the loops also fit where a frame pointer is kept: what is needed once a tile
- * (multiplier, bias, output and loop end) waits in FPU registers, or on the stack of a core without FPU.
+ * twin:      nn_depthwise_conv_dsp.h, by intrinsics
+ * registers: at most 13, so the loops also fit where a frame pointer is kept: what is needed once a tile
+ *            (multiplier, bias, output and loop end) waits in FPU registers, or on the stack of a core
+ *            without FPU
+ * flags:     changed
+ * check:     NN_DW_EXPAND_LOAD(a, b, 0) NN_DW_EXPAND_PUT(a, b) has 12 instructions
  */
 #ifndef NN_DEPTHWISE_CONV_ASM_H
 #define NN_DEPTHWISE_CONV_ASM_H

@@ -5,7 +5,9 @@
  * The rules behind the order: n loads in a row take n + 1 cycles but 2n when something stands between them,
  * and an address computed by the instruction before costs one more; a move from the FPU takes one cycle.
  *
- * check: 49 instructions a tile at stride 1, two tiles and 3 instructions a pass if their number is even.
+ * check:  NN_DW_TILE_STRIDE_1 has 49 instructions
+ * check:  NN_DW_TILE_STRIDE_2 has 56 instructions
+ * passes: two tiles and 3 instructions where a row has an even number of tiles, else one
  */
 #ifndef NN_DEPTHWISE_CONV_ASM_DSP_H
 #define NN_DEPTHWISE_CONV_ASM_DSP_H

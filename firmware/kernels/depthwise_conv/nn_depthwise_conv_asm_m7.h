@@ -7,6 +7,9 @@
  * started, if the SSAT comes first; not with a store. A store shares its cycle with an SSAT or a load. So the
  * words of a tile are loaded under the multiplications before, the next tile's first under the stores.
  * Constants wait on the stack, because a move from the FPU takes three cycles.
+ *
+ * check: NN_DW_TILE_STRIDE_1 has 50 instructions
+ * check: NN_DW_TILE_STRIDE_2 has 57 instructions
  */
 #ifndef NN_DEPTHWISE_CONV_ASM_M7_H
 #define NN_DEPTHWISE_CONV_ASM_M7_H

@@ -1,16 +1,21 @@
 /* nn_max_pool.h - maximum over a window.
  *
  * SPDX-License-Identifier: Apache-2.0
+ *
+ * out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does.
+ *
+ * s:        nn_window_shape; literal; out_c = in_c, any kernel, stride and padding
+ * in:       int8[in_h * in_w * in_c]; read
+ * out:      int8[out_h * out_w * out_c]; written
+ * aliasing: in is read before each out_c of out, from (max(0, y / out_w * stride_h - pad_top) * in_w +
+ *           max(0, y % out_w * stride_w - pad_left)) * in_c, apart in_c
+ * fails:    never
  */
 #ifndef NN_MAX_POOL_H
 #define NN_MAX_POOL_H
 
 #include "../../core/nn_arith.h"
 
-/* out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does.
- * s: in in_h x in_w x in_c, out out_h x out_w x out_c, axes h, w, c; out_c = in_c; any kernel, stride,
- * padding. Pixel by pixel, a channel's window is read before its output is written: out may lie over in at a
- * multiple of in_c bytes where no later window reads. Cannot fail. */
 NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *out);
 
 /* The largest element of channel ch in the window whose corner lies at row top, column left. */

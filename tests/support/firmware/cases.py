@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from codegen.kernels.common.in_place import (
-    ELEMENTWISE,
-    any_overlap,
-    depthwise_overlap,
-    patch_overlap,
-    residual_overlap,
-    window_overlap,
-)
-from codegen.kernels.common.shape import WindowShape
 from codegen.program.draft import Overlap
+from tests.support.firmware.contracts import Contract, contract
 from tests.support.firmware.oracle import (
     NEVER,
     Array,
@@ -36,7 +29,6 @@ from tests.support.firmware.oracle import (
 )
 
 MAX_LEVELS = 16
-GUARD_ELEMENTS = 4
 
 
 @dataclass(frozen=True)
@@ -89,8 +81,23 @@ class Case:
     macro: str
     arguments: tuple[str, ...]
     runs: tuple[Run, ...] = field(repr=False)
-    rules: tuple[Overlap, ...] = ()
-    """How the output may lie over the input and the second operand."""
+    values: Mapping[str, int] = field(default_factory=dict)
+    """Of the names that the kernel's contract uses."""
+
+    @property
+    def contract(self) -> Contract:
+        """Return the contract of the kernel."""
+        return contract(self.macro.lower())
+
+    @property
+    def rules(self) -> tuple[Overlap, ...]:
+        """Return how the output may lie over the input and the second operand."""
+        run = self.runs[0]
+        operands = zip(self.contract.aliasing, (run.inputs, run.second), strict=False)
+        known = self.contract.known(self.values)
+        return tuple(
+            order.overlap(known, run.expected.size, len(operand)) for order, operand in operands
+        )
 
     def line(self, index: int) -> str:
         """Return the case's line of cases.inc."""
@@ -125,10 +132,9 @@ def compare(cases: list[Case], outputs: bytes) -> list[str]:
 
 
 def with_shared_memory(case: Case, rng: np.random.Generator) -> Case:
-    """Add runs whose output lies over an operand, as closely as the rules of codegen allow.
+    """Add runs whose output lies over an operand, as closely as the contract allows.
 
-    Those rules and the kernels' contracts say the same; a kernel that reads later or writes earlier
-    fails here, on every machine.
+    A kernel that reads later or writes earlier than it promises fails here, on every machine.
     """
     first, added = case.runs[0], []
     for over, rule in enumerate(case.rules[: 2 if first.second else 1], start=1):
@@ -142,11 +148,6 @@ def with_shared_memory(case: Case, rng: np.random.Generator) -> Case:
             for distance in sorted(distances)
         ]
     return dataclasses.replace(case, runs=(*case.runs, *added))
-
-
-def window_of(s: Shape) -> WindowShape:
-    """Return a shape as codegen has it."""
-    return WindowShape(*dataclasses.astuple(s))
 
 
 def c_struct(macro: str, value: Shape | Requant) -> str:
@@ -232,21 +233,6 @@ def level_run(tables: Tables, level: int, acc: Array, residual: Array | None) ->
     )
 
 
-def patch_buffer_bytes(s: Shape, c: int) -> int:
-    """Return the scratch bytes of a convolution (docs/adr/0002-sliding-patch-buffer.md)."""
-    elements = ((s.out_w - 1) * s.stride_w + s.kernel_w) * s.kernel_h * c + GUARD_ELEMENTS
-    if s.stride_h < s.kernel_h:
-        elements += (s.out_h - 1) * s.stride_h * c
-    return -(-elements * 2 // 8) * 8
-
-
-def depthwise_scratch_bytes(s: Shape, band: int) -> int:
-    """Return the scratch bytes of a depthwise convolution (docs/format.md)."""
-    pitch = -(-((s.out_w - 1) * s.stride_w + s.kernel_w) // 2) * 2
-    rows = (band - 1) * s.stride_h + s.kernel_h
-    return -(-min(4, s.out_c) * rows * pitch * 2 // 8) * 8
-
-
 def random_level_map(
     rng: np.random.Generator, shape: tuple[int, ...], densities: tuple[float, ...]
 ) -> Array:
@@ -283,13 +269,13 @@ def nested(
     ]
     tables = make_tables(rng, accs, zero_point, plain)
     second = int8(rng, s.out_h, s.out_w, s.out_c) if residual else None
+    kernel = "nested_linear" if linear else "nested_conv"
+    values = {**dataclasses.asdict(s), "group": group, "tile": tile, "level": len(densities) - 1}
     common = {
         "inputs": as_bytes(x),
         "misalign_bytes": int(rng.integers(4)),
         "streams": tuple(pack_stream(weight, level_map, group, k) for k in levels),
-        "scratch_bytes": 8 * s.out_c + patch_buffer_bytes(s, -(-s.in_c // group) * group)
-        if not linear
-        else -(-s.in_c // 4) * 8,
+        "scratch_bytes": contract(kernel).scratch_bytes(values),
     }
     runs = tuple(
         dataclasses.replace(level_run(tables, k, accs[k], second), **common) for k in levels
@@ -297,11 +283,9 @@ def nested(
     structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
     name = f"nested G={group} P={tile} densities {densities} {s}"
     if linear:
-        rules = (any_overlap(s.in_c),)
-        return Case(f"linear {name}", "NESTED_LINEAR", (str(group), *structs), runs, rules)
+        return Case(f"linear {name}", "NESTED_LINEAR", (str(group), *structs), runs, values)
     flag = "RESIDUAL" if residual else "NO_RESIDUAL"
-    rules = (patch_overlap(window_of(s)), residual_overlap(window_of(s)))
-    return Case(name, "NESTED_CONV", (str(group), str(tile), flag, *structs), runs, rules)
+    return Case(name, "NESTED_CONV", (str(group), str(tile), flag, *structs), runs, values)
 
 
 def weighted(
@@ -322,34 +306,28 @@ def weighted(
     tables = make_tables(rng, [acc] * levels, zero_point, plain)
     second = int8(rng, s.out_h, s.out_w, s.out_c) if residual else None
     flag = "RESIDUAL" if residual else "NO_RESIDUAL"
-    scratch, window = 0, window_of(s)
-    rules = (patch_overlap(window), residual_overlap(window))
+    band = min(tile, s.out_h)
+    values = {**dataclasses.asdict(s), "tile": tile, "groups": groups, "band": band, "level": 0}
+    known = contract(kind.lower()).known(values)
     if kind == "DENSE_CONV":
-        odd_row = s.stride_h < s.kernel_h and s.stride_h * s.in_c % 2
-        c = s.in_c + int(bool(s.stride_w * s.kernel_h * s.in_c % 2 or odd_row))
-        packed, scratch, head = pack_dense(weight, c), patch_buffer_bytes(s, c), (str(tile), flag)
+        packed, head = pack_dense(weight, known["c"]), (str(tile), flag)
     elif kind == "DENSE_LINEAR":
-        packed, scratch, head = pack_dense(weight, s.in_c), -(-s.in_c // 4) * 8, ()
-        rules = (any_overlap(s.in_c), ELEMENTWISE)
+        packed, head = pack_dense(weight, s.in_c), ()
     elif kind == "DEPTHWISE_CONV":
-        band = min(tile, s.out_h)
-        packed, scratch = as_bytes(weight), depthwise_scratch_bytes(s, band)
-        head = (str(band), "ALL_CHANNELS")
-        rules = (depthwise_overlap(window, band), ELEMENTWISE)
+        packed, head = as_bytes(weight), (str(band), "ALL_CHANNELS")
     else:
         packed, head = as_bytes(weight), (str(groups), flag)
-        rules = (window_overlap(window, by_channel=False), ELEMENTWISE)
     common = {
         "inputs": as_bytes(x),
         "misalign_bytes": int(rng.integers(4)),
         "weights": packed,
-        "scratch_bytes": scratch,
+        "scratch_bytes": known.get("scratch_bytes", 0),
     }
     runs = tuple(
         dataclasses.replace(level_run(tables, k, acc, second), **common) for k in range(levels)
     )
     structs = (c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
-    return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs, rules)
+    return Case(f"{kind} groups {groups} tile {tile} {s}", kind, (*head, *structs), runs, values)
 
 
 def depthwise(
@@ -370,47 +348,49 @@ def depthwise(
         for k in range(levels)
     ]
     tables = make_tables(rng, accs, zero_point, plain)
+    values = {**dataclasses.asdict(s), "band": band, "level": levels - 1}
     common = {
         "inputs": as_bytes(x),
         "misalign_bytes": int(rng.integers(4)),
         "weights": as_bytes(weight),
-        "scratch_bytes": depthwise_scratch_bytes(s, band),
+        "scratch_bytes": contract("depthwise_conv").scratch_bytes(values),
         "channel_level": as_bytes(channel_level, np.uint8),
     }
     runs = tuple(
         dataclasses.replace(level_run(tables, k, acc, None), **common) for k, acc in enumerate(accs)
     )
     arguments = (str(band), "BY_LEVEL", c_struct("SHAPE", s), c_struct("REQUANT", tables.r))
-    rules = (depthwise_overlap(window_of(s), band),)
     name = f"depthwise band {band} channel levels {channel_level.tolist()} {s}"
-    return Case(name, "DEPTHWISE_CONV", arguments, runs, rules)
+    return Case(name, "DEPTHWISE_CONV", arguments, runs, values)
 
 
-def addition(rng: np.random.Generator, count: int) -> Case:
-    """Return an elementwise sum."""
+def addition(rng: np.random.Generator, count: int, plain: bool = False) -> Case:
+    """Return an elementwise sum; ``plain``: with nothing to clamp but int8."""
     a, b = int8(rng, count), int8(rng, count)
-    m0, m1 = (int(m) for m in rng.integers(-(2**22) + 1, 2**22, 2))
-    offset, shift = int(rng.integers(-(2**29), 2**29)), int(rng.integers(0, 23))
-    low, high = ((-128, 127), (-128, 50), (-20, 127))[rng.integers(3)]
-    arguments = (count, m0, m1, offset, shift, low, high)
+    promised, values = contract("add"), {"count": count}
+    for name in ("m0", "m1", "offset", "shift", "act_min", "act_max"):
+        values[name] = promised.draw(name, rng, values)
+    if plain:
+        values |= {"act_min": -128, "act_max": 127}
+    arguments = tuple(values.values())
     run = Run(
-        expected=add(a, b, m0, m1, offset, shift, low, high),
+        expected=add(a, b, *arguments[1:]),
         inputs=as_bytes(a),
         second=as_bytes(b),
         misalign_bytes=int(rng.integers(4)),
     )
-    rules = (ELEMENTWISE, ELEMENTWISE)
-    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,), rules)
+    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,), values)
 
 
 def pool(rng: np.random.Generator, kind: str, s: Shape) -> Case:
     """Return a MAX_POOL or AVG_POOL."""
-    x, zero_point = int8(rng, s.in_h, s.in_w, s.in_c), int(rng.integers(-128, 128))
+    x = int8(rng, s.in_h, s.in_w, s.in_c)
+    zero_point = contract("avg_pool").draw("zero_point", rng, {})
     expected = max_pool(x, s) if kind == "MAX_POOL" else avg_pool(x, s, zero_point)
     head = () if kind == "MAX_POOL" else (str(zero_point),)
     run = Run(expected=expected, inputs=as_bytes(x), misalign_bytes=int(rng.integers(4)))
-    rules = (window_overlap(window_of(s), by_channel=True),)
-    return Case(f"{kind} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), rules)
+    values = dataclasses.asdict(s) | {"zero_point": zero_point}
+    return Case(f"{kind} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), values)
 
 
 def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
@@ -419,7 +399,8 @@ def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
     table = np.round(2**15 * np.exp(-rng.uniform(0.01, 0.3) * np.arange(256))).astype(np.int64)
     run = Run(expected=softmax(x, table), inputs=as_bytes(x), table=as_bytes(table, np.uint16))
     name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels))
-    return Case(name, "SOFTMAX", arguments, (run,), (ELEMENTWISE,))
+    values = {"positions": positions, "channels": channels}
+    return Case(name, "SOFTMAX", arguments, (run,), values)
 
 
 def table(rng: np.random.Generator, count: int) -> Case:
@@ -431,4 +412,4 @@ def table(rng: np.random.Generator, count: int) -> Case:
         table=as_bytes(entries),
         misalign_bytes=int(rng.integers(4)),
     )
-    return Case(f"lookup {count}", "LOOKUP", (str(count),), (run,), (ELEMENTWISE,))
+    return Case(f"lookup {count}", "LOOKUP", (str(count),), (run,), {"count": count})
