@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from pathlib import Path
 
 import pytest
 import typer
 
 from nestnet.cli.main import app
 from tests.support.commands import ROOT
-from tests.support.sources import python_files
+from tests.support.sources import python_files, strings
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OF_OTHERS = {
@@ -32,26 +30,20 @@ def options() -> set[str]:
     return {name for name in found if name.startswith("--")}
 
 
-def texts(path: Path) -> list[str]:
-    """Return every string constant of a module, those between the braces of others included."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    return [node.value for node in nodes if isinstance(node, ast.Constant)
-            and isinstance(node.value, str)]  # fmt: skip
-
-
 @pytest.mark.parametrize("package", ["nestnet", "codegen"])
 def test_every_option_that_is_spoken_of_exists(package: str) -> None:
     known = options() | set(OF_OTHERS)
     for path in python_files(package):
-        wrong = {name for text in texts(path) for name in OPTION.findall(text)} - known
+        wrong = {name for text in strings(path) for name in OPTION.findall(text)} - known
         assert not wrong, path
 
 
 def test_every_option_of_the_pages_exists() -> None:
     """A command line of ours in a page or a template, up to a comment."""
+    known = options()
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
     for path in [*pages, *(ROOT / "templates").rglob("*.j2")]:
         for line in re.findall(r"nestnet [a-z].*", path.read_text(encoding="utf-8")):
             command = re.split(r"[`#]| \|\|? ", line)[0]
-            wrong = set(OPTION.findall(command)) - options()
+            wrong = set(OPTION.findall(command)) - known
             assert not wrong, f"{path}: {line}"

@@ -15,7 +15,7 @@ import pytest
 from codegen.target import boards
 from nestnet import config, datasets, models
 from tests.support.commands import ROOT, environment
-from tests.support.sources import imports, python_files, tracked
+from tests.support.sources import imports, parsed, python_files, strings, tracked
 
 TOP_LEVEL = {
     "nestnet", "codegen", "templates", "firmware", "boards", "tests", "experiments", "docs",
@@ -74,9 +74,8 @@ def test_importing_codegen_does_not_load_torch() -> None:
 def test_only_render_writes_c() -> None:
     c_text = re.compile(r"#include|int8_t \*|\bstatic const\b")
     for path in python_files("codegen"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not c_text.search(node.value), f"C text in {path}: {node.value[:60]!r}"
+        for text in strings(path):
+            assert not c_text.search(text), f"C text in {path}: {text[:60]!r}"
 
 
 # The prices of an addition: what is found by listing a folder is named nowhere else.
@@ -88,11 +87,7 @@ def mentions(name: str, packages: tuple[str, ...], own: Path) -> set[str]:
         str(path.relative_to(ROOT))
         for package in packages
         for path in python_files(package)
-        if path != own
-        and any(
-            isinstance(node, ast.Constant) and node.value == name
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        )
+        if path != own and name in strings(path)
     }
 
 
@@ -203,7 +198,7 @@ def test_modules_and_functions_stay_readable() -> None:
     for path in [p for package in ("codegen", "nestnet") for p in python_files(package)]:
         text = path.read_text(encoding="utf-8")
         assert text.count("\n") <= 450, path
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef):
                 statements = node.body[1:] if ast.get_docstring(node) else node.body
                 if statements:
@@ -213,7 +208,7 @@ def test_modules_and_functions_stay_readable() -> None:
 
 def test_every_skip_has_a_reason() -> None:
     for path in python_files("tests"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in {
                 "pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail",
             }:  # fmt: skip
@@ -226,7 +221,7 @@ def test_every_test_can_fail() -> None:
     """A test asserts, expects an exception, or calls a helper whose name says that it checks."""
     words = ("assert", "check", "raises", "verify", "expect", "refuse", "compare", "except")
     for path in python_files("tests"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 body = "\n".join(ast.unparse(statement) for statement in node.body)
                 assert any(word in body for word in words), f"{path}:{node.lineno} {node.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,30 @@ def tracked() -> list[Path]:
 
 
 def python_files(package: str) -> list[Path]:
+    """Return the modules below a folder of the repository."""
     return sorted((ROOT / package).rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a module; many rules read the same modules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def strings(path: Path) -> frozenset[str]:
+    """Return every string constant of a module, those between the braces of others included."""
+    return frozenset(
+        node.value
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 def imports(path: Path) -> Iterator[str]:
     """Yield the full name of every module or member that ``path`` imports, anywhere in it."""
     package = ".".join(path.relative_to(ROOT).parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
