@@ -12,12 +12,14 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from codegen.emit import project
 from codegen.graph import file as nestfile
+from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
 from codegen.target import runners, toolchain
 from codegen.target.target import resolve
@@ -46,11 +48,17 @@ Figures = Mapping[str, int]
 """Name of a figure to its value."""
 
 
+@cache
+def graph_of(network: str) -> Graph:
+    """Return a network with random weights, the same for both boards: tracing it takes seconds."""
+    model, sparsity = NETWORKS[network]
+    return untrained(model, sparsity=sparsity)
+
+
 def measure(network: str, board_id: str, folder: Path) -> dict[str, int]:
     """Build ``network`` for ``board_id`` below ``folder`` and return its figures."""
     torch.set_num_threads(1)
-    model, sparsity = NETWORKS[network]
-    graph = untrained(model, sparsity=sparsity)
+    graph = graph_of(network)
     path = write_untrained(graph, folder)
     made = project.write(
         graph, nestfile.file_sha256(path), resolve(board_id), folder / f"{network}-{board_id}"
