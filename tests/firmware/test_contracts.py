@@ -20,10 +20,10 @@ from codegen.kernels.cmsis_nn import KERNELS as CMSIS_NN
 from codegen.program.call import Args
 from codegen.program.draft import Draft
 from codegen.target.target import resolve
-from tests.firmware.test_kernels import FAMILIES, SEED
 from tests.support.firmware import contracts
 from tests.support.firmware.cases import Case, with_shared_memory
 from tests.support.firmware.contracts import SHAPE, block, contract, evaluate
+from tests.support.firmware.families import FAMILIES, SEED
 from tests.support.firmware.rig import LIBRARY, M4_FLAGS, M7_FLAGS, need
 
 KERNELS = contracts.names()
