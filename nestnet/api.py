@@ -15,8 +15,9 @@ or by you::
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,8 +56,9 @@ from nestnet.net.quantize import quantize as quantize_network
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
+from nestnet.tasks._task import Result
 from nestnet.training.checkpoint import load_checkpoint
-from nestnet.training.evaluation import accuracies, confusion
+from nestnet.training.evaluation import answers, scores
 from nestnet.training.session import OWN, prepare
 from nestnet.training.state import restore
 from nestnet.training.train import resume as resume_run
@@ -65,32 +67,6 @@ from nestnet.version import VERSION
 
 _FEW_STEPS = 3
 """Of an output, below which :func:`quantize` says so."""
-
-
-@dataclass(frozen=True)
-class LevelAccuracy:
-    """Top-1 accuracy of one level on the test images, 0..1."""
-
-    level: int
-    sparsity: float
-    """Achieved, over all prunable weights."""
-    accuracy_float: float
-    """Of the final weights, which saw quantization in training, without it. The "float" that
-    training and `nestnet run` show is that of the weights before the quantization-aware epochs."""
-    accuracy_quantized: float
-    """Of the fake-quantized network."""
-    class_names: tuple[str, ...] = field(repr=False)
-    confusion: tuple[tuple[int, ...], ...] = field(repr=False)
-    """Test images of the class (row) that the fake-quantized network takes for the class (column).
-    """
-
-    @property
-    def accuracy_of(self) -> dict[str, float | None]:
-        """Return the fake-quantized network's accuracy on every class; None without test images."""
-        return {
-            name: row[index] / sum(row) if sum(row) else None
-            for index, (name, row) in enumerate(zip(self.class_names, self.confusion, strict=True))
-        }
 
 
 def nest(
@@ -220,8 +196,9 @@ def _own_module(module: object) -> nn.Module | None:
 
 def evaluate(
     run: str | Path, *, data: str = "", module: nn.Module | None = None
-) -> tuple[LevelAccuracy, ...]:
-    """Return every level's accuracy on the test images, from the run's checkpoint.
+) -> tuple[Any, ...]:
+    """Return what every level reaches on the test images, from the run's checkpoint: of a
+    classification its :class:`LevelAccuracy`.
 
     Args:
         run: run folder or its name.
@@ -246,15 +223,17 @@ def evaluate(
     fresh = replace(config, data=data or config.data, init_from="")
     session = prepare(fresh, True, _own_module(module), resumed=True)
     restore(session, state)
-    levels = range(config.levels)
-    names = session.class_names
-    quantized = accuracies(session.network, session.test, levels)
-    taken = [confusion(session.network, session.test, level, len(names)) for level in levels]
+    task, levels = session.task, range(config.levels)
+    found = [answers(session.network, session.test, level) for level in levels]
+    quantized = [task.score(each, session.test.targets) for each in found]
     session.network.set_quantize(False, bn_frozen=True)
-    plain = accuracies(session.network, session.test, levels)
+    plain = scores(session.network, session.test, levels)
     pruned = achieved_sparsity(session.layers, config.levels)
-    entries = zip(levels, pruned, plain, quantized, [names] * len(levels), taken, strict=True)
-    return tuple(LevelAccuracy(*entry) for entry in entries)
+    results = itertools.starmap(Result, zip(levels, pruned, plain, quantized, strict=True))
+    return tuple(
+        task.report(result, each, session.test.targets, session.data)
+        for result, each in zip(results, found, strict=True)
+    )
 
 
 def quantize(

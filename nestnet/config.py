@@ -41,6 +41,7 @@ OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
 ADDED = (
     "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
+    "task",
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
@@ -90,6 +91,8 @@ class TrainConfig:
     """Name of the run folder; empty picks MODEL-DATASET with the next free number."""
     model: str = "auto"
     """A shipped model, ``path/to/file.py:factory``, or ``auto``: the data set's default."""
+    task: str = "classification"
+    """What the network is trained for: a file of nestnet/tasks/."""
     dataset: str = "digits"
     data: str = ""
     """Directory or archive of the data set; empty for data sets that need none."""

@@ -20,7 +20,7 @@ from codegen.formats.storage import allowed_codecs
 from codegen.graph import file as nestfile
 from codegen.kernels.common import cost
 from codegen.target import boards
-from nestnet import datasets
+from nestnet import datasets, tasks
 from nestnet.config import TrainConfig
 from nestnet.preview.untrained import untrained
 from nestnet.training.session import default_model
@@ -72,7 +72,7 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         allocation=config.allocation,
         seed=config.seed,
         input_shape=data.input_shape,
-        classes=len(data.class_names),
+        classes=tasks.of(config.task).outputs(data),
         module=module,
         mean=config.mean,
         std=config.std,

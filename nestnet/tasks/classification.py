@@ -1,13 +1,147 @@
-"""Classification: one label per image, the class of the largest output."""
+"""Classification: one label per image; the answer is the class of the largest output.
+
+A device answers with ``nn_argmax``; its NumPy twin is ``codegen/tasks/classification.py``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codegen.errors import UserError
+from nestnet import datasets
+from nestnet.classes import check_classes
 from nestnet.config import TrainConfig
+from nestnet.datasets import Dataset, Split
+from nestnet.tasks._task import Result, Task
+
+ONE_OUTPUT = (
+    "Give the last layer one output per class and leave a sigmoid out: of two outputs the softmax "
+    "is the sigmoid of their difference"
+)
+"""What to do with a network that answers yes or no by one number."""
+
+
+@dataclass(frozen=True)
+class LevelAccuracy:
+    """Top-1 accuracy of one level on the test images, 0..1."""
+
+    level: int
+    sparsity: float
+    """Achieved, over all prunable weights."""
+    accuracy_float: float
+    """Of the final weights, which saw quantization in training, without it. The "float" that
+    training and `nestnet run` show is that of the weights before the quantization-aware epochs."""
+    accuracy_quantized: float
+    """Of the fake-quantized network."""
+    class_names: tuple[str, ...] = field(repr=False)
+    confusion: tuple[tuple[int, ...], ...] = field(repr=False)
+    """Test images of the class (row) that the fake-quantized network takes for the class (column).
+    """
+
+    @property
+    def accuracy_of(self) -> dict[str, float | None]:
+        """Return the fake-quantized network's accuracy on every class; None without test images."""
+        return {
+            name: row[index] / sum(row) if sum(row) else None
+            for index, (name, row) in enumerate(zip(self.class_names, self.confusion, strict=True))
+        }
+
+
+class Classification(Task):
+    """Targets are indices into the data set's class names, the score is top-1 accuracy."""
+
+    metric = "top-1 accuracy"
+
+    def outputs(self, data: Dataset) -> int:
+        """Return the number of classes."""
+        return len(data.class_names)
+
+    def names(self, data: Dataset) -> tuple[str, ...]:
+        """Return the class names, one per output."""
+        return data.class_names
+
+    def check_outputs(self, model: str, outputs: int, data: Dataset) -> None:
+        """Refuse a network that has not one output per class."""
+        names = data.class_names
+        if outputs != len(names):
+            raise UserError(
+                model,
+                "the model's outputs are not the data set's classes",
+                got=f"{outputs} outputs",
+                expected=f"{len(names)}: {', '.join(names)}",
+                action=ONE_OUTPUT if outputs == 1 else "Change the model's last layer",
+            )
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse class names that are no text."""
+        for index, name in enumerate(names):
+            try:
+                name.encode("utf-8")
+            except UnicodeEncodeError:
+                raise UserError(
+                    f"class {index}",
+                    "its name is not text",
+                    got=name.encode("utf-8", "backslashreplace").decode(),
+                    expected="a name in UTF-8",
+                    action="Rename its folder",
+                ) from None
+
+    def check_same(
+        self, where: str, trained: Sequence[str], found: Sequence[str], action: str
+    ) -> None:
+        """Refuse other classes, or the same in another order."""
+        check_classes(where, trained, found, action)
+
+    def oddities(self, data: Dataset) -> tuple[str, ...]:
+        """Return what is odd about images, labels and their numbers."""
+        return datasets.oddities(data)
+
+    def targets(self, split: Split) -> Tensor:
+        """Return the labels, int64 (n,)."""
+        return torch.from_numpy(split.labels)
+
+    def loss(self, outputs: Sequence[Tensor], targets: Tensor, config: TrainConfig) -> Tensor:
+        """Return the levels' summed loss; the densest one teaches the others."""
+        teacher = outputs[0]
+        total = densest_loss(teacher, targets)
+        for own in outputs[1:]:
+            total = total + sparser_loss(
+                own, teacher, targets, config.distill_weight, config.distill_temperature
+            )
+        return total
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the class of the largest output of every image, (n,)."""
+        return outputs.argmax(dim=1)
+
+    def score(self, answers: Tensor, targets: Tensor) -> float:
+        """Return the share of images whose class is the label."""
+        return int((answers == targets).sum()) / len(targets)
+
+    def report(
+        self, reached: Result, answers: Tensor, targets: Tensor, data: Dataset
+    ) -> LevelAccuracy:
+        """Return a level's accuracies, and what each class is taken for."""
+        names = data.class_names
+        return LevelAccuracy(
+            reached.level,
+            reached.sparsity,
+            reached.score_float,
+            reached.score_quantized,
+            names,
+            confusion(answers, targets, len(names)),
+        )
+
+
+def confusion(answers: Tensor, labels: Tensor, classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many images of each class (row) are taken for each (column)."""
+    counts = torch.bincount(labels * classes + answers, minlength=classes * classes)
+    return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
 
 
 def densest_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -38,18 +172,4 @@ def sparser_loss(
     return (1.0 - weight) * hard + weight * temperature**2 * distance
 
 
-def training_loss(outputs: Sequence[Tensor], labels: Tensor, config: TrainConfig) -> Tensor:
-    """Return the summed loss of some levels on one batch.
-
-    Args:
-        outputs: logits of each level, (n, classes), the densest level's first: it is the teacher.
-        labels: (n,).
-        config: says how strongly sparser levels follow the densest.
-    """
-    teacher = outputs[0]
-    total = densest_loss(teacher, labels)
-    for own in outputs[1:]:
-        total = total + sparser_loss(
-            own, teacher, labels, config.distill_weight, config.distill_temperature
-        )
-    return total
+TASK = Classification()

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from codegen.errors import UserError
-from nestnet.classes import check_classes
 from nestnet.config import TrainConfig, from_toml
 from nestnet.net.network import NestedNet
 from nestnet.pixels import pixels_of
+from nestnet.tasks import Task
 from nestnet.training.checkpoint import load_checkpoint
 
 
 def start_from(
-    network: NestedNet, path: Path, config: TrainConfig, class_names: tuple[str, ...]
+    network: NestedNet, path: Path, config: TrainConfig, task: Task, names: Sequence[str]
 ) -> None:
     """Load a checkpoint's weights into ``network``; its levels start from the densest one's.
 
     Raises:
-        UserError: a run of another network, or one that sees pixels or names classes otherwise.
+        UserError: a run of another network, or one that sees pixels or names outputs otherwise.
     """
     checkpoint = load_checkpoint(path)
-    check_classes(
+    task.check_same(
         str(path),
         checkpoint.class_names,
-        class_names,
+        names,
         "Start from a run of the same data set, or name the classes as they were",
     )
     before = from_toml(checkpoint.config_toml, str(path))

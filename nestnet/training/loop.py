@@ -17,10 +17,9 @@ from nestnet import runs
 from nestnet.config import Phase
 from nestnet.net.finite import LARGEST, not_finite
 from nestnet.sparsity.prune import moves_at
-from nestnet.tasks.classification import training_loss
 from nestnet.training import distributed
 from nestnet.training.device import mixed_precision
-from nestnet.training.evaluation import accuracies
+from nestnet.training.evaluation import scores
 from nestnet.training.phases import enter
 from nestnet.training.progress import PhaseLine, budget_text
 from nestnet.training.record import Epoch, record
@@ -59,14 +58,14 @@ def train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, run
     _begin(session, phase, epoch)
     total = torch.zeros((), device=session.device)
     batches = session.train.epoch(config.seed, epoch, session.augment)
-    for step, (images, labels) in enumerate(batches):  # (n, c, h, w) and (n,)
+    for step, (images, targets) in enumerate(batches):  # (n, c, h, w) and (n, ...)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, phase, epoch + step / steps)
         levels = levels_of_step(config, phase, epoch * steps + step)
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(session.device, session.amp_now):
-            outputs = [network.logits(images, level) for level in levels]  # each (n, classes)
-            loss = training_loss(outputs, labels, config)
+            outputs = [network.logits(images, level) for level in levels]  # (n, outputs)
+            loss = session.task.loss(outputs, targets, config)
         torch.autograd.backward(loss)  # through each level's mask: what it prunes gets no gradient
         distributed.average_gradients(network)
         optimizer.step()
@@ -89,7 +88,7 @@ def _train_and_record(
     started = time.perf_counter()
     loss = train_epoch(session, phase, epoch, line, run)
     levels = levels_of_phase(session.config, phase)
-    found = tuple(accuracies(session.network, session.test, levels, session.amp_now))
+    found = tuple(scores(session.network, session.test, levels, session.amp_now))
     stored = None if session.budget is None else session.budget.stored_bytes
     line.epoch(loss, found, budget_text(session, stored))
     seconds = time.perf_counter() - started

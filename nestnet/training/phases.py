@@ -6,7 +6,7 @@ import itertools
 
 from nestnet.net.quantize import quantize
 from nestnet.training import distributed
-from nestnet.training.evaluation import accuracies
+from nestnet.training.evaluation import scores
 from nestnet.training.recalibration import refresh_statistics, spread_densest
 from nestnet.training.session import Session
 
@@ -23,7 +23,7 @@ def enter(session: Session, phase: str) -> None:
 
 
 def _quantize(session: Session) -> None:
-    """End the float phases: note their accuracy, then turn fake quantization on.
+    """End the float phases: note their scores, then turn fake quantization on.
 
     The masks stay as the ramp left them: the weights have moved since, and a new ranking would
     exchange trained groups for untrained ones.
@@ -31,7 +31,7 @@ def _quantize(session: Session) -> None:
     seed = session.config.seed
     refresh_statistics(session.network, session.train, seed)
     levels = range(session.config.levels)
-    session.accuracy_float = tuple(accuracies(session.network, session.test, levels))
+    session.accuracy_float = tuple(scores(session.network, session.test, levels))
     batches = itertools.islice(session.train.epoch(seed, -2, "none"), session.int8.range_batches)
     inputs = (images for images, _ in batches)
     quantize(session.network, inputs, session.int8, combine=distributed.largest)

@@ -58,21 +58,21 @@ class PhaseLine:
         """Count one training step."""
         self._progress.advance(self._task)
 
-    def epoch(self, loss: float, accuracies: Sequence[float], note: str = "") -> None:
-        """Show an epoch's mean loss, the levels' accuracies, sparsest first, and a note."""
+    def epoch(self, loss: float, scores: Sequence[float], note: str = "") -> None:
+        """Show an epoch's mean loss, the levels' scores, sparsest first, and a note."""
         self._done += 1
         shown = min(self._done + 1, self._phase.epochs)
         self._progress.update(
             self._task,
             completed=self._done * self._steps,
             epoch=f"{shown}/{self._phase.epochs}",
-            result=f"loss {loss:.3f}  {' '.join(f'{a:.1%}' for a in accuracies)}  {note}".rstrip(),
+            result=f"loss {loss:.3f}  {' '.join(f'{a:.1%}' for a in scores)}  {note}".rstrip(),
         )
 
 
-def level_text(levels: Sequence[int], accuracies: Sequence[float]) -> str:
-    """Return accuracies as ``L0 81.2 %  L1 83.0 %``."""
-    return "  ".join(f"L{k} {a:.1%}" for k, a in zip(levels, accuracies, strict=True))
+def level_text(levels: Sequence[int], scores: Sequence[float]) -> str:
+    """Return scores as ``L0 81.2 %  L1 83.0 %``."""
+    return "  ".join(f"L{k} {a:.1%}" for k, a in zip(levels, scores, strict=True))
 
 
 def plan_text(config: TrainConfig, model: str) -> str:
@@ -92,7 +92,7 @@ def plan_text(config: TrainConfig, model: str) -> str:
 
 
 def show_results(session: Session, run: Path, done: str, quantized: Sequence[float]) -> None:
-    """Print every level's accuracies and where the network is."""
+    """Print every level's scores and where the network is."""
     levels = range(session.config.levels)
     plain = level_text(levels, session.accuracy_float)
     before = "before the quantization-aware epochs"

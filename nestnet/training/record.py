@@ -11,7 +11,7 @@ from nestnet.exporting.model_file import write_model
 from nestnet.runfiles import write_atomic, writing
 from nestnet.sparsity.prune import achieved_sparsity
 from nestnet.training.checkpoint import save_checkpoint
-from nestnet.training.evaluation import accuracies
+from nestnet.training.evaluation import scores
 from nestnet.training.phases import enter
 from nestnet.training.progress import show_results
 from nestnet.training.session import Session
@@ -29,7 +29,7 @@ class Epoch:
     """Mean over the steps."""
     levels: tuple[int, ...]
     """Those that the phase trains."""
-    accuracies: tuple[float, ...]
+    scores: tuple[float, ...]
     """Of ``levels``, on the test images, 0..1."""
     stored_bytes: int | None
     """Of weights and tables; None without a flash budget."""
@@ -49,7 +49,7 @@ def _append_metrics(session: Session, path: Path, epoch: Epoch) -> None:
     pruned = achieved_sparsity(session.layers, session.config.levels)
     stored = {} if epoch.stored_bytes is None else {"stored_bytes": epoch.stored_bytes}
     with open(path, "a", encoding="utf-8") as file:
-        for level, accuracy in zip(epoch.levels, epoch.accuracies, strict=True):
+        for level, score in zip(epoch.levels, epoch.scores, strict=True):
             entry = {
                 "epoch": epoch.number,
                 "phase": epoch.phase,
@@ -57,7 +57,7 @@ def _append_metrics(session: Session, path: Path, epoch: Epoch) -> None:
                 "sparsity": round(pruned[level], 6),
                 **stored,
                 "loss": epoch.loss,
-                "accuracy": accuracy,
+                "accuracy": score,
                 "quantized": session.quantized,
                 "seconds": round(epoch.seconds, 3),
             }
@@ -74,13 +74,13 @@ def drop_metrics(path: Path, first_epoch: int) -> None:
 
 
 def finish(session: Session, run: Path) -> None:
-    """Write the final checkpoint and model.nestnet; print every level's accuracy."""
+    """Write the final checkpoint and model.nestnet; print every level's score."""
     if not session.quantized:
         enter(session, "quantize")
     if session.budget is not None:
         session.budget.trim()
     levels = list(range(session.config.levels))
-    quantized = accuracies(session.network, session.test, levels)
+    quantized = scores(session.network, session.test, levels)
     if session.processes.leads:
         with writing(run):
             _write_results(session, run, quantized)
@@ -88,15 +88,15 @@ def finish(session: Session, run: Path) -> None:
 
 
 def _write_results(session: Session, run: Path, quantized: list[float]) -> None:
-    """Write the final checkpoint and model.nestnet, with every level's int8 accuracy."""
+    """Write the final checkpoint and model.nestnet, with every level's int8 score."""
     save_checkpoint(state_of(session, session.config.epochs), run / runs.CHECKPOINT)
     write_model(
         session.network,
         session.layers,
         run,
         model=session.model,
-        dataset=session.data_title,
-        class_names=session.class_names,
+        dataset=session.data.title,
+        class_names=session.output_names,
         accuracy_float=session.accuracy_float,
         accuracy_quantized=quantized,
         flash_budget_bytes=session.config.flash_bytes or None,

@@ -30,9 +30,9 @@ def rehearse(session: Session) -> None:
     Neither the network nor any random number generator changes.
 
     Raises:
-        UserError: the graph cannot be made or breaks a rule, or the class names cannot be stored.
+        UserError: the graph cannot be made or breaks a rule, or a name cannot be stored.
     """
-    _check_names(session.class_names)
+    session.task.check_names(session.output_names)
     config = session.config
     with torch.random.fork_rng(devices=[]):
         network = copy.deepcopy(session.network).cpu()
@@ -44,7 +44,7 @@ def rehearse(session: Session) -> None:
         for name, share in zip(level_names(pruned), pruned, strict=True)
     ]
     provenance = Provenance(
-        VERSION, "0" * 64, session.model, session.data_title, session.class_names
+        VERSION, "0" * 64, session.model, session.data.title, session.output_names
     )
     try:
         nestfile.to_bytes(export(network, levels, provenance, "rehearsal"))
@@ -74,17 +74,3 @@ def _located(network: NestedNet, error: UserError) -> UserError:
         expected=error.expected,
         action="Change the layer; nothing has been trained yet",
     )
-
-
-def _check_names(names: tuple[str, ...]) -> None:
-    for index, name in enumerate(names):
-        try:
-            name.encode("utf-8")
-        except UnicodeEncodeError:
-            raise UserError(
-                f"class {index}",
-                "its name is not text",
-                got=name.encode("utf-8", "backslashreplace").decode(),
-                expected="a name in UTF-8",
-                action="Rename its folder",
-            ) from None

@@ -10,8 +10,9 @@ from rich.console import Console
 from torch import nn
 
 from codegen.errors import UserError
-from nestnet import datasets, models
+from nestnet import datasets, models, tasks
 from nestnet.config import TrainConfig
+from nestnet.datasets import Dataset
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
 from nestnet.frontend.wrappers import unwrapped
@@ -23,6 +24,7 @@ from nestnet.pixels import pixels_of
 from nestnet.runs import weights
 from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable, prune
+from nestnet.tasks import Task
 from nestnet.training import distributed
 from nestnet.training.batches import Batches, few_steps
 from nestnet.training.device import choose_device, use_bf16
@@ -30,12 +32,6 @@ from nestnet.training.initial import start_from
 
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
-
-ONE_OUTPUT = (
-    "Give the last layer one output per class and leave a sigmoid out: of two outputs the softmax "
-    "is the sigmoid of their difference"
-)
-"""What to do with a network that answers yes or no by one number."""
 
 OWN = "module:"
 """Starts the recorded model name of a module that was passed to :func:`nestnet.train`."""
@@ -52,8 +48,10 @@ class Session:
     """Whether the float phases run in bfloat16."""
     augment: str
     model: str
-    data_title: str
-    class_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    """What the task calls the outputs."""
+    task: Task
+    data: Dataset
     train: Batches
     test: Batches
     network: NestedNet
@@ -114,17 +112,18 @@ def prepare(
     """
     processes = distributed.join(config.device)
     device = choose_device(config.device, processes.local_rank)
+    task = tasks.of(config.task)
     data = datasets.of(config)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
     torch.manual_seed(config.seed)
     if module is None:
         _refuse_own(model)
-        module = models.build(model, data.input_shape, len(data.class_names))
-    network = nested(config, module, data.input_shape, data.class_names)
+        module = models.build(model, data.input_shape, task.outputs(data))
+    network = nested(config, module, task, data)
     seen = network.pixels
     network.to(device=device)
     if config.init_from:
-        start_from(network, weights(config.init_from), config, data.class_names)
+        start_from(network, weights(config.init_from), config, task, task.names(data))
     layers = prunable_layers(network, config)
     budget = None
     if not config.is_dense:
@@ -132,10 +131,10 @@ def prepare(
     if config.flash_bytes:
         budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
-    train = Batches(data.train, device, config.batch, processes.rank, processes.world, seen)
+    train = Batches(data.train, task, device, config.batch, processes.rank, processes.world, seen)
     if processes.leads and not resumed:
         notice_other_inputs(network, data.train.images)
-        notice(*data.notes, *datasets.oddities(data), *few_steps(train, config))
+        notice(*data.notes, *task.oddities(data), *few_steps(train, config))
     return Session(
         config=config,
         processes=processes,
@@ -143,10 +142,11 @@ def prepare(
         amp=use_bf16(config.amp, device),
         augment=data.default_augment if config.augment == "auto" else config.augment,
         model=model,
-        data_title=data.title,
-        class_names=data.class_names,
+        output_names=task.names(data),
+        task=task,
+        data=data,
         train=train,
-        test=Batches(data.test, device, config.batch, pixels=seen),
+        test=Batches(data.test, task, device, config.batch, pixels=seen),
         network=network,
         layers=layers,
         optimizer=_optimizer(network, config),
@@ -160,27 +160,16 @@ def default_model(input_shape: tuple[int, int, int]) -> str:
     return models.DEFAULT if max(input_shape[:2]) < SMALL_IMAGE else "resnet8"
 
 
-def nested(
-    config: TrainConfig,
-    module: nn.Module,
-    input_shape: tuple[int, int, int],
-    class_names: tuple[str, ...],
-) -> NestedNet:
+def nested(config: TrainConfig, module: nn.Module, task: Task, data: Dataset) -> NestedNet:
     """Trace ``module`` and make it ready for the levels of ``config``.
 
     Raises:
-        UserError: the module cannot be traced, or has another number of outputs than classes.
+        UserError: the module cannot be traced, or its outputs are not those of the task.
     """
+    input_shape = data.input_shape
     pixels = pixels_of(config.mean, config.std, input_shape[2])
     network = module if isinstance(module, NestedNet) else trace(module, input_shape, pixels)
-    if network.classes != len(class_names):
-        raise UserError(
-            config.model,
-            "the model's outputs are not the data set's classes",
-            got=f"{network.classes} outputs",
-            expected=f"{len(class_names)}: {', '.join(class_names)}",
-            action=ONE_OUTPUT if network.classes == 1 else "Change the model's last layer",
-        )
+    task.check_outputs(config.model, network.classes, data)
     network.set_levels(config.levels)
     network.set_grad_routing(cast(GradRouting, config.routing))
     return network

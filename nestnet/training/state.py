@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from codegen.errors import UserError
-from nestnet.classes import check_classes
 from nestnet.config import to_toml
 from nestnet.training.checkpoint import Checkpoint
 from nestnet.training.session import Session
@@ -23,7 +22,7 @@ def state_of(session: Session, epoch: int) -> Checkpoint:
         config_toml=to_toml(session.config),
         epoch=epoch,
         input_shape=session.input_shape,
-        class_names=session.class_names,
+        class_names=session.output_names,
         accuracy_float=session.accuracy_float,
         quantized=session.quantized,
         network=session.network.state_dict(),
@@ -65,10 +64,10 @@ def restore(session: Session, state: Checkpoint) -> None:
 
 def _check_data(session: Session, state: Checkpoint) -> None:
     """Refuse data that has changed since the run began: other classes or another image shape."""
-    check_classes(
+    session.task.check_same(
         f"{session.config.dataset} {session.config.data}".rstrip(),
         state.class_names,
-        session.class_names,
+        session.output_names,
         "Name the class folders as they were, or train a new run",
     )
     if session.input_shape != state.input_shape:

@@ -31,8 +31,8 @@ FLOORS: dict[str, list[set[str]]] = {
     "nestnet": [
         {"version", "notices", "config_checks", "pixels", "classes", "shorthand"},
         {"config", "models"},
-        {"runs", "datasets", "net", "tasks"},
-        {"runfiles", "frontend", "sparsity"},
+        {"runs", "datasets", "net"},
+        {"runfiles", "frontend", "sparsity", "tasks"},
         {"exporting"},
         {"training"},
         {"preview", "arguments"},

@@ -21,7 +21,9 @@ from nestnet.frontend.tracing import trace
 from nestnet.net.network import predict, to_float_input
 from nestnet.notices import Notice
 from nestnet.pixels import DEFAULT, Pixels, pixels_of
-from nestnet.training.batches import Batches, crop_and_flip
+from nestnet.tasks._augment import crop_and_flip
+from nestnet.tasks.classification import TASK
+from nestnet.training.batches import Batches
 from nestnet.training.recalibration import measure_statistics
 from tests.support.exports import (
     DENSITIES,
@@ -151,7 +153,7 @@ def test_batches_feed_the_same_and_shift_in_its_zero() -> None:
     seen = pixels_of(*IMAGENET, 3)
     images = pixels(8)
     split = Split(images, np.zeros(8, np.int64))
-    (batch,) = Batches(split, torch.device("cpu"), 8, pixels=seen).in_order()
+    (batch,) = Batches(split, TASK, torch.device("cpu"), 8, pixels=seen).in_order()
     torch.testing.assert_close(batch[0], normalize(images, *IMAGENET), rtol=1e-5, atol=1e-5)
     white = torch.full((29, 16, 16, 3), 255, dtype=torch.uint8)
     moved = crop_and_flip(white, torch.Generator().manual_seed(1), flip=False, seen=seen)

@@ -18,6 +18,7 @@ from nestnet import datasets
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, oddities
 from nestnet.notices import Notice
+from nestnet.tasks.classification import TASK
 from nestnet.training.batches import Batches, few_steps
 from tests.support.commands import nestnet as nestnet_command
 from tests.support.data_trees import encode, random_tree, write_directory
@@ -82,7 +83,7 @@ def test_uneven_classes_and_large_images_are_said() -> None:
 )  # fmt: skip
 def test_few_steps_are_said(images: int, batch: int, expected: str | None) -> None:
     data = made((images,), (1,), (2, 3, 1)).train
-    batches = Batches(data, torch.device("cpu"), batch)
+    batches = Batches(data, TASK, torch.device("cpu"), batch)
     said = few_steps(batches, TrainConfig(epochs=7, batch=batch))
     assert said == (() if expected is None else (expected,))
 

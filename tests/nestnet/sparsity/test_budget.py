@@ -27,7 +27,8 @@ from nestnet.config import TrainConfig
 from nestnet.shorthand import default_sparsity
 from nestnet.sparsity.budget import HEADROOM
 from nestnet.sparsity.east import RELATIVE_TIME
-from nestnet.training import checkpoint, loop
+from nestnet.tasks.classification import Classification
+from nestnet.training import checkpoint
 from nestnet.training.session import Session, prepare
 from nestnet.training.train import resume, train
 
@@ -315,7 +316,7 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
     class Killed(BaseException):
         pass
 
-    calls, original = 0, loop.training_loss
+    calls, original = 0, Classification.loss
 
     def killing(*args: Any) -> torch.Tensor:
         nonlocal calls
@@ -325,7 +326,7 @@ def test_a_killed_ramp_resumes_to_the_same_bytes(
         return original(*args)  # type: ignore[no-any-return]
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "training_loss", killing)
+        patch.setattr(Classification, "loss", killing)
         with pytest.raises(Killed):
             train(config, tmp_path / "cut", quiet=True)
     resume(tmp_path / "cut" / "run", quiet=True)

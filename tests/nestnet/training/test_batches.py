@@ -8,7 +8,9 @@ import torch
 
 from nestnet.datasets import Split
 from nestnet.pixels import DEFAULT
-from nestnet.training.batches import Batches, crop_and_flip
+from nestnet.tasks._augment import crop_and_flip
+from nestnet.tasks.classification import TASK
+from nestnet.training.batches import Batches
 
 CPU = torch.device("cpu")
 
@@ -32,15 +34,15 @@ def test_an_epoch_depends_on_seed_and_epoch_only(augment: str) -> None:
     split = _numbered(31)
     rng = np.random.default_rng(0)
     split = Split(rng.integers(0, 256, split.images.shape, dtype=np.uint8), split.labels)
-    first = list(Batches(split, CPU, 8).epoch(3, 5, augment))
-    again = list(Batches(split, CPU, 8).epoch(3, 5, augment))
-    other = list(Batches(split, CPU, 8).epoch(3, 6, augment))
+    first = list(Batches(split, TASK, CPU, 8).epoch(3, 5, augment))
+    again = list(Batches(split, TASK, CPU, 8).epoch(3, 5, augment))
+    other = list(Batches(split, TASK, CPU, 8).epoch(3, 6, augment))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
     assert any(not torch.equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
 
 
 def test_an_epoch_shows_each_image_once_with_its_label() -> None:
-    batches = Batches(_numbered(31), CPU, 8)
+    batches = Batches(_numbered(31), TASK, CPU, 8)
     seen = []
     for images, labels in batches.epoch(0, 0, "none"):
         assert torch.equal(images[:, 0, 0, 0] * 64 + 128, labels.float())
@@ -52,8 +54,8 @@ def test_an_epoch_shows_each_image_once_with_its_label() -> None:
 
 def test_processes_share_each_batch() -> None:
     split = _numbered(37)
-    whole = list(Batches(split, CPU, 12).epoch(1, 2, "crop"))
-    parts = [list(Batches(split, CPU, 12, rank, 3).epoch(1, 2, "crop")) for rank in range(3)]
+    whole = list(Batches(split, TASK, CPU, 12).epoch(1, 2, "crop"))
+    parts = [list(Batches(split, TASK, CPU, 12, rank, 3).epoch(1, 2, "crop")) for rank in range(3)]
     for step, (images, labels) in enumerate(whole):
         for rank in range(3):
             assert torch.equal(parts[rank][step][0], images[rank::3])
@@ -61,8 +63,8 @@ def test_processes_share_each_batch() -> None:
 
 
 def test_a_small_data_set_still_gives_a_batch() -> None:
-    assert Batches(_numbered(5), CPU, 128).steps == 1
-    assert Batches(_numbered(5), CPU, 128, 0, 2).batch == 4
+    assert Batches(_numbered(5), TASK, CPU, 128).steps == 1
+    assert Batches(_numbered(5), TASK, CPU, 128, 0, 2).batch == 4
 
 
 def test_crops_are_windows_of_the_padded_image() -> None:

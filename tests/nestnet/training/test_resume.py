@@ -23,6 +23,7 @@ from codegen.errors import UserError
 from nestnet import runs
 from nestnet.config import TrainConfig, to_toml
 from nestnet.runfiles import alone
+from nestnet.tasks.classification import Classification
 from nestnet.training import loop, phases, record
 from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.train import resume, train
@@ -73,16 +74,16 @@ def _raise_at_call(count: int, original: Callable[..., Any], error: BaseExceptio
 @pytest.mark.parametrize(
     ("module", "function", "call"),
     [
-        (loop, "training_loss", 2),  # before the first checkpoint
-        (loop, "training_loss", 13),  # in the middle of an epoch of the ramp
+        (Classification, "loss", 2),  # before the first checkpoint
+        (Classification, "loss", 13),  # in the middle of an epoch of the ramp
         (record, "save_checkpoint", 4),  # the epoch's metrics are written, its checkpoint is not
         (phases, "quantize", 1),  # between two phases
-        (loop, "training_loss", 32),  # in the quantization-aware phase
+        (Classification, "loss", 32),  # in the quantization-aware phase
         (record, "write_model", 1),  # after the last checkpoint
     ],
 )
 def test_a_killed_run_resumes_to_the_same_bytes(
-    module: ModuleType,
+    module: ModuleType | type,
     function: str,
     call: int,
     whole: Path,
@@ -172,8 +173,8 @@ def test_ctrl_c_says_how_to_continue(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with monkeypatch.context() as patch:
-        stopped = _raise_at_call(13, loop.training_loss, KeyboardInterrupt())
-        patch.setattr(loop, "training_loss", stopped)
+        stopped = _raise_at_call(13, Classification.loss, KeyboardInterrupt())
+        patch.setattr(Classification, "loss", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(CONFIG, tmp_path)
     assert f"nestnet train --resume {tmp_path / 'run'}" in capsys.readouterr().out
@@ -184,7 +185,7 @@ def test_ctrl_c_says_how_to_continue(
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, original = 0, loop.training_loss
+    steps, original = 0, Classification.loss
 
     def spoilt(*args: Any) -> torch.Tensor:
         nonlocal steps
@@ -192,7 +193,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
         loss = original(*args)
         return loss * math.nan if steps > 12 else loss
 
-    monkeypatch.setattr(loop, "training_loss", spoilt)
+    monkeypatch.setattr(Classification, "loss", spoilt)
     with pytest.raises(UserError, match="stopped being a number in epoch 3") as caught:
         train(CONFIG, tmp_path, quiet=True)
     assert "epoch 2 is kept" in str(caught.value)

@@ -19,7 +19,7 @@ from nestnet import datasets, runs
 from nestnet.config import TrainConfig
 from nestnet.net.network import NestedNet
 from nestnet.sparsity.levels import check_nested
-from nestnet.tasks.classification import training_loss
+from nestnet.tasks.classification import TASK
 from nestnet.training.checkpoint import Checkpoint, save_checkpoint
 from nestnet.training.device import suitable_threads
 from nestnet.training.session import default_model, prepare
@@ -245,7 +245,7 @@ def test_the_teacher_gets_no_gradient_from_the_student() -> None:
     for active in ((2,), (2, 0)):
         network.zero_grad()
         outputs = [network.logits(images, level) for level in active]
-        torch.autograd.backward(training_loss(outputs, labels, TrainConfig(distill_weight=1.0)))
+        torch.autograd.backward(TASK.loss(outputs, labels, TrainConfig(distill_weight=1.0)))
         grads.append({n: p.grad.clone() for n, p in network.named_parameters() if n in norm_of})  # type: ignore[union-attr]
     assert norm_of and all(torch.equal(grads[0][n], grads[1][n]) for n in norm_of)
 

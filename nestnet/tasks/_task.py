@@ -1,0 +1,129 @@
+"""What a task has to say: everything about a training that is not the network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nestnet.config import TrainConfig
+from nestnet.datasets import Dataset, Split
+from nestnet.pixels import Pixels
+from nestnet.tasks._augment import crop_and_flip
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one level reached on the test images."""
+
+    level: int
+    sparsity: float
+    """Achieved, over all prunable weights."""
+    score_float: float
+    """Of the final weights, without quantization."""
+    score_quantized: float
+    """Of the fake-quantized network."""
+
+
+class Task(ABC):
+    """What networks are trained for: targets, loss, score, and what outputs mean."""
+
+    metric: str
+    """What the score is called, a share 0..1 of which more is better."""
+
+    @abstractmethod
+    def outputs(self, data: Dataset) -> int:
+        """Return how many outputs a network for ``data`` has."""
+
+    @abstractmethod
+    def names(self, data: Dataset) -> tuple[str, ...]:
+        """Return what the outputs are called; empty where they have no names."""
+
+    @abstractmethod
+    def check_outputs(self, model: str, outputs: int, data: Dataset) -> None:
+        """Refuse a network called ``model`` whose number of ``outputs`` does not fit ``data``.
+
+        Raises:
+            UserError: it does not.
+        """
+
+    @abstractmethod
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse names of outputs that a file cannot hold.
+
+        Raises:
+            UserError: there is one.
+        """
+
+    @abstractmethod
+    def check_same(
+        self, where: str, trained: Sequence[str], found: Sequence[str], action: str
+    ) -> None:
+        """Refuse data whose names are not the ones a network was trained on.
+
+        Args:
+            where: what was trained, for the message.
+            trained: the network's names.
+            found: those of the data.
+            action: what the user can do.
+
+        Raises:
+            UserError: they differ.
+        """
+
+    def oddities(self, data: Dataset) -> tuple[str, ...]:
+        """Return what may make the scores of ``data`` say less than they seem to, in sentences."""
+        return ()
+
+    @abstractmethod
+    def targets(self, split: Split) -> Tensor:
+        """Return what the network is to answer to each image of ``split``, shape (n, ...)."""
+
+    def augment(
+        self, pixels: Tensor, targets: Tensor, generator: torch.Generator, how: str, seen: Pixels
+    ) -> tuple[Tensor, Tensor]:
+        """Return a batch's images and targets as one epoch sees them: here images alone move.
+
+        Args:
+            pixels: uint8 (n, h, w, c).
+            targets: (n, ...), as :meth:`targets` made them.
+            generator: source of the random numbers, on the CPU.
+            how: "none", "crop" or "flip-crop".
+            seen: what the network sees of a pixel.
+        """
+        if how == "none":
+            return pixels, targets
+        return crop_and_flip(pixels, generator, flip=how == "flip-crop", seen=seen), targets
+
+    @abstractmethod
+    def loss(self, outputs: Sequence[Tensor], targets: Tensor, config: TrainConfig) -> Tensor:
+        """Return the loss, a scalar, of some levels on one batch.
+
+        Args:
+            outputs: of each level that runs, (n, outputs), the densest level's first.
+            targets: (n, ...).
+            config: its weights.
+        """
+
+    @abstractmethod
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return what a device makes of ``outputs`` (n, outputs) after the network."""
+
+    @abstractmethod
+    def score(self, answers: Tensor, targets: Tensor) -> float:
+        """Return how good all ``answers`` are, 0..1."""
+
+    @abstractmethod
+    def report(self, reached: Result, answers: Tensor, targets: Tensor, data: Dataset) -> Any:
+        """Return what :func:`nestnet.evaluate` says of a level.
+
+        Args:
+            reached: its scores.
+            answers: of the fake-quantized network, to every test image.
+            targets: of the test images.
+            data: where they come from.
+        """
