@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from codegen import kernels, paths
 from codegen.emit import stack
-from codegen.graph.classify import Answer
 from codegen.graph.ir import Graph, Int8Array, Value
 from codegen.program.call import Call, Member
 from codegen.program.program import Program
+from codegen.tasks import Answer
 
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""

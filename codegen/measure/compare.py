@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from codegen import tasks
 from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
 from codegen.lower import lowering
@@ -17,6 +18,7 @@ from codegen.target.runners import RunResult
 from codegen.target.runners.progress import Progress
 from codegen.target.sizes import Sizes
 from codegen.target.toolchain import Built
+from codegen.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,11 @@ class LevelReport:
     accuracy_float: float | None
     """Of the network before quantization, on its whole test set."""
     accuracy_reference: float | None
-    """Of the reference on the images of this run; None without labels."""
+    """The score of the network's task, of the reference on the images of this run; None without
+    targets. Of a classification it is top-1 accuracy."""
     accuracy_device: float | None
-    confusion: tuple[tuple[int, ...], ...] | None
-    """Images of the class (row) that the device took for the class (column); None without
-    labels."""
+    details: Mapping[str, Any]
+    """What the task says beside the score; keys of the level's own in a JSON file."""
     bit_exact: bool
     images: int
     instructions: int | None
@@ -96,14 +98,17 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data for a JSON file."""
-        return asdict(self)
+        plain = asdict(self)
+        for level in plain["levels"]:
+            level |= level.pop("details")
+        return plain
 
 
 def compare(
     built: Built,
     graph: Graph,
     images: Int8Array,
-    labels: Sequence[int] | None,
+    targets: Sequence[int] | None,
     levels: Sequence[int],
     progress: Progress | None = None,
 ) -> Report:
@@ -142,7 +147,7 @@ def compare(
         stack_bytes=result.stack_bytes,
         sizes=built.sizes,
         levels=tuple(
-            _level_report(built, graph, result, expected[position], labels, position)
+            _level_report(built, graph, result, expected[position], targets, position)
             for position in range(len(levels))
         ),
         differences=tuple(differences),
@@ -154,9 +159,10 @@ def _level_report(
     graph: Graph,
     result: RunResult,
     expected: Int8Array,
-    labels: Sequence[int] | None,
+    targets: Sequence[int] | None,
     position: int,
 ) -> LevelReport:
+    task = tasks.of(graph)
     level = result.levels[position]
     device = result.outputs[position]
     return LevelReport(
@@ -164,9 +170,9 @@ def _level_report(
         name=graph.levels[level].name,
         sparsity=graph.levels[level].sparsity,
         accuracy_float=graph.levels[level].accuracy_float,
-        accuracy_reference=accuracy(expected, labels),
-        accuracy_device=accuracy(device, labels),
-        confusion=confusion(device, labels),
+        accuracy_reference=_score(task, expected, targets),
+        accuracy_device=_score(task, device, targets),
+        details={} if task is None else task.details(device, targets),
         bit_exact=bool(np.array_equal(device, expected)),
         images=result.images,
         instructions=None if result.instructions is None else round(result.instructions[position]),
@@ -177,25 +183,9 @@ def _level_report(
     )
 
 
-def accuracy(outputs: Int8Array, labels: Sequence[int] | None) -> float | None:
-    """Return the top-1 accuracy of ``outputs`` (n, h, w, c), the first of equals winning."""
-    if labels is None:
-        return None
-    best = outputs.reshape(len(outputs), -1).argmax(axis=1)
-    return float(np.mean(best == np.asarray(labels)))
-
-
-def confusion(
-    outputs: Int8Array, labels: Sequence[int] | None
-) -> tuple[tuple[int, ...], ...] | None:
-    """Return how many images of each class (row) ``outputs`` (n, h, w, c) take for which."""
-    if labels is None:
-        return None
-    scores = outputs.reshape(len(outputs), -1)
-    size = max(scores.shape[1], max(labels) + 1)
-    counts = np.zeros((size, size), np.int64)
-    np.add.at(counts, (np.asarray(labels), scores.argmax(axis=1)), 1)
-    return tuple(tuple(row) for row in counts.tolist())
+def _score(task: Task | None, outputs: Int8Array, targets: Sequence[int] | None) -> float | None:
+    """Return the task's score of ``outputs`` (n, h, w, c); None without a task or targets."""
+    return None if task is None or targets is None else task.score(outputs, targets)
 
 
 def locate(

@@ -12,10 +12,9 @@ import typer
 from codegen import flow
 from codegen.emit import render
 from codegen.graph import file as nestfile
-from codegen.graph.classify import as_json
-from codegen.graph.classify import classify as answers_of
 from codegen.target import manifest
 from codegen.target.target import Choices, resolve
+from codegen.tasks.classification import TASK as classification
 from nestnet import config, notices, runs
 from nestnet.cli import bench_source, bench_tables, info, listings, outputs, tables
 from nestnet.cli import c_array as c_arrays
@@ -372,9 +371,9 @@ def classify(
     from nestnet.cli.photo import read_photo  # imports pillow
 
     made = read_photo(photo, graph)
-    answers = answers_of(graph, made.image)
+    answers = classification.answers(graph, made.image)
     title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))
-    levels = as_json(graph, answers)
+    levels = classification.as_json(graph, answers)
     tables.console().print(tables.answers(title, levels))
     if c_array is not None:
         digest = nestfile.file_sha256(model)

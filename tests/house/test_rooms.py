@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen import kernels
+from codegen import kernels, tasks
 from codegen.emit import stack
 from codegen.graph.ops import OPERATORS
 from tests.support.commands import ROOT, environment
@@ -19,7 +19,7 @@ FLOORS: dict[str, list[set[str]]] = {
     "codegen": [
         {"errors", "paths"},
         {"graph"},
-        {"formats"},
+        {"formats", "tasks"},
         {"target"},
         {"program"},
         {"kernels", "passes"},
@@ -162,3 +162,13 @@ def test_every_kernel_has_its_stack_and_its_random_tests() -> None:
         assert f"nn_{kernel}(" in harness, (
             f"tests/support/firmware/harness.c never calls nn_{kernel}"
         )
+
+
+def test_a_task_is_one_file_in_every_wing() -> None:
+    """Training, the NumPy answer and the C of the same answer."""
+    assert stems("nestnet/tasks") == stems("codegen/tasks") == set(tasks.TASKS)
+    header = (ROOT / "firmware/nestnet.h").read_text(encoding="utf-8")
+    for name, task in tasks.TASKS.items():
+        assert task.firmware, f"{name} names no function of the C runtime"
+        for function in task.firmware:
+            assert f" {function}(" in header, f"{name}: {function} is not in nestnet.h"

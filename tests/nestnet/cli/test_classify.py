@@ -18,10 +18,9 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.classify import as_json, classify
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import linear_layer_graph, random_images
-from codegen.measure.compare import accuracy, confusion
+from codegen.tasks.classification import TASK, confusion
 from nestnet.cli.photo import read_photo
 from tests.support.commands import ROOT, Here
 
@@ -39,8 +38,8 @@ def test_confusion_counts_every_image_once() -> None:
     outputs = np.array([[3, 3, 1], [0, 5, 9], [-4, 7, 7], [1, 0, 0]], np.int8)[:, None, None]
     labels = (1, 2, 1, 0)
     assert confusion(outputs, labels) == ((1, 0, 0), (1, 1, 0), (0, 0, 1))
-    assert accuracy(outputs, labels) == 0.75
-    assert confusion(outputs, None) is None
+    assert TASK.score(outputs, labels) == 0.75
+    assert TASK.details(outputs, None) == {"confusion": None}
 
 
 def test_run_and_evaluate_tell_the_classes_apart(model: Path, here: Here) -> None:
@@ -129,12 +128,12 @@ def test_a_network_that_takes_no_photo(tmp_path: Path) -> None:
     graph = linear_layer_graph(5, 7)
     with pytest.raises(UserError, match=r"does not take photos; got an input of"):
         read_photo(photo(tmp_path / "x.png"), graph)
-    answers = classify(graph, random_images(graph, 1, 0)[0])
+    answers = TASK.answers(graph, random_images(graph, 1, 0)[0])
     assert [answer.label for answer in answers] == [
         graph.provenance.class_names[answer.best] if graph.provenance.class_names else ""
         for answer in answers
     ]
-    assert len(as_json(graph, answers)) == len(graph.levels)
+    assert len(TASK.as_json(graph, answers)) == len(graph.levels)
 
 
 def test_two_photos_of_one_name_do_not_compile_together(model: Path, here: Here) -> None:
@@ -189,7 +188,7 @@ def test_a_flat_softmax_of_many_classes_gives_equal_shares() -> None:
     assert isinstance(softmax, Softmax)
     flat = replace(softmax, table=np.full_like(softmax.table, 2**15))
     graph = replace(graph, ops=(*graph.ops[:-1], flat))
-    (answer,) = classify(graph, np.zeros((1, 1, 3), np.int8))
+    (answer,) = TASK.answers(graph, np.zeros((1, 1, 3), np.int8))
     assert set(answer.output.tolist()) == {-128}
     assert np.allclose(answer.shares, 1 / 1009)
-    json.dumps(as_json(graph, (answer,)), allow_nan=False)
+    json.dumps(TASK.as_json(graph, (answer,)), allow_nan=False)

@@ -1,0 +1,45 @@
+"""Tasks are found by their folder, chosen by the configuration, and agree with their twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nestnet
+from codegen import tasks as twins
+from codegen.errors import UserError
+from nestnet import config, tasks
+from nestnet.config import TrainConfig
+
+
+def test_a_wrong_task_is_refused_with_the_list_before_a_folder_is_made(tmp_path: Path) -> None:
+    listed = " | ".join(tasks.names())
+    with pytest.raises(UserError) as caught:
+        nestnet.train(task="classificaton", out=tmp_path / "runs", quiet=True)
+    assert str(caught.value) == (
+        f"config key 'task': no such task; got 'classificaton', expected {listed}. "
+        "Did you mean 'classification'."
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_configuration_from_before_tasks_classifies() -> None:
+    text = config.to_toml(TrainConfig())
+    line = 'task = "classification"\n'
+    assert line in text
+    assert config.from_toml(text.replace(line, ""), "old").task == "classification"
+
+
+def test_answers_and_scores_are_those_of_the_twin() -> None:
+    """Of equal outputs the first wins, in both."""
+    outputs = np.random.default_rng(3).integers(-3, 4, (101, 7)).astype(np.int8)
+    labels = np.random.default_rng(4).integers(0, 7, 101)
+    task, twin = tasks.of("classification"), twins.TASKS["classification"]
+    answers = task.answers(torch.from_numpy(outputs))
+    assert answers.tolist() == [int(row.argmax()) for row in outputs]
+    assert task.score(answers, torch.from_numpy(labels)) == twin.score(
+        outputs[:, None, None], labels.tolist()
+    )
