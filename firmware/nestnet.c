@@ -146,17 +146,6 @@ float nn_dequantize(const nn_tensor_info *tensor, int8_t quantized)
     return tensor->scale * (float)(quantized - tensor->zero_point);
 }
 
-unsigned nn_argmax(const int8_t *values, unsigned count)
-{
-    unsigned best = 0;
-    for (unsigned i = 1; i < count; i++) {
-        if (values[i] > values[best]) {
-            best = i;
-        }
-    }
-    return best;
-}
-
 const char *nn_strerror(nn_status status)
 {
 #define NN_STATUS_TEXT(code, text) [code] = text,

@@ -122,7 +122,7 @@ def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:
     The library is whole and the same for every board: ``nn_kernels.h`` chooses when it is compiled.
     """
     root = paths.firmware()
-    patterns = ["*.[ch]", "core/**/*.[ch]", "kernels/*/*.h", "codecs/*.[ch]"]
+    patterns = ["*.[ch]", "core/**/*.[ch]", "kernels/*/*.h", "codecs/*.[ch]", "tasks/*.c"]
     patterns += ["port/nn_port.h", "port/nn_mark.c"]
     if board.is_host:
         patterns.append("port/nn_port_host.c")

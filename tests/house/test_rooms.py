@@ -167,8 +167,11 @@ def test_every_kernel_has_its_stack_and_its_random_tests() -> None:
 def test_a_task_is_one_file_in_every_wing() -> None:
     """Training, the NumPy answer and the C of the same answer."""
     assert stems("nestnet/tasks") == stems("codegen/tasks") == set(tasks.TASKS)
+    assert stems("firmware/tasks", "nn_*.c") == {f"nn_{name}" for name in tasks.TASKS}
     header = (ROOT / "firmware/nestnet.h").read_text(encoding="utf-8")
     for name, task in tasks.TASKS.items():
+        body = (ROOT / f"firmware/tasks/nn_{name}.c").read_text(encoding="utf-8")
         assert task.firmware, f"{name} names no function of the C runtime"
         for function in task.firmware:
             assert f" {function}(" in header, f"{name}: {function} is not in nestnet.h"
+            assert f" {function}(" in body, f"{name}: {function} is not in its file"

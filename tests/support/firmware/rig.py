@@ -18,7 +18,13 @@ FIRMWARE = ROOT / "firmware"
 LIBRARY = tuple(
     sorted(
         path
-        for pattern in ("*.[ch]", "core/**/*.[ch]", "kernels/**/*.[ch]", "codecs/*.[ch]")
+        for pattern in (
+            "*.[ch]",
+            "core/**/*.[ch]",
+            "kernels/**/*.[ch]",
+            "codecs/*.[ch]",
+            "tasks/*.c",
+        )
         for path in FIRMWARE.glob(pattern)
     )
 )
