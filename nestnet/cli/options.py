@@ -1,13 +1,39 @@
-"""Read the values of command-line options that are more than one number."""
+"""Options that several commands have, and values of options that are more than one number."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from codegen.errors import UserError
+from nestnet.cli import outputs
 from nestnet.shorthand import TEXTS, sparsity_of
+
+RunOption = Annotated[
+    str | None, typer.Option("--run", help="Run folder, its name, or a .nestnet file.")
+]
+BoardOption = Annotated[str, typer.Option("--board", help="See nestnet boards; or a TOML file.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Project folder.")]
+KernelsOption = Annotated[
+    str, typer.Option("--kernels", help="Dense layers: nestnet | cmsis-nn (yours to install).")
+]
+OptimizeOption = Annotated[
+    str | None, typer.Option(help="Weights in flash: balanced | size | speed.")
+]
+CodecsOption = Annotated[str | None, typer.Option(help="For coded streams: all | lz4 | raw.")]
+DecodeOption = Annotated[
+    str, typer.Option(help="Decode at every inference | once after a change of level.")
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
+ProbeOption = Annotated[str | None, typer.Option("--probe", help="Part of a unique ID.")]
+ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]
+DataOption = Annotated[str, typer.Option("--data", help="Where the run's data set lies by now.")]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", callback=outputs.check, help="Also write the result here."),
+]
 
 
 def setting(key: str, text: str | None, flag: str) -> Any:

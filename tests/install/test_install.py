@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nestnet.cli.usage import LOADED_LATE
+from nestnet.cli.errors import LOADED_LATE
 from tests.install.checks import deploy
 from tests.install.environments import (
     ENDS,

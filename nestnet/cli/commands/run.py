@@ -1,0 +1,72 @@
+"""``nestnet run``: run test images on a board; compare all bits."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from codegen import flow
+from codegen.target.target import Choices, resolve
+from nestnet import runs
+from nestnet.cli import options as arguments
+from nestnet.cli import outputs, tables
+from nestnet.cli.device_images import device_images
+from nestnet.cli.options import (
+    BoardOption,
+    CodecsOption,
+    DataOption,
+    DecodeOption,
+    ImagesOption,
+    JsonOption,
+    KernelsOption,
+    OptimizeOption,
+    OutOption,
+    ProbeOption,
+    RunOption,
+)
+
+
+def command(
+    board: BoardOption = "host",
+    run: RunOption = None,
+    images: ImagesOption = 200,
+    data: DataOption = "",
+    levels: Annotated[str | None, typer.Option("--levels", help="As in 0,3; else all.")] = None,
+    probe: ProbeOption = None,
+    out: OutOption = None,
+    kernels: KernelsOption = "nestnet",
+    optimize: OptimizeOption = None,
+    codecs: CodecsOption = None,
+    decode: DecodeOption = "inference",
+    json_path: JsonOption = None,
+) -> None:
+    """Run test images on a board; compare all bits."""
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    resolve(board, **said)
+    model = runs.model_file(run)
+    flow.runnable(board)
+    outputs.refuse_inputs([json_path], outputs.settings_of(model))
+    test = device_images(model, images, data)
+    chosen = arguments.levels(levels)
+    with tables.working(f"{len(test.images)} images on {board}"):
+        report = flow.run(
+            model,
+            board,
+            test.images,
+            test.labels,
+            levels=chosen,
+            out=out,
+            probe=probe,
+            **said,
+        )
+    title = f"{report.network}, {test.title}"
+    tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
+    if test.labels is not None:
+        tables.console().print(tables.classes(report.as_json()))
+    outputs.write_json(json_path, report.as_json())
+    if not report.bit_exact:
+        for difference in report.differences:
+            print(f"{board}: not bit-exact: {difference}", file=sys.stderr)
+        raise typer.Exit(1)
