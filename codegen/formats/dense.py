@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from codegen.errors import UserError
-from codegen.graph.ir import Int8Array
+from codegen.formats.base import Format, LayerWeights, Stream
+from codegen.graph.ir import NEVER, Int8Array
 
 WORD_ORDER = (0, 2, 1, 3)
 """Where the four weights of a word come from: SXTB16 then yields (w0, w1), ROR #8 (w2, w3)."""
@@ -74,3 +75,29 @@ def decode(rows: Int8Array, shape: tuple[int, int, int, int], channels: int) -> 
             action="Generate the weights again",
         )
     return np.ascontiguousarray(patch[..., :in_c].transpose(0, 2, 1, 3))
+
+
+class Dense(Format):
+    """Rows of all weights: one weight set for all levels."""
+
+    name = "dense"
+    per_level = False
+
+    def holds(self, layer: LayerWeights) -> bool:
+        """Return whether all levels share one weight set."""
+        return layer.group_level is None or bool(np.isin(layer.group_level, (0, NEVER)).all())
+
+    def channels(self, layer: LayerWeights) -> int:
+        """Return the channels of the patch buffer."""
+        return padded_channels(layer.weight.shape[3], layer.weight.shape[1], layer.stride)
+
+    def unit_bytes(self, layer: LayerWeights) -> int:
+        """Return a word: four weights."""
+        return 4
+
+    def encode(self, layer: LayerWeights) -> tuple[Stream, ...]:
+        """Return the rows."""
+        return (Stream("weights", encode(layer.weight, self.channels(layer)), 4),)
+
+
+FORMAT = Dense()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from codegen.formats.base import Format, LayerWeights, Stream
 from codegen.formats.dense import WORD_ORDER
 from codegen.graph.ir import Int8Array, Uint8Array
 
@@ -190,3 +191,37 @@ def _deinterleave(stream: NestedStream, group_size: int) -> Int8Array:
         pairs = stream.weights.reshape(-1, 2, 2).transpose(0, 2, 1)
         return pairs.reshape(-1, 2)
     return stream.weights.reshape(-1, 1)
+
+
+class Nested(Format):
+    """Streams of the groups that each level adds."""
+
+    name = "nested"
+    per_level = True
+
+    def holds(self, layer: LayerWeights) -> bool:
+        """Return whether the layer has levels."""
+        return layer.group_level is not None
+
+    def channels(self, layer: LayerWeights) -> int:
+        """Return the channels of the patch buffer."""
+        return padded_channels(layer.weight.shape[3], layer.group_size)
+
+    def unit_bytes(self, layer: LayerWeights) -> int:
+        """Return the weights of a group."""
+        return layer.group_size
+
+    def encode(self, layer: LayerWeights) -> tuple[Stream, ...]:
+        """Return positions and weights of each level."""
+        assert layer.group_level is not None
+        streams = encode(layer.weight, layer.group_size, layer.group_level, layer.levels)
+        order = position_order(layer.group_level)
+        align = 1 if layer.group_size == 1 else 4
+        found: list[Stream] = []
+        for level, stream in enumerate(streams):
+            found.append(Stream("positions", stream.positions, 1, level, order == level))
+            found.append(Stream("weights", stream.weights, align, level))
+        return tuple(found)
+
+
+FORMAT = Nested()

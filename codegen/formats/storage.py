@@ -6,25 +6,32 @@ one codec on all levels. What is chosen here by bytes alone is what ``--optimize
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
+from codegen import formats
+from codegen.formats.base import ROLES, Codec, Format, LayerWeights, Role, Stream
+from codegen.formats.codecs import CODECS, admitted
+from codegen.graph.ir import Int8Array, Uint8Array
 
-from codegen.errors import UserError
-from codegen.formats import dense, nested
-from codegen.formats.codecs import deltas, lz4
-from codegen.graph.ir import NEVER, Allowed, Int8Array, Uint8Array
+CODED_STREAM_BYTES = 16
+"""Flash of one coded stream's sizes and addresses (nn_coded)."""
 
-Codec = Literal["raw", "lz4", "deltas"]
+CODED_LAYER_BYTES = 100
+"""Flash of what calls the decoders for a layer, beside :data:`CODED_STREAM_BYTES`."""
 
-ALLOWED: Mapping[Allowed, tuple[Codec, ...]] = {
-    "all": ("raw", "lz4", "deltas"),
-    "lz4": ("raw", "lz4"),
-    "raw": ("raw",),
-}
-"""What ``--codecs`` may say and the codecs it admits, cheapest to decode first."""
+
+def _formats() -> tuple[Format, ...]:
+    names = (entry.name for entry in pkgutil.iter_modules(formats.__path__) if not entry.ispkg)
+    modules = [importlib.import_module(f"{formats.__name__}.{name}") for name in names]
+    return tuple(module.FORMAT for module in modules if hasattr(module, "FORMAT"))
+
+
+FORMATS: tuple[Format, ...] = _formats()
+"""What is a format is a file beside this one, and nothing lists it."""
 
 
 class LayerBytes(NamedTuple):
@@ -36,54 +43,39 @@ class LayerBytes(NamedTuple):
     """As in "dense", "dense, weights lz4", "nested, positions deltas"."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
-    """What the streams of one execution form take in each codec; per level if nested."""
+    """A layer in one format, and what its streams take in each codec."""
 
-    nested: bool
-    weights: Mapping[Codec, tuple[int, ...]]
-    positions: Mapping[Codec, tuple[int, ...]]
-    """Empty for a dense form."""
-    channels: int
-    """Input channels with padding."""
-    codes: tuple[int, ...] = ()
-    """Per level, the codes that deltas store; empty where they are not admitted."""
+    format: Format
+    layer: LayerWeights
+    streams: tuple[Stream, ...]
+    stored_bytes: Mapping[Role, Mapping[Codec, tuple[int, ...]]]
+    """Of each role that the format has, in each codec that can store it: per stream."""
+
+    def of(self, role: Role) -> tuple[Stream, ...]:
+        """Return the streams of one role."""
+        return tuple(stream for stream in self.streams if stream.role == role)
 
     def smallest(self) -> LayerBytes:
         """Return the fewest bytes of this form; of equals, what decodes faster."""
-        weights = min(self.weights, key=lambda codec: sum(self.weights[codec]))
-        positions: Codec = "raw"
-        stored = sum(self.weights[weights])
-        if self.positions:
-            positions = min(self.positions, key=lambda codec: sum(self.positions[codec]))
-            stored += sum(self.positions[positions])
-        return LayerBytes(stored, storage_name(self.nested, positions, weights))
+        totals = {
+            role: {codec: sum(sizes) for codec, sizes in in_codec.items()}
+            for role, in_codec in self.stored_bytes.items()
+        }
+        best = {role: min(sizes, key=sizes.__getitem__) for role, sizes in totals.items()}
+        stored = sum(totals[role][codec] for role, codec in best.items())
+        return LayerBytes(stored, storage_name(self.format.name, best))
 
 
-def storage_name(is_nested: bool, positions: Codec, weights: Codec) -> str:
+def storage_name(form: str, codecs: Mapping[Role, Codec]) -> str:
     """Return what a storage is called in reports, such as "nested, positions deltas"."""
-    words = ["nested" if is_nested else "dense"]
-    words += [f"positions {positions}"] * (positions != "raw")
-    words += [f"weights {weights}"] * (weights != "raw")
-    return ", ".join(words)
-
-
-def allowed_codecs(codecs: str) -> tuple[Codec, ...]:
-    """Return the codecs that a value of ``--codecs`` admits.
-
-    Raises:
-        UserError: there is no such value.
-    """
-    for name, admitted in ALLOWED.items():
-        if codecs == name:
-            return admitted
-    raise UserError(
-        "--codecs",
-        "unknown codecs",
-        got=codecs,
-        expected=" or ".join(ALLOWED),
-        action="Choose one of them",
-    )
+    coded = [
+        f"{role} {codecs[role].name}"
+        for role in reversed(ROLES)
+        if role in codecs and codecs[role].decoder_bytes
+    ]
+    return ", ".join([form, *coded])
 
 
 def layer_bytes(
@@ -99,91 +91,43 @@ def layer_bytes(
     """Return the fewest bytes a layer's weights and positions can be stored in.
 
     Args:
-        weight: (out_c, kernel_h, kernel_w, in_c / groups); a linear layer's with kernel 1x1.
-        group_size: G of the nested groups, 1, 2 or 4; 1 for a layer without levels.
-        group_level: (out_c, kernel_h, kernel_w, ceil(in_c / G)), the first level with each group;
-            None for a layer that is dense at every level.
+        weight: (out_c, kernel_h, kernel_w, in_c / groups).
+        group_size: as in :class:`codegen.formats.base.LayerWeights`, like the next three.
+        group_level: the levels of the groups.
         levels: number of levels.
-        codecs: "all", "lz4" or "raw".
-        stride: vertical and horizontal; an odd dense layer may need a padding channel for it.
+        codecs: a word of ``--codecs``.
+        stride: of the convolution.
         groups: convolution groups; with more than one, depthwise included, weights lie as they are.
 
     Raises:
         UserError: unknown ``codecs``.
     """
-    admitted = allowed_codecs(codecs)
+    usable = admitted(codecs)
     if groups > 1:
         return LayerBytes(int(weight.size), "plain")
-    forms = layer_forms(weight, group_size, group_level, levels, admitted, stride)
+    layer = LayerWeights(weight, group_size, group_level, levels, stride)
+    forms = (in_format(layer, each, usable) for each in FORMATS if each.holds(layer))
     return min((form.smallest() for form in forms), key=lambda found: found.stored_bytes)
 
 
-def layer_forms(
-    weight: Int8Array,
-    group_size: int,
-    group_level: Uint8Array | None,
-    levels: int,
-    admitted: Sequence[Codec],
-    stride: tuple[int, int] = (1, 1),
-) -> tuple[Form, ...]:
-    """Return every form that can hold the layer with the sizes of its streams.
-
-    Dense rows hold one weight set: where levels differ, a layer can only be nested. Arguments as
-    for :func:`layer_bytes`, of an ungrouped layer.
-    """
-    found = (
-        dense_form(weight, group_level, admitted, stride),
-        nested_form(weight, group_size, group_level, levels, admitted),
-    )
-    return tuple(form for form in found if form is not None)
+def in_format(layer: LayerWeights, form: Format, codecs: Sequence[Codec] = CODECS) -> Form:
+    """Return ``layer`` in a format that holds it."""
+    streams = form.encode(layer)
+    stored: dict[Role, dict[Codec, tuple[int, ...]]] = {}
+    for role in ROLES:
+        of_role = [stream for stream in streams if stream.role == role]
+        if of_role:
+            stored[role] = {
+                codec: tuple(codec.size_bytes(stream) for stream in of_role)
+                for codec in codecs
+                if role in codec.roles
+            }
+    return Form(form, layer, streams, stored)
 
 
-def dense_form(
-    weight: Int8Array,
-    group_level: Uint8Array | None,
-    admitted: Sequence[Codec],
-    stride: tuple[int, int] = (1, 1),
-) -> Form | None:
-    """Return the layer as dense rows; None where levels differ. Arguments as for layer_forms."""
-    if group_level is not None and not np.isin(group_level, (0, NEVER)).all():
-        return None
-    channels = dense.padded_channels(weight.shape[3], weight.shape[1], stride)
-    rows = dense.encode(weight, channels)
-    in_codec: dict[Codec, tuple[int, ...]] = {
-        codec: (_size(rows, codec),) for codec in admitted if codec != "deltas"
-    }
-    return Form(False, in_codec, {}, channels)
-
-
-def nested_form(
-    weight: Int8Array,
-    group_size: int,
-    group_level: Uint8Array | None,
-    levels: int,
-    admitted: Sequence[Codec],
-) -> Form | None:
-    """Return the layer as nested streams; None without levels. Arguments as for layer_forms."""
-    if group_level is None:
-        return None
-    streams = nested.encode(weight, group_size, group_level, levels)
-    positions: dict[Codec, tuple[int, ...]] = {}
-    weights: dict[Codec, tuple[int, ...]] = {}
-    code_counts: tuple[int, ...] = ()
-    for codec in admitted:
-        if codec == "deltas":
-            order = nested.position_order(group_level)
-            maps = [order == level for level in range(levels)]
-            positions[codec] = tuple(deltas.size_bytes(present) for present in maps)
-            code_counts = tuple(deltas.code_count(present) for present in maps)
-        else:
-            positions[codec] = tuple(_size(stream.positions, codec) for stream in streams)
-            weights[codec] = tuple(_size(stream.weights, codec) for stream in streams)
-    channels = nested.padded_channels(weight.shape[3], group_size)
-    return Form(True, weights, positions, channels, code_counts)
-
-
-def _size(stream: Int8Array | Uint8Array, codec: Codec) -> int:
-    return len(lz4.encode(stream.tobytes())) if codec == "lz4" else int(stream.nbytes)
+def decoding_bytes(coded_streams: int) -> int:
+    """Return the flash of what tells the decoders about a layer with so many coded streams."""
+    return CODED_LAYER_BYTES + CODED_STREAM_BYTES * coded_streams if coded_streams else 0
 
 
 def table_bytes(out_c: int, levels: int, residual: bool) -> int:

@@ -31,7 +31,7 @@ Uint8Array = NDArray[np.uint8]
 Uint16Array = NDArray[np.uint16]
 
 Allowed = Literal["all", "lz4", "raw"]
-"""What ``--codecs`` may say; :data:`codegen.formats.storage.ALLOWED`."""
+"""What ``--codecs`` may say; :data:`codegen.formats.codecs.WORDS`."""
 
 Shape = tuple[int, int, int]
 """Height, width, channels."""

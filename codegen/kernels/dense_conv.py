@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from codegen.formats import dense
 from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.kernels.common import cost
@@ -18,7 +19,7 @@ from codegen.kernels.common.patches import (
     takes_patches,
 )
 from codegen.kernels.common.shape import WindowArgs
-from codegen.kernels.common.storage import Storage, dense_storages, storage_candidate
+from codegen.kernels.common.storage import Storage, storage_candidate, storages
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
@@ -43,7 +44,7 @@ class DenseConvKernel(Kernel):
         if not (isinstance(op, Conv2D) and takes_patches(op)):
             return
         levels, shape = len(graph.levels), conv_shape(op, graph)
-        for storage in dense_storages(op, levels, target):
+        for storage in storages(op, levels, dense.FORMAT, target):
             cycles = patch_cycles(op, storage, shape, cost.DENSE, levels - 1)
             draft = partial(_draft, op, graph, storage)
             yield storage_candidate(self.name, op, storage, cycles, draft)

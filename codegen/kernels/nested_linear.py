@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from codegen.formats import nested
 from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.linear import Linear
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.rows import linear_cycles, linear_draft, linear_shape, takes_rows
 from codegen.kernels.common.shape import WindowArgs
-from codegen.kernels.common.storage import nested_storages, storage_candidate
+from codegen.kernels.common.storage import storage_candidate, storages
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
@@ -38,7 +39,7 @@ class NestedLinearKernel(Kernel):
             return
         args = NestedLinearArgs(linear_shape(op), requant_constants(op, graph), op.group_size)
         levels, tile = len(graph.levels), cost.NESTED[op.group_size][1]
-        for storage in nested_storages(op, levels, target):
+        for storage in storages(op, levels, nested.FORMAT, target):
             cycles = linear_cycles(op, storage, tile, levels - 1)
             draft = partial(linear_draft, op, graph, storage, tile, args)
             yield storage_candidate(self.name, op, storage, cycles, draft)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
-from codegen.formats.storage import ALLOWED, Codec
+from codegen.formats.codecs import BY_NAME, admitted
+from codegen.formats.storage import decoding_bytes
 from codegen.graph.cmsis_nn import obstacle
 from codegen.graph.ir import Op, TfliteRequant
 from codegen.graph.weighted import Weighted
-from codegen.kernels.common import cost
 from codegen.lower.buffers import Buffers, Lowered
 from codegen.lower.state import State
 from codegen.program.draft import Candidate, Draft
@@ -20,7 +20,7 @@ from codegen.target.target import Optimize
 BALANCED_SHARE = 0.05
 """Modelled cycles at the densest level, over the fastest storage's, that ``balanced`` gives up."""
 
-Choice = Callable[[frozenset[Codec], Mapping[str, int]], tuple[Lowered, ...]]
+Choice = Callable[[frozenset[str], Mapping[str, int]], tuple[Lowered, ...]]
 """Chooses for all ops, given the codecs beside raw and the free arena bytes beside each op."""
 
 
@@ -32,8 +32,9 @@ def choose_storage(state: State) -> State:
     """
     target, graph = state.target, state.graph
     choice = _choice(state)
+    usable = frozenset(codec.name for codec in admitted(target.codecs))
     if target.optimize == "size":
-        return replace(state, layers=choice(frozenset(ALLOWED[target.codecs]), {}))
+        return replace(state, layers=choice(usable, {}))
     plain = choice(frozenset(), {})
     if target.codecs == "raw":
         return replace(state, layers=plain)
@@ -43,7 +44,7 @@ def choose_storage(state: State) -> State:
         for index, item in enumerate(plain)
     }
     layers = plain
-    for codecs in _subsets(ALLOWED[target.codecs]):
+    for codecs in _subsets(target.codecs):
         candidate = tuple(
             there if there.draft.scratch_bytes <= here.draft.scratch_bytes else here
             for here, there in zip(plain, choice(codecs, rooms), strict=True)
@@ -89,7 +90,7 @@ def _choice(state: State) -> Choice:
     def draft(candidate: Candidate) -> Draft:
         return candidate.draft()
 
-    def choice(codecs: frozenset[Codec], rooms: Mapping[str, int]) -> tuple[Lowered, ...]:
+    def choice(codecs: frozenset[str], rooms: Mapping[str, int]) -> tuple[Lowered, ...]:
         chosen = []
         for op in state.graph.ops:
             if op.is_view:
@@ -103,9 +104,9 @@ def _choice(state: State) -> Choice:
     return choice
 
 
-def _subsets(codecs: Sequence[Codec]) -> Iterator[frozenset[Codec]]:
+def _subsets(word: str) -> Iterator[frozenset[str]]:
     """Yield every choice of codecs that have to be decoded, the fewest first."""
-    others = [codec for codec in codecs if codec != "raw"]
+    others = [codec.name for codec in admitted(word) if codec.decoder_bytes]
     for count in range(1, len(others) + 1):
         yield from map(frozenset, combinations(others, count))
 
@@ -119,8 +120,8 @@ def _flash_bytes(layers: tuple[Lowered, ...]) -> int:
         coded = [content.coded.codec for content in contents if content.coded is not None]
         used.update(coded)
         total += sum(content.array.nbytes for content in contents)
-        total += cost.decoding_bytes(len(coded))
-    return total + sum(cost.DECODER_BYTES[codec] for codec in used)
+        total += decoding_bytes(len(coded))
+    return total + sum(BY_NAME[codec].decoder_bytes for codec in used)
 
 
 def _kept_from_cmsis_nn(op: Op, state: State) -> str:

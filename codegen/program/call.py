@@ -57,7 +57,8 @@ class Coded:
     The stream's image member then holds the stored bytes: uint8_t, aligned to 1.
     """
 
-    codec: Literal["lz4", "deltas"]
+    codec: str
+    """Name of a codec that is decoded."""
     decoded_bytes: int
     """Bytes of the execution form, at least 1."""
     offset_bytes: int

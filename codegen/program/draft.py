@@ -9,7 +9,6 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.formats.storage import Codec
 from codegen.program.call import Args, Coded, LevelCost
 
 
@@ -75,7 +74,7 @@ class Candidate:
     """What a choice among several weighs, for the report; empty where there is no other."""
     storage: str = ""
     """How the weights are stored, as in "nested, positions deltas"; empty without weights."""
-    codecs: frozenset[Codec] = frozenset()
+    codecs: frozenset[str] = frozenset()
     """Those that have to be decoded."""
     cycles: int = 0
     """Modelled, at the densest level."""

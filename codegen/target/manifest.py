@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import Any
 
 from codegen.errors import UserError
-from codegen.formats.storage import Codec
+from codegen.formats.codecs import CODECS
 from codegen.target import boards
 from codegen.target.target import Target, resolve
 
@@ -17,7 +17,7 @@ MARKER = "nestnet-project.json"
 """The file that says a folder is ours, and what is in it."""
 
 MARKER_VERSION = 6
-_DECODED = frozenset(get_args(Codec)) - {"raw"}
+_DECODED = frozenset(codec.name for codec in CODECS if codec.decoder_bytes)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from torch import nn
 
 from codegen import flow
 from codegen.errors import UserError
-from codegen.formats.storage import allowed_codecs
+from codegen.formats.codecs import admitted
 from codegen.graph import file as nestfile
-from codegen.kernels.common import cost
 from codegen.target import boards
 from nestnet import datasets, tasks
 from nestnet.config import TrainConfig
@@ -92,6 +91,6 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         )
         built = flow.build(project)
         used = {codec for layer in built.info.layers for codec in layer.codecs}
-    unused = [c for c in allowed_codecs(config.codecs) if c != "raw" and c not in used]
-    others = sum(cost.DECODER_BYTES[codec] for codec in unused)
+    unused = [codec for codec in admitted(config.codecs) if codec.name not in used]
+    others = sum(codec.decoder_bytes for codec in unused)
     return built.sizes.flash_bytes - built.sizes.weights_bytes + others

@@ -11,6 +11,7 @@ import pytest
 
 from codegen import kernels
 from codegen.emit import project
+from codegen.formats.codecs import BY_NAME
 from codegen.formats.storage import storage_name
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
@@ -49,8 +50,9 @@ def _wanted_storage(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def wanted(op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         offered = list(every(op, graph, target))
-        form, positions, weights = WANTED.get(op.name, ("", "", ""))
-        name = storage_name(form == "nested", positions, weights)
+        form, positions, weights = WANTED.get(op.name, ("", "raw", "raw"))
+        codecs = {"positions": BY_NAME[positions], "weights": BY_NAME[weights]}
+        name = storage_name(form, codecs)
         yield from [item for item in offered if item.storage == name] or offered
 
     monkeypatch.setattr(kernels, "candidates", wanted)

@@ -15,8 +15,8 @@ from lz4 import block
 
 from codegen.errors import UserError
 from codegen.formats import nested
+from codegen.formats.base import Stream
 from codegen.formats.codecs import deltas, lz4
-from codegen.kernels.common import cost
 from codegen.measure.pipelines import elf, estimate
 from tests.support.firmware.decoders import (
     MACHINES,
@@ -362,8 +362,8 @@ def test_deltas_cost_what_the_model_says(tmp_path: Path) -> None:
     for slot, (request, present) in enumerate(zip(requests, maps, strict=True)):
         blocks = estimate.executed(ran.recorded, program, slot)
         counted = estimate.estimate(blocks, "cortex-m4").total.instructions
-        codes = deltas.code_count(present)
-        modelled = cost.deltas_instructions(request.out_bytes, codes, request.rows)
+        positions = nested.walk(present, request.group).positions
+        modelled = deltas.CODEC.instructions(Stream("positions", positions, 1, 0, present))
         print(f"{present.shape}: counted {counted}, modelled {modelled:.0f}")
         assert modelled == pytest.approx(counted, rel=0.1)
 

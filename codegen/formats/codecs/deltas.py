@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.formats import nested
+from codegen.formats.base import Codec, Stream
 from codegen.graph.ir import Uint8Array
 
 BoolArray = NDArray[np.bool_]
@@ -18,6 +19,12 @@ IntArray = NDArray[np.int64]
 
 WIDTHS = range(1, 8)
 """Bits a code may have; with at most 7, a gap of one code is an advance of one position byte."""
+
+CODE_INSTRUCTIONS = 11.3
+"""Per code; one that names a group also writes a byte."""
+
+ROW_INSTRUCTIONS = 51.0
+"""Per output channel."""
 
 
 def encode(present: BoolArray) -> bytes:
@@ -104,3 +111,35 @@ def _damaged(got: str, expected: str) -> UserError:
         expected=expected,
         action="Generate the weights again",
     )
+
+
+class Deltas(Codec):
+    """The gaps between the groups of a level."""
+
+    name = "deltas"
+    roles = ("positions",)
+    decoder_bytes = 430
+    byte_instructions = 4.6
+
+    def encode(self, stream: Stream) -> bytes:
+        """Return the codes of the map that the positions stand for."""
+        return encode(_map(stream))
+
+    def size_bytes(self, stream: Stream) -> int:
+        """Return the length of the codes without making them."""
+        return size_bytes(_map(stream))
+
+    def instructions(self, stream: Stream) -> float:
+        """Return the instructions of decoding."""
+        present = _map(stream)
+        instructions = self.byte_instructions * stream.array.nbytes
+        instructions += CODE_INSTRUCTIONS * code_count(present)
+        return instructions + ROW_INSTRUCTIONS * len(present)
+
+
+def _map(stream: Stream) -> BoolArray:
+    assert stream.present is not None
+    return stream.present
+
+
+CODEC = Deltas()

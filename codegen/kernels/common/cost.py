@@ -96,28 +96,6 @@ EXPAND_ELEMENT = 2.1
 SEGMENT = 8.3
 """Per level above the first and tile of a nested layer: entering another segment."""
 
-DECODE_BYTE: Mapping[str, float] = {"lz4": 3.0, "deltas": 4.6}
-"""Per byte a decoder writes, by codec. These and the three below: resnet8's decoders counted apart,
-random groups of 4 at four levels."""
-
-DECODE_CODE = 11.3
-"""Per code that deltas store; one that names a group also writes a byte."""
-
-DECODE_ROW = 51.0
-"""Per output channel of deltas."""
-
-CHECK_POSITION = 11.6
-"""Per position byte that lz4 wrote: nothing else has checked it."""
-
-CODED_STREAM_BYTES = 16
-"""Flash of one coded stream's sizes and addresses (nn_coded)."""
-
-CODED_LAYER_BYTES = 100
-"""Flash of what calls the decoders for a layer, beside :data:`CODED_STREAM_BYTES`."""
-
-DECODER_BYTES: Mapping[str, int] = {"lz4": 490, "deltas": 430}
-"""Flash of a decoder with what calls it and checks its streams: gcc 12 -Os, Cortex-M4."""
-
 SECOND_TILE = 0.02
 """Share of a layer's instructions that another copy of its code, 500 to 700 bytes, must save."""
 
@@ -191,21 +169,6 @@ CMSIS_DEPTHWISE_MAC = 8.4
 def cycles(instructions: float) -> int:
     """Return modelled cycles."""
     return round(CYCLES_PER_INSTRUCTION * instructions)
-
-
-def lz4_instructions(decoded_bytes: int, checked: bool) -> float:
-    """Return the instructions of decoding one stream; positions are ``checked`` afterwards."""
-    return (DECODE_BYTE["lz4"] + (CHECK_POSITION if checked else 0.0)) * decoded_bytes
-
-
-def deltas_instructions(decoded_bytes: int, codes: int, rows: int) -> float:
-    """Return the instructions of decoding one stream of ``codes`` for ``rows`` output channels."""
-    return DECODE_BYTE["deltas"] * decoded_bytes + DECODE_CODE * codes + DECODE_ROW * rows
-
-
-def decoding_bytes(coded_streams: int) -> int:
-    """Return the flash of what tells the decoders about a layer with so many coded streams."""
-    return CODED_LAYER_BYTES + CODED_STREAM_BYTES * coded_streams if coded_streams else 0
 
 
 def cmsis_instructions(macs: int, outputs: int, channels: int) -> float:

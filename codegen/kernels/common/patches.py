@@ -46,7 +46,7 @@ def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
 def best_tile(storage: Storage, shape: WindowShape, tiles: Mapping[int, cost.TileCost]) -> int:
     """Return the output columns computed at once."""
     per_channel = storage.units[-1] / shape.out_c
-    return cost.best_tile(tiles, per_channel, shape.out_w, storage.nested)
+    return cost.best_tile(tiles, per_channel, shape.out_w, storage.per_level)
 
 
 def patch_cycles(
@@ -58,9 +58,9 @@ def patch_cycles(
 ) -> int:
     """Return the modelled cycles of ``level``."""
     per_channel = storage.units[level] / shape.out_c
-    row = cost.row_tiles(best_tile(storage, shape, tiles), shape.out_w, storage.nested)
+    row = cost.row_tiles(best_tile(storage, shape, tiles), shape.out_w, storage.per_level)
     channel = sum(cost.channel_instructions(tiles[each], per_channel) for each in row)
-    if storage.nested:
+    if storage.per_level:
         channel += cost.SEGMENT * level * len(row)
     if op.residual is not None:
         channel += cost.RESIDUAL_OUTPUT * sum(row)
@@ -76,8 +76,8 @@ def _more(
 ) -> int:
     """Return cycles that a bound needs and that are equal for all storages."""
     tile = best_tile(storage, shape, tiles)
-    row = len(cost.row_tiles(tile, shape.out_w, storage.nested))
-    if storage.nested:
+    row = len(cost.row_tiles(tile, shape.out_w, storage.per_level))
+    if storage.per_level:
         per_row = shape.out_c * row * cost.NESTED_TILE[op.group_size]
     else:
         units = -(-shape.kernel_h * shape.kernel_w * shape.in_c // 4)
@@ -119,7 +119,7 @@ def patch_draft(
     )
     return Draft(
         args=args,
-        contents=storage_contents(op, levels, storage) + table_contents(op, levels),
+        contents=storage_contents(storage) + table_contents(op, levels),
         levels=costs,
         scratch_bytes=patch_buffer_bytes(shape, storage.channels) + extra_scratch_bytes,
         decoded_bytes=storage.area_bytes,

@@ -29,7 +29,7 @@ def linear_cycles(op: Linear, storage: Storage, tile: cost.TileCost, level: int)
     """Return the modelled cycles of ``level``."""
     out_c, in_c = (int(extent) for extent in op.weight.shape)
     instructions = out_c * tile.fixed + in_c * cost.EXPAND_ELEMENT
-    if storage.nested:
+    if storage.per_level:
         instructions += out_c * cost.SEGMENT * level
     walked = storage.units[level] * tile.unit
     return cost.cycles(instructions + walked + storage.decode_instructions[level])
@@ -38,7 +38,7 @@ def linear_cycles(op: Linear, storage: Storage, tile: cost.TileCost, level: int)
 def _more(op: Linear, storage: Storage, level: int) -> int:
     """Return cycles that a bound needs and that are equal for all storages."""
     out_c, in_c = (int(extent) for extent in op.weight.shape)
-    if storage.nested:
+    if storage.per_level:
         return cost.cycles(cost.LAYER_START + out_c * cost.NESTED_ROW[op.group_size] * (1 + level))
     single = cost.channel_instructions(cost.LEFT_OVER, -(-in_c // 4))
     return cost.cycles(cost.LAYER_START + out_c % 4 * single)
@@ -60,7 +60,7 @@ def linear_draft(
     )
     return Draft(
         args=args,
-        contents=storage_contents(op, levels, storage) + table_contents(op, levels),
+        contents=storage_contents(storage) + table_contents(op, levels),
         levels=costs,
         scratch_bytes=round_up(2 * round_up(in_c, 4), 8),
         decoded_bytes=storage.area_bytes,

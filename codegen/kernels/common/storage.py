@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TypeVar
 
 import numpy as np
 
-from codegen.formats import dense, nested
-from codegen.formats.codecs import deltas, lz4
-from codegen.formats.storage import ALLOWED, Codec, Form, dense_form, nested_form, storage_name
+from codegen.formats.base import ROLES, Codec, Format, LayerWeights, Role
+from codegen.formats.codecs import admitted
+from codegen.formats.storage import Form, decoding_bytes, in_format, storage_name
 from codegen.graph.ir import Int8Array, Uint8Array
 from codegen.graph.weighted import Weighted, effective_levels, level_weight
-from codegen.kernels.common import cost
 from codegen.program.call import Coded
 from codegen.program.draft import Candidate, Content, Draft, round_up
-from codegen.target.target import Target
+from codegen.target.target import Decode, Target
 
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Storage:
     """A way to store a layer's weights."""
 
-    nested: bool
-    positions: Codec
-    """"raw" if there are none."""
-    weights: Codec
+    form: Form
+    codecs: Mapping[Role, Codec]
+    """Of each role that the format has."""
     level_bytes: tuple[int, ...]
     """Stored bytes of weights and positions each level reads."""
     area_bytes: int
@@ -46,7 +44,17 @@ class Storage:
     @property
     def name(self) -> str:
         """Return what it is called in reports."""
-        return storage_name(self.nested, self.positions, self.weights)
+        return storage_name(self.form.format.name, self.codecs)
+
+    @property
+    def per_level(self) -> bool:
+        """Return whether each level has streams of its own."""
+        return self.form.format.per_level
+
+    @property
+    def decoded(self) -> frozenset[str]:
+        """Return the names of the codecs that have to be decoded."""
+        return frozenset(codec.name for codec in self.codecs.values() if codec.decoder_bytes)
 
 
 def as_patches(op: Weighted) -> tuple[Int8Array, Uint8Array | None]:
@@ -57,119 +65,74 @@ def as_patches(op: Weighted) -> tuple[Int8Array, Uint8Array | None]:
     return op.weight[:, None, None, :], level
 
 
-def dense_storages(op: Weighted, levels: int, target: Target) -> Iterator[Storage]:
-    """Yield every way to store ``op`` as dense rows; none where levels differ."""
-    weight, group_level = _patches(op, levels)
-    form = dense_form(weight, group_level, ALLOWED[target.codecs], op.stride)
-    yield from _storages(op, levels, form, target)
-
-
-def nested_storages(op: Weighted, levels: int, target: Target) -> Iterator[Storage]:
-    """Yield every way to store ``op`` as nested streams; none without levels."""
-    weight, group_level = _patches(op, levels)
-    form = nested_form(weight, op.group_size, group_level, levels, ALLOWED[target.codecs])
-    yield from _storages(op, levels, form, target)
-
-
-def _storages(op: Weighted, levels: int, form: Form | None, target: Target) -> Iterator[Storage]:
-    """Yield ``form`` in every admitted codec."""
-    if form is None:
-        return
-    no_positions: tuple[Codec, ...] = ("raw",)
-    for positions in form.positions or no_positions:
-        for weights in form.weights:
-            yield _storage(op, levels, form, positions, weights, target)
-
-
-def _patches(op: Weighted, levels: int) -> tuple[Int8Array, Uint8Array | None]:
-    """Return the kept weights (out_c, kernel_h, kernel_w, in_c) and the groups' levels."""
+def storages(op: Weighted, levels: int, form: Format, target: Target) -> Iterator[Storage]:
+    """Yield every way to store ``op`` in one format; none if that cannot hold it."""
     weight, group_level = as_patches(op)
-    return level_weight(op, levels - 1).reshape(weight.shape), group_level
+    kept = level_weight(op, levels - 1).reshape(weight.shape)
+    layer = LayerWeights(kept, op.group_size, group_level, levels, op.stride)
+    if not form.holds(layer):
+        return
+    found = in_format(layer, form, admitted(target.codecs))
+    roles = tuple(reversed([role for role in ROLES if role in found.stored_bytes]))
+    for codecs in product(*(found.stored_bytes[role] for role in roles)):
+        yield _storage(found, dict(zip(roles, codecs, strict=True)), target.decode)
 
 
-def _storage(
-    op: Weighted,
-    levels: int,
-    form: Form,
-    positions: Codec,
-    weights: Codec,
-    target: Target,
-) -> Storage:
-    repeat = 1 if form.nested else levels
-    stored: list[tuple[int, ...]] = []
-    instructions: list[tuple[float, ...]] = [(0.0,) * levels]
+def _storage(form: Form, codecs: Mapping[Role, Codec], decode: Decode) -> Storage:
     area, coded_streams = _Area(), 0
-    for codec, table in ((weights, form.weights), (positions, form.positions)):
-        if table:
-            stored.append(table[codec] * repeat)
-        if codec == "raw":
+    instructions = [(0.0,) * len(form.of("weights"))]
+    for role in ROLES:
+        if role not in codecs or not codecs[role].decoder_bytes:
             continue
-        is_positions = table is form.positions
-        if target.decode == "inference":
-            instructions.append(_decode_instructions(op, form, codec, is_positions) * repeat)
-        for size in table["raw"]:
-            coded_streams += 1
-            area.take(size, 1 if is_positions else 4)
-    unit_bytes = op.group_size if form.nested else 4
+        streams = form.of(role)
+        coded_streams += len(streams)
+        for stream in streams:
+            area.take(stream.array.nbytes, stream.decoded_align_bytes)
+        if decode == "inference":
+            instructions.append(tuple(codecs[role].instructions(stream) for stream in streams))
+    unit_bytes = form.format.unit_bytes(form.layer)
+    units = tuple(stream.array.nbytes // unit_bytes for stream in form.of("weights"))
     return Storage(
-        nested=form.nested,
-        positions=positions,
-        weights=weights,
-        level_bytes=_up_to_level(stored, form.nested),
+        form=form,
+        codecs=codecs,
+        level_bytes=_by_level(form, [form.stored_bytes[role][codecs[role]] for role in codecs]),
         area_bytes=area.end_bytes,
-        decoding_bytes=cost.decoding_bytes(coded_streams),
-        units=_up_to_level(
-            [tuple(size // unit_bytes for size in form.weights["raw"] * repeat)], form.nested
-        ),
-        channels=form.channels,
-        decode_instructions=_up_to_level(instructions, form.nested),
+        decoding_bytes=decoding_bytes(coded_streams),
+        units=_by_level(form, [units]),
+        channels=form.format.channels(form.layer),
+        decode_instructions=_by_level(form, instructions),
     )
 
 
-def _decode_instructions(
-    op: Weighted, form: Form, codec: Codec, is_positions: bool
-) -> tuple[float, ...]:
-    """Return the modelled instructions of decoding each stream of one role."""
-    sizes = (form.positions if is_positions else form.weights)["raw"]
-    if codec == "lz4":
-        return tuple(cost.lz4_instructions(size, is_positions) for size in sizes)
-    rows = op.weight.shape[0]
-    return tuple(
-        cost.deltas_instructions(size, codes, rows)
-        for size, codes in zip(sizes, form.codes, strict=True)
-    )
+def _by_level(form: Form, parts: Sequence[Sequence[Number]]) -> tuple[Number, ...]:
+    """Return the sums of ``parts``, each per stream, for what each level reads."""
+    totals: list[Number] = [sum(of_stream) for of_stream in zip(*parts, strict=True)]
+    return tuple(accumulate(totals)) if form.format.per_level else tuple(totals) * form.layer.levels
 
 
-def _up_to_level(parts: Sequence[Sequence[Number]], is_nested: bool) -> tuple[Number, ...]:
-    """Return the sums of ``parts`` per level; a nested level also takes all levels below it."""
-    totals = [sum(of_level) for of_level in zip(*parts, strict=True)]
-    return tuple(accumulate(totals)) if is_nested else tuple(totals)
-
-
-def storage_contents(op: Weighted, levels: int, storage: Storage) -> tuple[Content, ...]:
-    """Return the image members of ``op``'s weights as ``storage`` lays them out.
+def storage_contents(storage: Storage) -> tuple[Content, ...]:
+    """Return the image members of a layer's weights as ``storage`` lays them out.
 
     The decoded area holds the weights of all levels, then their positions: at every level what is
     decoded stays aligned.
     """
-    weight, group_level = _patches(op, levels)
     area = _Area()
-    if not storage.nested:
-        rows = dense.encode(weight, storage.channels)
-        return (_content("weights", rows, 4, storage.weights, area),)
-    assert group_level is not None
-    streams = nested.encode(weight, op.group_size, group_level, levels)
-    order = nested.position_order(group_level)
-    align = 1 if op.group_size == 1 else 4
-    weights = [
-        _content("weights", stream.weights, align, storage.weights, area, level)
-        for level, stream in enumerate(streams)
-    ]
-    positions = [
-        _content("positions", stream.positions, 1, storage.positions, area, level, order == level)
-        for level, stream in enumerate(streams)
-    ]
-    return tuple(content for pair in zip(positions, weights, strict=True) for content in pair)
+    offsets = {
+        stream: area.take(stream.array.nbytes, stream.decoded_align_bytes)
+        for role in ROLES
+        if role in storage.codecs and storage.codecs[role].decoder_bytes
+        for stream in storage.form.of(role)
+    }
+    contents = []
+    for stream in storage.form.streams:
+        if stream not in offsets:
+            contents.append(Content(stream.role, stream.array, stream.align_bytes, stream.level))
+            continue
+        codec = storage.codecs[stream.role]
+        stored = np.frombuffer(codec.encode(stream), np.uint8)
+        coded = Coded(codec.name, int(stream.array.nbytes), offsets[stream])
+        contents.append(Content(stream.role, stored, 1, stream.level, coded))
+    return tuple(contents)
 
 
 @dataclass
@@ -185,28 +148,6 @@ class _Area:
         return offset
 
 
-def _content(
-    role: str,
-    stream: Int8Array | Uint8Array,
-    align_bytes: int,
-    codec: Codec,
-    area: _Area,
-    level: int | None = None,
-    present: deltas.BoolArray | None = None,
-) -> Content:
-    """Return the image member of a stream, or of its code; ``present`` is what deltas encode."""
-    if codec == "raw":
-        return Content(role, stream, align_bytes, level)
-    if codec == "lz4":
-        stored = lz4.encode(stream.tobytes())
-    else:
-        assert present is not None
-        stored = deltas.encode(present)
-    offset = area.take(stream.nbytes, 4 if role == "weights" else 1)
-    coded = Coded(codec, int(stream.nbytes), offset)
-    return Content(role, np.frombuffer(stored, np.uint8), 1, level, coded)
-
-
 def storage_candidate(
     kernel: str, op: Weighted, storage: Storage, cycles: int, draft: Callable[[], Draft]
 ) -> Candidate:
@@ -219,7 +160,7 @@ def storage_candidate(
         why=_why(op),
         facts=f"{storage.name} {stored} bytes{extra}, {cycles} modelled cycles",
         storage=storage.name,
-        codecs=frozenset({storage.positions, storage.weights}) - {"raw"},
+        codecs=storage.decoded,
         cycles=cycles,
         stored_bytes=stored,
         area_bytes=storage.area_bytes,

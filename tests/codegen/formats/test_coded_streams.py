@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 from codegen.errors import UserError
 from codegen.formats import nested, storage
-from codegen.formats.codecs import deltas, lz4
+from codegen.formats.base import LayerWeights
+from codegen.formats.codecs import CODECS, WORDS, admitted, deltas, lz4
+from codegen.graph.ir import Allowed
+from nestnet import config
 from tests.support.weight_maps import Layer, code_values, coded_with, layers, low_first
 
 
@@ -158,9 +163,41 @@ def test_damaged_deltas_are_refused_or_another_map_s_code(
     assert forms.count(stored) == 1
 
 
+def test_codecs_are_the_files_of_their_folder() -> None:
+    files = Path(lz4.__file__).parent.glob("[a-z]*.py")
+    assert {path.stem for path in files} == {codec.name for codec in CODECS}
+    assert CODECS[0].name == "raw" and not CODECS[0].decoder_bytes, "the cheapest to decode"
+    assert all(codec.decoder_bytes > 0 for codec in CODECS[1:])
+
+
+def test_what_may_be_said_of_codecs_is_one_list() -> None:
+    """Files, training and code generation each state it for their users."""
+    assert WORDS == get_args(Allowed) == config.CODECS
+    assert [codec.name for codec in admitted("lz4")] == ["raw", "lz4"]
+    assert admitted("all") == CODECS and admitted("raw") == CODECS[:1]
+
+
+@given(layers())
+@settings(max_examples=60, deadline=None)
+def test_every_format_and_codec_says_its_bytes(layer: Layer) -> None:
+    """What is counted without making it is what is made; formats name their own streams."""
+    weight, group, level, levels = layer
+    whole = LayerWeights(weight, group, level, levels)
+    for form in storage.FORMATS:
+        if not form.holds(whole):
+            continue
+        found = storage.in_format(whole, form)
+        named = {stream.level for stream in found.streams}
+        assert named == (set(range(levels)) if form.per_level else {None})
+        for role, in_codec in found.stored_bytes.items():
+            assert {codec for codec in CODECS if role in codec.roles} == set(in_codec)
+            for codec, sizes in in_codec.items():
+                assert sizes == tuple(len(codec.encode(stream)) for stream in found.of(role))
+
+
 def test_unknown_codecs_are_refused() -> None:
     with pytest.raises(UserError, match="--codecs: unknown codecs; got zip, expected all or lz4"):
-        storage.allowed_codecs("zip")
+        admitted("zip")
 
 
 @given(layers())

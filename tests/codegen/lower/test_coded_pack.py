@@ -10,6 +10,8 @@ import pytest
 
 from codegen.errors import UserError
 from codegen.formats import storage
+from codegen.formats.codecs import BY_NAME
+from codegen.formats.storage import decoding_bytes
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
@@ -21,7 +23,6 @@ from codegen.graph.synthetic import (
     random_graph,
     random_images,
 )
-from codegen.kernels.common import cost
 from codegen.kernels.common.storage import as_patches
 from codegen.lower.lowering import lower
 from codegen.lower.storage_choice import BALANCED_SHARE
@@ -81,8 +82,8 @@ def flash_bytes(packed: Program) -> int:
     for layer in packed.layers:
         coded = [member.coded.codec for member in layer.all_members() if member.coded is not None]
         used.update(coded)
-        total += cost.decoding_bytes(len(coded))
-    return total + sum(cost.DECODER_BYTES[codec] for codec in used)
+        total += decoding_bytes(len(coded))
+    return total + sum(BY_NAME[codec].decoder_bytes for codec in used)
 
 
 @pytest.mark.parametrize("decode", ["inference", "level"])
