@@ -13,9 +13,9 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph, Int8Array
 from codegen.kernels.common import cost
 from codegen.measure import auto_cycles, compare
-from codegen.measure.bench import EMULATOR, Bench, measure
+from codegen.measure.bench import Bench, measure
 from codegen.measure.compare import Report
-from codegen.target import boards, manifest, toolchain
+from codegen.target import boards, cores, manifest, toolchain
 from codegen.target.boards import Board
 from codegen.target.runners.progress import Progress
 from codegen.target.runners.pyocd import check_probe
@@ -185,15 +185,16 @@ def _emulator(board: Board) -> str | None:
     """Return the emulated board with the core of a chip; None for what runs here itself."""
     if board.runner not in ("pyocd", "none"):
         return None
-    if board.core.name not in EMULATOR:
+    if board.core.emulator is None:
+        emulated = [name for name in cores.names() if cores.load(name).emulator is not None]
         raise UserError(
             f"board {board.id}",
             "no emulator has this core",
             got=board.core.name,
-            expected="one of " + ", ".join(EMULATOR),
+            expected="one of " + ", ".join(emulated),
             action="Bench on an emulated board of another core, or run on the board",
         )
-    return EMULATOR[board.core.name]
+    return board.core.emulator
 
 
 def prepare(

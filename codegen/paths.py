@@ -39,6 +39,16 @@ def boards() -> Path:
     return _data_folder("boards")
 
 
+def chips() -> Path:
+    """Return the folder with one TOML file per chip."""
+    return boards() / "chips"
+
+
+def cores() -> Path:
+    """Return the folder with one TOML file per core."""
+    return boards() / "cores"
+
+
 def plugin_source() -> Path:
     """Return the C source of the instruction-counting emulator plugin."""
     return _PACKAGE / "target" / "emulator" / "count_blocks.c"

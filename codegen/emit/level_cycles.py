@@ -36,7 +36,6 @@ PER_VALIDATED_MISS_CYCLE = 0.13
 LAYER_CODE_BYTES = 1000
 """Of a layer: missed once, with its weights, where caches are cold. Tiny networks feel it."""
 
-_MODELLED = ("host", "cortex-m4", *cost.CORE_FACTOR)
 _SPARSITY_TOLERANCE = 1e-6
 _MEASURED = "measured by the board's cycle counter"
 
@@ -70,7 +69,7 @@ def analytic(packed: Program) -> LevelCycles:
 
 def is_modelled(board: Board) -> bool:
     """Return whether the analytic model was compared with an estimate on this core."""
-    return board.core.name in _MODELLED
+    return board.core.over_m4_ratio is not None
 
 
 def unknown(board: Board) -> str:
@@ -84,7 +83,7 @@ def unknown(board: Board) -> str:
 def bound(of: LevelCost, layers: int, target: Target) -> int:
     """Return the cycles on the board that what lowering reckoned with for ``layers`` comes to."""
     board = target.board
-    factor = safety(target) * cost.CORE_FACTOR.get(board.core.name, 1.0)
+    factor = safety(target) * (board.core.over_m4_ratio or 1.0)
     cold = 0.0 if board.is_host else memory_system.of_board(board).miss_cycles / _line_bytes(board)
     missed_bytes = of.weight_bytes + LAYER_CODE_BYTES * layers
     return min(round(factor * of.cycles + cold * missed_bytes), MAX_CYCLES)

@@ -100,8 +100,8 @@ def project_files(
     templates += ["Makefile", "README.md"]
     if not board.is_host:
         templates.append("linker.ld")
-        values["flash"] = board.linked("flash")
-        values["ram"] = board.linked("ram")
+        values["flash"] = board.banks("code")[0]
+        values["ram"] = board.banks("data")[0]
     return {
         PurePosixPath(name): environment.get_template(f"{name}.j2").render(values)
         for name in templates

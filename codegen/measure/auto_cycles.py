@@ -24,7 +24,6 @@ from codegen.errors import UserError
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
 from codegen.measure import bench
-from codegen.measure.pipelines.estimate import PRICERS
 from codegen.target import boards, toolchain
 from codegen.target.target import Target
 
@@ -36,8 +35,8 @@ _LIBRARY = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
 
 def possible(target: Target) -> bool:
     """Return whether the cycles of ``target`` can be estimated on this machine."""
-    core = target.board.core.name
-    if core not in bench.EMULATOR or core not in PRICERS:
+    core = target.board.core
+    if core.emulator is None or core.pricer is None:
         return False
     if target.kernels == "cmsis-nn" and not all(os.environ.get(name) for name in _LIBRARY):
         return False
@@ -66,7 +65,8 @@ def estimate(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles | N
 
 
 def _measure(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles:
-    emulator = boards.load(bench.EMULATOR[target.board.core.name])
+    assert target.board.core.emulator is not None
+    emulator = boards.load(target.board.core.emulator)
     images = random_images(graph, 1, seed=0)
     with tempfile.TemporaryDirectory(prefix="nestnet-cycles-") as name:
         folder = Path(name) / "project"

@@ -20,16 +20,6 @@ from codegen.target.runners import RunResult
 from codegen.target.sizes import Sizes
 from codegen.target.toolchain import Built
 
-EMULATOR = {
-    "cortex-m0": "qemu_m0",
-    "cortex-m3": "qemu_m3",
-    "cortex-m4": "qemu_m4",
-    "cortex-m7": "qemu_m7",
-    "cortex-m33": "qemu_m33",
-    "cortex-m55": "qemu_m55",
-}
-"""The emulated board that stands for a chip with this core."""
-
 DECODE = "decode"
 """Row of the decoders, which layers with coded streams share."""
 
@@ -216,7 +206,7 @@ def measure(
         network=built.info.network,
         board=target.board.id,
         title=target.board.title,
-        clock_hz=target.board.core.clock_hz,
+        clock_hz=target.board.chip.clock_hz,
         executed_on=built.board.id,
         images=result.images,
         estimator=_estimator(estimates, _otherwise(built)),
@@ -266,14 +256,13 @@ def _estimates(
 
     None where nothing was counted, or no pricer knows the core.
     """
-    if result.counts is None or target.core.name not in estimate.PRICERS:
+    pricer = target.core.pricer
+    if result.counts is None or pricer is None:
         return ()
     program = elf.image(built.runner_elf)
     functions = counts.functions(built.runner_elf)
     return tuple(
-        estimate.estimate(
-            estimate.executed(result.counts, program, slot), target.core.name, model, functions
-        )
+        estimate.estimate(estimate.executed(result.counts, program, slot), pricer, model, functions)
         for slot in range(len(result.levels))
     )
 

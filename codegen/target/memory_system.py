@@ -7,9 +7,10 @@ recognised by their geometry. A board with wait states and any other memory syst
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
-from codegen.target.boards import Board
+from codegen.target.boards import Bank, Board
 from codegen.target.emulator.events import Events
 
 
@@ -114,10 +115,10 @@ def of_board(board: Board) -> Memory:
     if cache.kind == "none" and wait_states == 0:
         return ZERO_WAIT_STATES
     geometry = (cache.kind, cache.instruction_bytes, cache.data_bytes, cache.line_bytes)
-    if board.core.name == "cortex-m4" and geometry == ("flash", 1024, 256, 8) and wait_states == 5:
+    if geometry == ("flash", 1024, 256, 8) and wait_states == 5:
         return _L4R5_ART
     if cache.kind == "l1" and cache.line_bytes == _L1_LINE_BYTES:
-        tcm = sum(region.size_bytes for region in board.memory if region.name == "DTCM")
+        tcm = _uncached_bytes(board.banks("data")[0])
         validated = (
             "4 published cycle counts of an STM32F746 at 216 MHz"
             if geometry[1:3] == (4096, 4096) and wait_states == 7
@@ -132,6 +133,12 @@ def of_board(board: Board) -> Memory:
     )
 
 
+def _uncached_bytes(bank: Bank) -> int:
+    """Return the bytes at the start of ``bank`` that no cache answers for."""
+    regions = itertools.takewhile(lambda region: not region.cached, bank.regions)
+    return sum(region.size_bytes for region in regions)
+
+
 def plugin_arguments(memory: Memory, emulator: Board) -> dict[str, int]:
     """Return what the emulator plugin needs to know to count this memory system's events.
 
@@ -140,7 +147,7 @@ def plugin_arguments(memory: Memory, emulator: Board) -> dict[str, int]:
     """
     if memory.miss_cycles == 0:
         return {}
-    flash, ram = emulator.linked("flash"), emulator.linked("ram")
+    flash, ram = emulator.banks("code")[0], emulator.banks("data")[0]
     arguments = {"flash": flash.address, "flash_bytes": flash.size_bytes}
     if memory.caches_ram:
         arguments["ram"] = ram.address + memory.tcm_bytes

@@ -75,11 +75,11 @@ def of_program(elf: Path, board: Board) -> Sizes:
     limits = linked_bytes(elf)
     return Sizes(
         flash_bytes=flash,
-        flash_limit_bytes=limits.get("FLASH", board.linked("flash").size_bytes),
+        flash_limit_bytes=limits.get("FLASH", board.banks("code")[0].size_bytes),
         weights_bytes=weights,
         code_bytes=flash - weights,
         ram_bytes=ram,
-        ram_limit_bytes=limits.get("RAM", board.linked("ram").size_bytes),
+        ram_limit_bytes=limits.get("RAM", board.banks("data")[0].size_bytes),
         arena_bytes=arena,
         variables_bytes=ram - arena - stack,
         stack_reserve_bytes=stack,

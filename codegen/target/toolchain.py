@@ -175,7 +175,7 @@ def _limit(region: str, project: Path, board: Board) -> int:
         length = sizes.linked_bytes(project / elf).get(region)
         if length is not None:
             return length
-    return board.linked(region.lower()).size_bytes
+    return board.banks("data" if region == "RAM" else "code")[0].size_bytes
 
 
 def _advice(region: str, info: ProjectInfo) -> str:

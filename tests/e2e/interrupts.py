@@ -96,7 +96,7 @@ def run(
 
 def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
     """Link interrupt.c instead of the test runner; return the program."""
-    core = boards.load(BOARD).core
+    chip = boards.load(BOARD).chip
     defines = {
         "MODEL": f"nn_model_{info.network}",
         "ARENA_BYTES": info.arena_bytes,
@@ -106,7 +106,7 @@ def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
         "RUNS": f"{runs}u",
         "SEED": f"{seed}u",
     }
-    command = ["arm-none-eabi-gcc", *core.cpu_flags, *core.fpu_flags, "-std=c11", "-O2", "-Wall"]
+    command = ["arm-none-eabi-gcc", *chip.compile_flags, "-std=c11", "-O2", "-Wall"]
     command += ["-Wextra", "-Werror", "-I.", "-Ifirmware/port"]
     command += [f"-D{name}={value}" for name, value in defines.items()]
     command += [str(Path(__file__).with_name("interrupt.c"))]

@@ -76,9 +76,9 @@ def test_clang_without_optimization_warns(tmp_path: Path) -> None:
 def test_the_analyzer_finds_nothing(kernels: str, tmp_path: Path) -> None:
     need_tools("qemu_m4")
     graph, _ = NETWORKS["mixed"]
-    core = boards.load("qemu_m4").core
+    chip = boards.load("qemu_m4").chip
     made = project.write(graph, SHA256, resolve("qemu_m4"), tmp_path / "p")
-    command = ["arm-none-eabi-gcc", *core.cpu_flags, *core.fpu_flags, "-std=c99", "-O2", *WARNINGS]
+    command = ["arm-none-eabi-gcc", *chip.compile_flags, "-std=c99", "-O2", *WARNINGS]
     command += ["-fanalyzer", f"-DNN_KERNELS={kernels}", "-c", "model.c", "-o", "x.o"]
     done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -26,7 +26,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
     """Freestanding, without start-up code, C library or main."""
     built = build(small_graph(), board_id)
     cross = "" if board_id == "host" else "arm-none-eabi-"
-    target = boards.load(board_id).core
+    target = boards.load(board_id)
     sources = ["model.c", "weights.c", "firmware/nestnet.c", "firmware/core/nn_crc32.c"]
     (tmp_path / "entry.c").write_text(
         "#include <stddef.h>\n"
@@ -45,7 +45,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
         "    return to;\n"
         "}\n"
     )
-    command = [f"{cross}gcc" if cross else "cc", *target.cpu_flags, *target.fpu_flags, "-std=c11"]
+    command = [f"{cross}gcc" if cross else "cc", *target.chip.compile_flags, "-std=c11"]
     command += ["-O3", "-ffreestanding", "-nostdlib", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     command += [*sources, str(tmp_path / "entry.c"), "-Wl,--entry=0"]
     if cross:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from codegen.target import boards
+from codegen.target import boards, chips, cores
 from nestnet import config, datasets, models
 from tests.support.commands import ROOT, environment
 from tests.support.sources import imports, parsed, python_files, strings, tracked
@@ -100,8 +100,14 @@ def test_a_board_costs_one_file(name: str) -> None:
     allowed = {
         f"nestnet/cli/{file}.py" for file in ("demo", "commands/run", "commands/bench")
     }  # defaults
-    allowed |= {"codegen/measure/bench.py"}  # which emulator stands for a core
     assert mentions(name, ("codegen", "nestnet"), ROOT / "boards") <= allowed
+
+
+@pytest.mark.parametrize("name", sorted({*cores.names(), *chips.names()} - {"host"}))
+def test_a_chip_or_a_core_costs_one_file(name: str) -> None:
+    found = mentions(name, ("codegen", "nestnet"), ROOT / "boards")
+    # A pipeline model has the name of the core it was made for.
+    assert not {path for path in found if not path.startswith("codegen/measure/pipelines/")}
 
 
 def test_a_data_set_costs_one_file() -> None:
@@ -159,7 +165,7 @@ def test_default_configuration_survives_toml() -> None:
     assert config.from_toml(config.to_toml(default), "default") == default
 
 
-UNITS = ("_bytes", "_hz", "_states", "_cycles")
+UNITS = ("_bytes", "_hz", "_states", "_cycles", "_ratio")
 NO_UNIT_NEEDED = {"address", "device_id"}
 
 
@@ -175,7 +181,7 @@ def test_numbers_of_boards_have_a_unit() -> None:
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 yield key
 
-    for path in sorted((ROOT / "boards").glob("*.toml")):
+    for path in sorted((ROOT / "boards").rglob("*.toml")):
         for key in numbers(tomllib.loads(path.read_text(encoding="utf-8"))):
             assert key.endswith(UNITS) or key in NO_UNIT_NEEDED, f"{path.name}: {key}"
 

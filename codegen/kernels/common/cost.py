@@ -19,10 +19,6 @@ NAME = "analytic model fitted to Cortex-M4 instruction counts; not measured, err
 CYCLES_PER_INSTRUCTION = 1.22
 """Pipeline-model estimate of the scheduled 1x4 loop on a Cortex-M4: 4.27 M cycles for 3.50 M."""
 
-CORE_FACTOR: Mapping[str, float] = {"cortex-m7": 0.64}
-"""Cycles on another core over cycles on the Cortex-M4: pipeline-model estimates of resnet8 at four
-levels, 0.64 to 0.66."""
-
 
 @dataclass(frozen=True)
 class TileCost:

@@ -91,7 +91,7 @@ def execute(built: Built, folder: Path, levels: int, memory: Mapping[str, int]) 
         with Session(probe, target_override="cortex_m", connect_mode="attach") as session:
             check_part(session.board.target, built.board, _name(probe))
         with (
-            Session(probe, target_override=built.board.pyocd_target) as session,
+            Session(probe, target_override=built.board.chip.pyocd_target) as session,
             contextlib.chdir(folder),
         ):
             FileProgrammer(session).program(elf)
@@ -114,7 +114,7 @@ def check_probe(board: Board, wanted: str | None) -> Any:
         UserError: ``wanted`` without need, pyOCD or the chip's pack is missing, or not exactly one
             probe is meant.
     """
-    if board.pyocd_target is None:
+    if board.chip.pyocd_target is None:
         if wanted is not None:
             raise UserError(
                 "--probe",
@@ -136,7 +136,7 @@ def check_probe(board: Board, wanted: str | None) -> Any:
             expected="the Python package that serves debug probes",
             action="Install it: pip install pyocd",
         ) from error
-    chip = board.pyocd_target
+    chip = board.chip.pyocd_target
     packed = (device.part_number.lower() for device in ManagedPacks.get_installed_targets())
     if chip not in TARGET and chip not in packed:
         raise UserError(
@@ -181,14 +181,15 @@ def check_part(target: Target, board: Board, probe: str) -> None:
     Raises:
         UserError: another chip; nothing has been written to it.
     """
-    assert board.part is not None
-    found = target.read32(board.part.address) & _DEVICE_ID_MASK
-    if found != board.part.device_id:
+    part = board.chip.part
+    assert part is not None
+    found = target.read32(part.address) & _DEVICE_ID_MASK
+    if found != part.device_id:
         raise UserError(
             f"board {board.id}",
             f"another chip is connected to {probe}; it was not touched",
             got=f"device id {found:#05x}",
-            expected=f"{board.part.device_id:#05x} ({board.title})",
+            expected=f"{part.device_id:#05x} ({board.title})",
             action="Connect that board, choose its probe with --probe, or this chip's --board",
         )
 

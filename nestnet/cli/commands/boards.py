@@ -16,8 +16,8 @@ def command(json_path: JsonOption = None) -> None:
         (
             board.id,
             board.title,
-            "-" if board.is_host else tables.count(board.linked("flash").size_bytes),
-            "-" if board.is_host else tables.count(board.linked("ram").size_bytes),
+            "-" if board.is_host else tables.count(board.banks("code")[0].size_bytes),
+            "-" if board.is_host else tables.count(board.banks("data")[0].size_bytes),
             board.status,
         )
         for board in known

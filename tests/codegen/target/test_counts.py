@@ -69,7 +69,7 @@ def compile_program(folder: Path, board_id: str, source: str) -> Path:
     (folder / "main.c").write_text(source)
     (folder / "link.ld").write_text(LINKER_SCRIPT)
     firmware = paths.firmware()
-    flags = [*target.core.cpu_flags, *target.core.fpu_flags, "-O3", "-std=c11", "-Wall"]
+    flags = [*target.chip.compile_flags, "-O3", "-std=c11", "-Wall"]
     flags += ["-Wextra", "-Wconversion", "-Werror", f"-I{firmware / 'port'}", "-nostartfiles"]
     # The cache code is compiled in to see it run; the emulated boards themselves have no cache.
     flags.append(f"-DNN_CORE_CACHES={int(target.core.name == 'cortex-m7')}")

@@ -12,9 +12,9 @@ DOUBLE = Path(__file__).parent
 
 def variables(folder: Path, board_id: str) -> dict[str, str]:
     """Compile the double for a board; return the Make variables that point to it."""
-    target = boards.load(board_id).core
+    chip = boards.load(board_id).chip
     compiler = "cc" if board_id == "host" else "arm-none-eabi-gcc"
-    command = [compiler, *target.cpu_flags, *target.fpu_flags, "-std=c11", "-O2", "-Wall"]
+    command = [compiler, *chip.compile_flags, "-std=c11", "-O2", "-Wall"]
     command += ["-Wextra", "-Werror", "-c", str(DOUBLE / "arm_nn_double.c"), "-o", "double.o"]
     subprocess.run(command, cwd=folder, check=True)
     return {"CMSIS_NN_INCLUDE": str(DOUBLE), "CMSIS_NN_LIB": str(folder / "double.o")}
