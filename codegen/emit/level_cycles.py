@@ -84,7 +84,7 @@ def bound(of: LevelCost, layers: int, target: Target) -> int:
     """Return the cycles on the board that what lowering reckoned with for ``layers`` comes to."""
     board = target.board
     factor = safety(target) * (board.core.over_m4_ratio or 1.0)
-    cold = 0.0 if board.is_host else memory_system.of_board(board).miss_cycles / _line_bytes(board)
+    cold = 0.0 if board.is_host else _worst_cycles(board) / _line_bytes(board)
     missed_bytes = of.weight_bytes + LAYER_CODE_BYTES * layers
     return min(round(factor * of.cycles + cold * missed_bytes), MAX_CYCLES)
 
@@ -99,7 +99,13 @@ def safety(target: Target) -> float:
         return 1.0
     model = memory_system.of_board(target.board)
     missed = PER_MISS_CYCLE if model.validated is None else PER_VALIDATED_MISS_CYCLE
-    return PIPELINE[target.kernels] + missed * model.miss_cycles
+    return PIPELINE[target.kernels] + missed * _worst_cycles(target.board)
+
+
+def _worst_cycles(board: Board) -> int:
+    """Return what one access costs at most, whatever memory it goes to."""
+    model = memory_system.of_board(board)
+    return max(model.miss_cycles, model.ram_cycles)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from codegen import paths
-from codegen.emit import level_cycles, output_folder, render
+from codegen.emit import fit, level_cycles, output_folder, render
 from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.formats import entropy
@@ -45,7 +45,8 @@ def write(
             the analytic model's, which need no tool and are the same on every machine.
 
     Raises:
-        UserError: a folder that is not ours, a report of something else.
+        UserError: a folder that is not ours, a report of something else, a network that no region
+            of the board's memory holds.
     """
     output_folder.check_ours(out_dir)
     packed = lowering.lower(graph, target)
@@ -55,7 +56,8 @@ def write(
         known = level_cycles.from_report(cycles, report, packed, graph_sha256)
     packed = level_cycles.with_cycles(packed, known)
     copied = _firmware_files(target.board)
-    texts = render.project_files(packed, graph_sha256, _sources(copied), known.source)
+    layout = None if target.board.is_host else fit.layout(packed)
+    texts = render.project_files(packed, layout, graph_sha256, _sources(copied), known.source)
     info = _info(packed, graph_sha256, known.source)
     files = {path: text.encode() for path, text in texts.items()}
     files[PurePosixPath(boards.IN_PROJECT)] = boards.to_toml(target.board).encode()

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from codegen import kernels, paths
 from codegen.emit import stack
+from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES
 from codegen.graph.ir import Graph, Int8Array, Value
 from codegen.program.call import Call, Member
 from codegen.program.program import Program
+from codegen.target.placement import Layout
 from codegen.tasks import Answer
 
 GENERATOR_VERSION = "0.1.0"
@@ -27,11 +29,6 @@ GENERATOR_VERSION = "0.1.0"
 
 RUNTIME_VERSION = 3
 """NN_RUNTIME_VERSION of the firmware the templates are written for."""
-
-STACK_BYTES = 4096
-"""Stack the linker script reserves, unless overridden there."""
-
-_MIN_ARENA_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,15 @@ class _Meta:
 
 
 def project_files(
-    program: Program, graph_sha256: str, files: RuntimeFiles, cycles_source: str
+    program: Program,
+    layout: Layout | None,
+    graph_sha256: str,
+    files: RuntimeFiles,
+    cycles_source: str,
 ) -> dict[PurePosixPath, str]:
     """Return the text of every generated file by its path in the project.
+
+    ``layout`` says where everything lies; None for the host.
 
     The result depends on the arguments only: no time, no path, no environment.
     """
@@ -95,13 +98,12 @@ def project_files(
         "meta": _Meta(GENERATOR_VERSION, RUNTIME_VERSION, graph_sha256, cycles_source),
         "files": files,
         "stack_bytes": STACK_BYTES,
+        "layout": layout,
     }
     templates = ["model.h", "model.c", "weights.h", "weights.c", "main.c", "runner.c"]
     templates += ["Makefile", "README.md"]
-    if not board.is_host:
+    if layout is not None:
         templates.append("linker.ld")
-        values["flash"] = board.banks("code")[0]
-        values["ram"] = board.banks("data")[0]
     return {
         PurePosixPath(name): environment.get_template(f"{name}.j2").render(values)
         for name in templates
@@ -186,7 +188,7 @@ def _net(program: Program, identity: str) -> _Net:
         id=identity,
         input=_edge(graph.only_input),
         output=_edge(graph.only_output),
-        arena_bytes=max(program.arena_bytes, _MIN_ARENA_BYTES),
+        arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
         stack_bytes=stack.bound_bytes(program),
         class_names=graph.provenance.class_names,
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),

@@ -25,6 +25,7 @@ from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_images
 from codegen.measure import bench
 from codegen.target import boards, toolchain
+from codegen.target.placement import DoesNotFit
 from codegen.target.target import Target
 
 TOOLS = ("make", "arm-none-eabi-gcc", "qemu-system-arm", "cc")
@@ -57,7 +58,7 @@ def estimate(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles | N
         return known
     try:
         found = _measure(graph, graph_sha256, target)
-    except UserError:
+    except (UserError, DoesNotFit):
         return None  # what stops this build will be said when the project itself is built
     with contextlib.suppress(OSError):
         _keep(kept, json.dumps(asdict(found)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from typing import Any
 
 from codegen.emit import level_cycles as level_cycles_of
@@ -11,11 +12,12 @@ from codegen.graph.ir import Int8Array
 from codegen.measure.library import Library, calls_library
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
-from codegen.target import memory_system, runners
+from codegen.target import memory_system, placement, runners, sizes
 from codegen.target.boards import Board
 from codegen.target.emulator import counts
 from codegen.target.manifest import LayerFacts, ProjectInfo, StorageFacts
-from codegen.target.memory_system import Memory, Span
+from codegen.target.memory_system import ZERO_WAIT_STATES, Memory, Span, Stand
+from codegen.target.placement import Needs
 from codegen.target.runners import RunResult
 from codegen.target.sizes import Sizes
 from codegen.target.toolchain import Built
@@ -196,9 +198,8 @@ def measure(
         UserError: the machine is missing or the program failed.
     """
     target = target or built
-    model = memory_system.of_board(target.board)
     emulated = built.board.runner == "qemu"
-    events = memory_system.plugin_arguments(model, built.board) if emulated else {}
+    model, events = _memory(built, target.board) if emulated else (ZERO_WAIT_STATES, {})
     result = runners.run(built, images, levels, events)
     estimates = _estimates(built, result, target.board, model)
     library = Library.of(built, images, levels) if emulated else None
@@ -231,11 +232,35 @@ def level_cycles(
         levels: all levels, in order.
         board: whose memory the cycles are for, with the same core.
     """
-    model = memory_system.of_board(board)
-    result = runners.run(built, images, levels, memory_system.plugin_arguments(model, built.board))
+    model, events = _memory(built, board)
+    result = runners.run(built, images, levels, events)
     estimates = _estimates(built, result, board, model)
     spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
     return spans, _estimator(estimates, _otherwise(built))
+
+
+def _memory(built: Built, board: Board) -> tuple[Memory, dict[str, int]]:
+    """Return the model of ``board``'s memory, and what makes the emulator count its events.
+
+    Raises:
+        DoesNotFit: the network is too large for ``board``.
+    """
+    info = built.info
+    needs = Needs(
+        weights_bytes=info.weights_bytes,
+        arena_bytes=info.arena_bytes,
+        edge_bytes=prod(info.input_shape) + prod(info.output_shape),
+        stack_bytes=built.sizes.stack_reserve_bytes,
+    )
+    layout, emulated = placement.place(board, needs), placement.place(built.board, needs)
+    flash, ram = emulated.of("code").bank, emulated.of("data").bank
+    stand = Stand(
+        flash=(flash.address, flash.size_bytes),
+        ram=(ram.address, ram.size_bytes),
+        arena=sizes.variable(built.runner_elf, "arena"),
+    )
+    model = memory_system.of_board(board, layout)
+    return model, memory_system.plugin_arguments(model, layout, stand)
 
 
 def _estimator(estimates: Sequence[Estimate], otherwise: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codegen import paths
@@ -44,6 +45,19 @@ class Bank:
         """Return those of the slowest region."""
         return max(region.wait_states for region in self.regions)
 
+    @property
+    def cached(self) -> bool:
+        """Return whether a cache answers for any of it."""
+        return any(region.cached for region in self.regions)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A use that shall lie in a region the rule of placement would not take."""
+
+    use: str
+    region: str
+
 
 @dataclass(frozen=True)
 class Board:
@@ -56,6 +70,8 @@ class Board:
     runner: str
     chip: Chip
     qemu_machine: str | None = None
+    place: tuple[Placed, ...] = ()
+    """Where the rule of :mod:`codegen.target.placement` is not followed."""
 
     @property
     def core(self) -> Core:
@@ -85,6 +101,18 @@ class Board:
                 continue
             found.append(Bank(self._joined(region)))
         return tuple(found)
+
+    def all_banks(self) -> tuple[Bank, ...]:
+        """Return the memory for any use, each bank once."""
+        return tuple(dict.fromkeys(bank for use in chips.USES for bank in self.banks(use)))
+
+    def placed(self, use: str) -> Bank | None:
+        """Return the bank that ``use`` shall lie in by order; None if it is to be chosen."""
+        named = {placed.use: placed.region for placed in self.place}
+        for bank in self.banks(use):
+            if any(region.name == named.get(use) for region in bank.regions):
+                return bank
+        return None
 
     def _joined(self, region: Memory) -> tuple[Memory, ...]:
         """Return the regions of the same uses that ``region`` touches, directly or not."""
@@ -175,7 +203,7 @@ def parse(table: Table) -> Board:
         expected = "them in [chip], [chip.cache] and [[chip.memory]], or chip = NAME"
         action = "Move them as the example in docs/boards.md shows"
         raise error(table.where, "facts of a chip beside the board's", flat[0], expected, action)
-    table.close(("id", "title", "status", "runner", "chip"), ("qemu_machine",))
+    table.close(("id", "title", "status", "runner", "chip"), ("qemu_machine", "place"))
     board = Board(
         id=table.identifier("id"),
         title=table.text("title"),
@@ -184,13 +212,39 @@ def parse(table: Table) -> Board:
         chip=chips.of(table),
         qemu_machine=table.text("qemu_machine") if table.has("qemu_machine") else None,
     )
+    if table.has("place"):
+        place = table.table("place")
+        place.close((), chips.USES)
+        board = with_places(
+            board, {use: place.text(use) for use in chips.USES if place.has(use)}, place.where
+        )
     _check(board, table.where)
     return board
 
 
+def with_places(board: Board, regions: Mapping[str, str], where: str) -> Board:
+    """Return ``board`` with each use in the region named for it, whatever the rule says.
+
+    Raises:
+        UserError: no such use or region, or a region that is not for the use.
+    """
+    for use, region in regions.items():
+        if use not in chips.USES:
+            raise error(where, "unknown use of memory", use, one_of(chips.USES), "Choose one")
+        allowed = [each.name for each in board.memory if use in each.use]
+        if region not in allowed:
+            expected = one_of(allowed) if allowed else f"none: {board.title} has no such memory"
+            raise error(where, f"no region for {use}", region, expected, "Choose one")
+    kept = {placed.use: placed.region for placed in board.place} | dict(regions)
+    place = tuple(Placed(use, kept[use]) for use in chips.USES if use in kept)
+    return replace(board, place=place)
+
+
 def to_toml(board: Board) -> str:
     """Return the text of a file that reads back as ``board`` without any other file."""
-    return toml_table.to_toml({**asdict(board), "chip": chips.facts(board.chip)})
+    facts = {**asdict(board), "chip": chips.facts(board.chip)}
+    facts["place"] = {placed.use: placed.region for placed in board.place} or None
+    return toml_table.to_toml(facts)
 
 
 def _check(board: Board, where: str) -> None:

@@ -27,6 +27,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
+class Enable:
+    """Bits that start-up sets before a region answers, such as those of its clock."""
+
+    address: int
+    set_bits: int
+
+
+@dataclass(frozen=True)
 class Memory:
     """One memory region of a chip."""
 
@@ -39,6 +47,7 @@ class Memory:
     """Cycles of the core an access waits for, at ``Chip.clock_hz`` and with no cache."""
     cached: bool
     """Whether the chip's cache answers for it."""
+    enable: Enable | None = None
 
     @property
     def end(self) -> int:
@@ -155,7 +164,8 @@ def facts(chip: Chip) -> dict[str, object]:
 
 
 def _memory(table: Table) -> Memory:
-    table.close(("name", "use", "address", "size_bytes", "wait_states", "cached"))
+    known = ("name", "use", "address", "size_bytes", "wait_states", "cached")
+    table.close(known, ("enable",))
     use = table.texts("use", (*USES, SPARE))
     if not use or len(set(use)) != len(use) or (SPARE in use and len(use) > 1):
         expected = f"some of {', '.join(USES)}, or {SPARE} alone for what is not linked"
@@ -167,7 +177,13 @@ def _memory(table: Table) -> Memory:
         size_bytes=table.number("size_bytes"),
         wait_states=table.number("wait_states"),
         cached=table.flag("cached"),
+        enable=_enable(table.table("enable")) if table.has("enable") else None,
     )
+
+
+def _enable(table: Table) -> Enable:
+    table.close(("address", "set_bits"))
+    return Enable(address=table.number("address"), set_bits=table.number("set_bits"))
 
 
 def _cache(table: Table) -> Cache:
@@ -214,6 +230,9 @@ def _check_regions(regions: Sequence[Memory], where: str) -> None:
         if region.end > _ADDRESSES:
             got = f"{region.size_bytes} bytes at {region.address:#x}"
             raise error(where, f"no such region as {region.name}", got, "a part of 4 GiB")
+        if region.enable is not None and "stack" in region.use:
+            expected = "a stack in memory that answers from reset: start-up runs on it"
+            raise error(where, f"region {region.name} has to be enabled", "use stack", expected)
     ordered = sorted(regions, key=lambda region: region.address)
     for lower, upper in itertools.pairwise(ordered):
         if lower.end > upper.address:

@@ -2,16 +2,18 @@
 
 Only two memory systems have been compared with measurements (docs/cycles.md, "Memory"); they are
 recognised by their geometry. A board with wait states and any other memory system gets
-:class:`Bounds`: everything hits, or nothing does. Never one number.
+a range: everything hits, or nothing does. Never one number.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen.target.boards import Bank, Board
+from codegen.target.boards import Board
+from codegen.target.chips import Memory as Region
 from codegen.target.emulator.events import Events
+from codegen.target.placement import Layout
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Memory:
     """What the model was compared with; None makes every estimate a range."""
     instruction_cache: Geometry | None = None
     data_cache: Geometry | None = None
-    caches_ram: bool = False
-    tcm_bytes: int = 0
-    """Bytes at the start of RAM that no cache and no wait state touches."""
     miss_cycles: int = 0
+    """Of a line, or where no cache is simulated, of a fetch and of a load from flash."""
+    ram_cycles: int = 0
+    """Of an access to RAM that no simulated cache answers for; used for the upper bound only."""
     store_miss_cycles: int = 0
     fetch_bytes: int = 0
     """Bytes one uncached instruction fetch brings; used for the upper bound only."""
@@ -62,8 +64,8 @@ class Memory:
             cycles += self.store_miss_cycles * events.store_misses
             return Span(cycles, cycles)
         lines = (address + size_bytes - 1) // self.fetch_bytes - address // self.fetch_bytes + 1
-        accesses = runs * lines + events.flash_loads + events.cached_ram_accesses
-        return Span(0, self.miss_cycles * accesses)
+        flash = self.miss_cycles * (runs * lines + events.flash_loads)
+        return Span(0, flash + self.ram_cycles * events.cached_ram_accesses)
 
 
 ZERO_WAIT_STATES = Memory("zero wait states", validated="see the core's model")
@@ -83,7 +85,7 @@ _L1_MISS_CYCLES = 12
 _L1_STORE_MISS_CYCLES = 6
 
 
-def _l1(instruction_bytes: int, data_bytes: int, tcm_bytes: int, validated: str | None) -> Memory:
+def _l1(instruction_bytes: int, data_bytes: int, validated: str | None) -> Memory:
     kib = f"{instruction_bytes // 1024} + {data_bytes // 1024} KB"
     return Memory(
         name=f"level-1 caches, {kib}, {_L1_MISS_CYCLES} cycles a line",
@@ -96,65 +98,113 @@ def _l1(instruction_bytes: int, data_bytes: int, tcm_bytes: int, validated: str 
         data_cache=Geometry(
             data_bytes // (_L1_LINE_BYTES * _L1_DATA_WAYS), _L1_DATA_WAYS, _L1_LINE_BYTES
         ),
-        caches_ram=True,
-        tcm_bytes=tcm_bytes,
         miss_cycles=_L1_MISS_CYCLES,
+        ram_cycles=_L1_MISS_CYCLES,
         store_miss_cycles=_L1_STORE_MISS_CYCLES,
         fetch_bytes=_L1_LINE_BYTES,
     )
 
 
-def of_board(board: Board) -> Memory:
+def of_board(board: Board, layout: Layout | None = None) -> Memory:
     """Return the memory model of ``board``; unvalidated ones give ranges.
 
-    A board without wait states and caches is exactly the pipeline model. Otherwise the pair of
-    core and cache geometry decides.
+    A board without wait states and caches is exactly the pipeline model. Otherwise the geometry of
+    the caches decides.
+
+    Args:
+        board: a microcontroller.
+        layout: where code and data lie, whose wait states count; without it, those of the slowest
+            memory they may lie in.
     """
     cache = board.cache
-    wait_states = max((region.wait_states for region in board.memory), default=0)
-    if cache.kind == "none" and wait_states == 0:
+    flash_wait = _wait_states(board, layout, ("code", "weights"))
+    ram_wait = _wait_states(board, layout, ("data", "stack", "arena"))
+    if cache.kind == "none" and flash_wait == ram_wait == 0:
         return ZERO_WAIT_STATES
     geometry = (cache.kind, cache.instruction_bytes, cache.data_bytes, cache.line_bytes)
-    if geometry == ("flash", 1024, 256, 8) and wait_states == 5:
+    if geometry == ("flash", 1024, 256, 8) and (flash_wait, ram_wait) == (5, 0):
         return _L4R5_ART
     if cache.kind == "l1" and cache.line_bytes == _L1_LINE_BYTES:
-        tcm = _uncached_bytes(board.banks("data")[0])
         validated = (
             "4 published cycle counts of an STM32F746 at 216 MHz"
-            if geometry[1:3] == (4096, 4096) and wait_states == 7
+            if geometry[1:3] == (4096, 4096) and (flash_wait, ram_wait) == (7, 0)
             else None
         )
-        return _l1(cache.instruction_bytes, cache.data_bytes, tcm, validated)
+        return _l1(cache.instruction_bytes, cache.data_bytes, validated)
+    slowest = f"{flash_wait} wait states" + (f", {ram_wait} of RAM" if ram_wait else "")
     return Memory(
-        name=f"{wait_states} wait states, cache not validated",
+        name=f"{slowest}, cache not validated",
         validated=None,
-        miss_cycles=wait_states,
+        miss_cycles=flash_wait,
+        ram_cycles=ram_wait,
         fetch_bytes=max(cache.line_bytes, 4),
     )
 
 
-def _uncached_bytes(bank: Bank) -> int:
-    """Return the bytes at the start of ``bank`` that no cache answers for."""
-    regions = itertools.takewhile(lambda region: not region.cached, bank.regions)
-    return sum(region.size_bytes for region in regions)
+def _wait_states(board: Board, layout: Layout | None, uses: Sequence[str]) -> int:
+    banks = [
+        bank
+        for use in uses
+        for bank in ([layout.of(use).bank] if layout is not None else board.banks(use))
+    ]
+    return max((bank.wait_states for bank in banks), default=0)
 
 
-def plugin_arguments(memory: Memory, emulator: Board) -> dict[str, int]:
+@dataclass(frozen=True)
+class Stand:
+    """Where a program lies on the emulated board that stands for a chip."""
+
+    flash: tuple[int, int]
+    """Address and bytes, like the others."""
+    ram: tuple[int, int]
+    """What is addressed as RAM: stack and variables, and the arena if it lies there."""
+    arena: tuple[int, int]
+
+
+def plugin_arguments(memory: Memory, layout: Layout, stand: Stand) -> dict[str, int]:
     """Return what the emulator plugin needs to know to count this memory system's events.
 
     The emulated board's flash and RAM stand for the chip's: same contents, other addresses.
     Nothing at all for a model without events.
+
+    Args:
+        memory: the model of the chip's memory.
+        layout: where the chip has everything.
+        stand: where the emulated program has it.
     """
-    if memory.miss_cycles == 0:
+    if memory.miss_cycles == 0 and memory.ram_cycles == 0:
         return {}
-    flash, ram = emulator.banks("code")[0], emulator.banks("data")[0]
-    arguments = {"flash": flash.address, "flash_bytes": flash.size_bytes}
-    if memory.caches_ram:
-        arguments["ram"] = ram.address + memory.tcm_bytes
-        arguments["ram_bytes"] = max(0, ram.size_bytes - memory.tcm_bytes)
+    arguments = {"flash": stand.flash[0], "flash_bytes": stand.flash[1]}
+    if memory.ram_cycles:
+        for name, (start, end) in zip(("ram", "ram2"), _counted(layout, stand), strict=False):
+            arguments |= {name: start, f"{name}_bytes": end - start}
     for name, cache in (("icache", memory.instruction_cache), ("dcache", memory.data_cache)):
         if cache is not None:
             arguments[f"{name}_sets"] = cache.sets
             arguments[f"{name}_ways"] = cache.ways
             arguments[f"{name}_line"] = cache.line_bytes
     return arguments
+
+
+def _counted(layout: Layout, stand: Stand) -> list[tuple[int, int]]:
+    """Return the ranges of emulated addresses, at most two, that stand for RAM whose accesses cost.
+
+    What lies in one bank with the data lies at the same distance from its start.
+    """
+    data, arena = layout.of("data").bank, layout.of("arena").bank
+    start, end = stand.ram[0], stand.ram[0] + stand.ram[1]
+    of_arena = (stand.arena[0], stand.arena[0] + stand.arena[1])
+    free = next(
+        (region.address for region in data.regions if _costs(region)), data.address + stand.ram[1]
+    )
+    of_data = (min(start + free - data.address, end), end)
+    inside = start <= of_arena[0] < end
+    around = [(of_data[0], of_arena[0]), (max(of_data[0], of_arena[1]), end)]
+    ranges = around if inside and arena != data else [of_data]
+    if arena != data and any(_costs(region) for region in arena.regions):
+        ranges = [of_data] if inside and of_data[0] <= of_arena[0] else [*ranges, of_arena]
+    return [(low, high) for low, high in ranges if low < high]
+
+
+def _costs(region: Region) -> bool:
+    return region.cached or region.wait_states > 0

@@ -28,7 +28,8 @@ _APT = {
     "cc": "gcc libc6-dev",
 }
 _CMSIS = ("CMSIS_NN_INCLUDE", "CMSIS_NN_LIB")
-_OVERFLOW = re.compile(r"region `(FLASH|RAM)' overflowed by (\d+) bytes?")
+_OVERFLOW = re.compile(r"region `(FLASH|RAM|WEIGHTS|ARENA|STACK)' overflowed by (\d+) bytes?")
+_LENGTH = re.compile(r"^ +(\w+) +\(\w+\) *: ORIGIN = \w+, LENGTH = (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> Use
     if overflows:
         # Example and test runner are linked at once, in any order: flash first, then the larger.
         region, count = max(overflows, key=lambda item: (item[0] == "FLASH", item[1]))
-        limit = _limit(region, project, board)
+        limit = _limit(region, project)
         return UserError(
             f"board {board.id}",
             f"network {info.network} does not fit: {region} is over-full by {count} bytes",
@@ -169,18 +170,19 @@ def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> Use
     )
 
 
-def _limit(region: str, project: Path, board: Board) -> int:
+def _limit(region: str, project: Path) -> int:
     """Return the bytes of ``region`` in the linker script, which a user may have edited."""
     for elf in (FIRMWARE_ELF, RUNNER_ELF):
         length = sizes.linked_bytes(project / elf).get(region)
         if length is not None:
             return length
-    return board.banks("data" if region == "RAM" else "code")[0].size_bytes
+    script = (project / "linker.ld").read_text(encoding="utf-8", errors="replace")
+    return int(dict(_LENGTH.findall(script)).get(region, 0))
 
 
 def _advice(region: str, info: ProjectInfo) -> str:
     """Say which level or layer to drop, with the bytes that frees."""
-    if region == "RAM":
+    if region not in ("FLASH", "WEIGHTS"):
         peak = max(info.layers, key=lambda layer: layer.peak_ram_bytes)
         return (
             f"The arena takes {info.arena_bytes} bytes, {peak.peak_ram_bytes} of them in layer "

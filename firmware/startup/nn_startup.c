@@ -38,6 +38,8 @@ extern uint32_t nn_stack_top[];
 extern const uint32_t nn_data_load[];
 extern uint32_t nn_data_begin[], nn_data_end[];
 extern uint32_t nn_bss_begin[], nn_bss_end[];
+/* Pairs of an address and bits to set there, where memory has to be switched on. */
+extern const uint32_t nn_enable_begin[] __attribute__((weak)), nn_enable_end[] __attribute__((weak));
 
 int main(void);
 void nn_port_exit(int code) __attribute__((noreturn));
@@ -83,6 +85,11 @@ void nn_reset(void)
     SCB_CPACR |= SCB_CPACR_FPU_FULL; /* before any instruction that might touch the FPU */
     synchronize();
 #endif
+    for (const uint32_t *pair = nn_enable_begin; pair < nn_enable_end; pair += 2) {
+        volatile uint32_t *const word = (volatile uint32_t *)(uintptr_t)pair[0];
+        *word |= pair[1];
+        (void)*word; /* the clock runs when the write has arrived */
+    }
 #if NN_CORE_CACHES
     enable_caches();
 #endif

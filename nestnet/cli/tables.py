@@ -182,6 +182,9 @@ def sizes(title: str, measured: Mapping[str, Any]) -> Group:
         table.add_row(f"[bold]{label}[/]", count(used), count(limit), share)
         for part in parts:
             table.add_row(f"  {part.replace('_', ' ')}", count(measured[f"{part}_bytes"]), "", "")
+    for region in measured["regions"]:
+        used, limit = region["used_bytes"], region["size_bytes"]
+        table.add_row(f"in {region['name']}", count(used), count(limit), percent(used / limit))
     return _titled(title, table)
 
 

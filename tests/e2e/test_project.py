@@ -153,7 +153,7 @@ def test_comments_hold_no_control_characters(tmp_path: Path) -> None:
         assert all(char == "\n" or char.isprintable() for char in text), path.name
 
 
-@pytest.mark.parametrize("board_id", ["stm32f7", "stm32f4", "stm32l4"])
+@pytest.mark.parametrize("board_id", ["stm32f7", "stm32f4", "stm32l4", "stm32h7"])
 def test_real_boards_link_inside_their_memory(build: Build, board_id: str) -> None:
     built = build(small_graph(), board_id)
     assert built.sizes.flash_bytes == built.sizes.weights_bytes + built.sizes.code_bytes

@@ -13,8 +13,9 @@
  *
  * With flash_bytes=N the memory events of an imagined chip are counted too: flash=ADDRESS and
  * flash_bytes=N say where flash is, ram=ADDRESS and ram_bytes=N which RAM is behind the data cache
- * (if any), icache_sets=, icache_ways=, icache_line= and the same with dcache_ what the caches are
- * (absent: none). The caches replace the least recently used line and live through all windows.
+ * (if any; ram2= and ram2_bytes= a second piece of it), icache_sets=, icache_ways=, icache_line= and the same
+ * with dcache_ what the caches are (absent: none). The caches replace the least recently used line and live
+ * through all windows.
  *
  * Output, one record a line, decimal; COUNTERS is enum counter below, each one number per slot:
  *     slots N
@@ -97,7 +98,7 @@ static uint64_t window_count;
 static bool window_open;
 static struct block *previous; /* the block executed last in the open window */
 static struct cache instruction_cache, data_cache;
-static struct region flash, cached_ram;
+static struct region flash, cached_ram[2];
 static char *output_path;
 
 static struct block *find_or_add_block(uint64_t address, uint64_t bytes, uint64_t instructions)
@@ -194,7 +195,7 @@ static void accessed(unsigned cpu, uint32_t info, uint64_t address, void *data)
     struct block *const block = data;
     const bool store = qemu_plugin_mem_is_store(info);
     const bool from_flash = !store && within(address, &flash);
-    const bool in_cached_ram = within(address, &cached_ram);
+    const bool in_cached_ram = within(address, &cached_ram[0]) || within(address, &cached_ram[1]);
     if (!window_open || (!from_flash && !in_cached_ram)) {
         return;
     }
@@ -287,8 +288,10 @@ static int parse_argument(char *argument)
         {"slots=", &slot_count},
         {"flash=", &flash.first},
         {"flash_bytes=", &flash.bytes},
-        {"ram=", &cached_ram.first},
-        {"ram_bytes=", &cached_ram.bytes},
+        {"ram=", &cached_ram[0].first},
+        {"ram_bytes=", &cached_ram[0].bytes},
+        {"ram2=", &cached_ram[1].first},
+        {"ram2_bytes=", &cached_ram[1].bytes},
         {"icache_sets=", &instruction_cache.sets},
         {"icache_ways=", &instruction_cache.ways},
         {"icache_line=", &instruction_cache.line},

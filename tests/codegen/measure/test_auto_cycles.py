@@ -28,7 +28,7 @@ from codegen.target.target import resolve
 from nestnet.cli import bench_tables
 from tests.support.projects import SHA256, need_tools, small_graph
 
-CHIPS = {"qemu_m4": ("qemu_m4", "stm32f4", "stm32l4"), "qemu_m7": ("qemu_m7", "stm32f7")}
+CHIPS = {"qemu_m4": ("qemu_m4", "stm32f4", "stm32l4"), "qemu_m7": ("qemu_m7", "stm32f7", "stm32h7")}
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ def test_every_shipped_board_loads(name: str) -> None:
         assert "-mthumb" in loaded.core.cpu_flags
 
 
-def test_names_are_the_documented_ten() -> None:
+def test_names_are_the_documented_eleven() -> None:
     emulated = ("qemu_m0", "qemu_m3", "qemu_m33", "qemu_m4", "qemu_m55", "qemu_m7")
-    assert boards.names() == ("host", *emulated, "stm32f4", "stm32f7", "stm32l4")
+    assert boards.names() == ("host", *emulated, "stm32f4", "stm32f7", "stm32h7", "stm32l4")
 
 
 @pytest.mark.parametrize("name", chips.names())
@@ -65,7 +65,7 @@ def test_kernels_are_the_sets_of_the_firmware() -> None:
 
 
 def test_real_boards_say_that_they_were_not_run() -> None:
-    for name in ("stm32f4", "stm32f7", "stm32l4"):
+    for name in ("stm32f4", "stm32f7", "stm32h7", "stm32l4"):
         assert "not yet run on hardware" in boards.load(name).status
 
 

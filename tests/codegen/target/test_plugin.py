@@ -5,16 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codegen.measure.pipelines import elf
 from codegen.measure.pipelines.estimate import Estimate, estimate, executed
-from codegen.target import boards, memory_system
+from codegen.target import boards, memory_system, placement
 from codegen.target.emulator import counts, plugin
 from codegen.target.emulator.counts import Counts
-from codegen.target.memory_system import Geometry, Memory
+from codegen.target.memory_system import Geometry, Memory, Stand
+from codegen.target.placement import Needs
 
 # A vector table, the markers, the code under test between them, and exit by semihosting.
 PROGRAM = """
@@ -68,7 +70,13 @@ def run(tmp_path: Path) -> Run:
         )
         emulator = boards.load("qemu_m4")
         assert emulator.qemu_machine is not None
-        simulated = memory_system.plugin_arguments(model, emulator)
+        layout = placement.place(emulator, Needs(0, 8, 0, 0))
+        flash, ram = layout.of("code").bank, layout.of("data").bank
+        stand = Stand((flash.address, flash.size_bytes), (ram.address, ram.size_bytes), (0, 0))
+        cached = tuple(replace(r, cached=True) for r in ram.regions)
+        chip = replace(emulator.chip, memory=(*flash.regions, *cached))
+        behind = placement.place(replace(emulator, chip=chip), Needs(0, 8, 0, 0))
+        simulated = memory_system.plugin_arguments(model, behind, stand)
         arguments = counts.plugin_arguments(program, 1, out, simulated)
         option = ",".join(f"{key}={value}" for key, value in arguments.items())
         command = ["qemu-system-arm", "-machine", emulator.qemu_machine, "-nographic"]
@@ -142,7 +150,7 @@ def test_cache_events(run: Run) -> None:
     for ways, misses in ((4, 4), (2, 8)):
         cache = Geometry(sets=1, ways=ways, line_bytes=16)
         model = Memory(
-            "test", "a test", Geometry(1, 64, 8), cache, caches_ram=True, miss_cycles=7,
+            "test", "a test", Geometry(1, 64, 8), cache, ram_cycles=7, miss_cycles=7,
             store_miss_cycles=3,
         )  # fmt: skip
         recorded, program = run(code, model)
