@@ -124,7 +124,7 @@ def _free(chosen: dict[str, Bank], needs: Needs) -> dict[Bank, tuple[int, int]]:
 
 def _choose(board: Board, use: str, needed_bytes: int, taken: dict[Bank, tuple[int, int]]) -> Bank:
     """Return the bank for ``use``: one with room to spare if there is one."""
-    banks = [forced] if (forced := board.placed(use)) else _by_speed(board, use, taken)
+    banks = [forced] if (forced := board.placed(use)) else _in_order(board, use, taken)
     for kind in (1, 0):
         for bank in banks:
             if needed_bytes + taken.get(bank, (0, 0))[kind] <= bank.size_bytes:
@@ -133,9 +133,14 @@ def _choose(board: Board, use: str, needed_bytes: int, taken: dict[Bank, tuple[i
     raise DoesNotFit(use, needed_bytes, free)
 
 
-def _by_speed(board: Board, use: str, taken: dict[Bank, tuple[int, int]]) -> list[Bank]:
+def by_speed(banks: Sequence[Bank]) -> list[Bank]:
+    """Return ``banks``, the fastest first."""
+    return sorted(banks, key=lambda bank: (bank.wait_states, bank.cached))
+
+
+def _in_order(board: Board, use: str, taken: dict[Bank, tuple[int, int]]) -> list[Bank]:
     """Return the banks for ``use``, the one to try first first."""
-    banks = sorted(board.banks(use), key=lambda bank: (bank.wait_states, bank.cached))
+    banks = by_speed(board.banks(use))
     if use == "weights":  # beside the code first, which comes first in what is taken
         code = next(iter(taken))
         banks.sort(key=lambda bank: bank != code)

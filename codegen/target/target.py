@@ -57,6 +57,9 @@ class Choices(TypedDict, total=False):
     """Default: what the flash budget was reckoned with; without one, all."""
     decode: str
     """Default: inference."""
+    place: str | None
+    """Regions of the board's chip for some uses, as in ``arena=SRAM1,data=DTCM``; default: by the
+    rule of :mod:`codegen.target.placement`."""
 
 
 def resolve(
@@ -67,22 +70,37 @@ def resolve(
     Args:
         board: or its name, or the path of its TOML file.
         provenance: of the network, which answers what was not said; None for one without a budget.
-        said: the values of ``--kernels``, ``--optimize``, ``--codecs`` and ``--decode``.
+        said: the values of ``--kernels``, ``--optimize``, ``--codecs``, ``--decode``, ``--place``.
 
     Raises:
-        UserError: an unknown board or word.
+        UserError: an unknown board or word, a region the board does not have for a use.
     """
     has_budget = provenance is not None and provenance.flash_budget_bytes is not None
     reckoned_with = None if provenance is None else provenance.codecs
     optimize = said.get("optimize") or ("size" if has_budget else "balanced")
     codecs = said.get("codecs") or reckoned_with or "all"
+    machine = board if isinstance(board, Board) else boards.load(board)
     return Target(
-        board if isinstance(board, Board) else boards.load(board),
+        boards.with_places(machine, _places(said.get("place")), "--place"),
         _known("--kernels", said.get("kernels", "nestnet"), get_args(Kernels)),
         _known("--optimize", optimize, get_args(Optimize)),
         _known("--codecs", codecs, get_args(Allowed)),
         _known("--decode", said.get("decode", "inference"), get_args(Decode)),
     )
+
+
+def _places(text: str | None) -> dict[str, str]:
+    """Return the region of each use that ``--place`` names."""
+    pairs = [part.partition("=") for part in (text or "").split(",") if part]
+    if not all(use and region for use, _, region in pairs):
+        raise UserError(
+            "--place",
+            "not a use and a region",
+            got=repr(text),
+            expected="USE=REGION, several with commas, as in arena=SRAM1",
+            action="nestnet info FILE shows the regions of a board",
+        )
+    return {use: region for use, _, region in pairs}
 
 
 def _known(flag: str, word: str, known: Sequence[Word]) -> Word:

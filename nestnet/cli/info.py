@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,11 +15,15 @@ from codegen.graph.ir import NEVER, Graph, Op
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.lower import lowering
-from codegen.target import manifest
+from codegen.target import manifest, toolchain
 from codegen.target.target import resolve
 from nestnet import config, runs
+from nestnet.cli import board_page
 
-KINDS = "a .nestnet file, checkpoint.safetensors, config.toml, report.json, run or project folder"
+KINDS = (
+    "a .nestnet file, checkpoint.safetensors, config.toml, report.json, run or project folder, "
+    "or a board, chip or core by name or TOML file"
+)
 
 
 def describe(path: Path) -> tuple[str, Mapping[str, Any]]:
@@ -28,7 +33,10 @@ def describe(path: Path) -> tuple[str, Mapping[str, Any]]:
         UserError: nothing of nestnet, or damaged.
     """
     if not path.exists():
-        raise _unknown(path, "nothing there")
+        page = board_page.of_name(str(path))
+        if page is None:
+            raise _unknown(path, "nothing there")
+        return page
     if path.is_dir():
         if (path / manifest.MARKER).is_file():
             return "generated C project", _project(path)
@@ -42,6 +50,9 @@ def describe(path: Path) -> tuple[str, Mapping[str, Any]]:
     if path.suffix == ".safetensors":
         return "training checkpoint", _checkpoint(path)
     if path.suffix == ".toml":
+        page = board_page.of_file(path)
+        if page is not None:
+            return page
         return "training configuration", asdict(config.load(path))
     if path.suffix == ".json":
         return "report", _report(path)
@@ -183,6 +194,9 @@ def _project(path: Path) -> dict[str, Any]:
         for layer in found["layers"]
     ]
     found["levels"] = list(found["levels"])
+    with contextlib.suppress(OSError, ValueError, KeyError):  # not built yet, or by hand
+        sizes = json.loads((path / toolchain.SIZES_JSON).read_text(encoding="utf-8"))
+        found["regions"] = sizes["regions"]
     return found
 
 

@@ -26,6 +26,9 @@ CodecsOption = Annotated[str | None, typer.Option(help="For coded streams: all |
 DecodeOption = Annotated[
     str, typer.Option(help="Decode at every inference | once after a change of level.")
 ]
+PlaceOption = Annotated[
+    str | None, typer.Option("--place", help="As in arena=SRAM1: else the fastest that fits.")
+]
 NameOption = Annotated[str | None, typer.Option("--name", help="In C; else the run's name.")]
 ProbeOption = Annotated[str | None, typer.Option("--probe", help="Part of a unique ID.")]
 ImagesOption = Annotated[int, typer.Option("--images", help="Test images, spread over the set.")]

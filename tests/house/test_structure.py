@@ -26,7 +26,7 @@ CODEGEN_FOR_NESTNET = {
     "codegen.graph.ir", "codegen.errors", "codegen.graph.file", "codegen.formats.storage",
 }  # fmt: skip
 CALLERS_OF_CODEGEN = {
-    "demo.py", "info.py", "bench_tables.py", "bench_source.py",
+    "demo.py", "info.py", "board_page.py", "bench_tables.py", "bench_source.py",
     "device_images.py", "c_array.py", "outputs.py", "flash_total.py",
 }  # fmt: skip
 """The command line, what it prints, writes and feeds to devices, the demo, the command that

@@ -21,6 +21,7 @@ from nestnet.cli.options import (
     KernelsOption,
     OptimizeOption,
     OutOption,
+    PlaceOption,
     RunOption,
 )
 
@@ -57,6 +58,7 @@ def command(
     optimize: OptimizeOption = None,
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
+    place: PlaceOption = None,
     csv_path: Annotated[
         Path | None,
         typer.Option("--csv", callback=outputs.check, help="Also write every row here."),
@@ -67,7 +69,7 @@ def command(
 
     Instructions are counted on an emulated core, cycles are estimated from them: not measured.
     """
-    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode, place=place)
     resolve(board, **said)
     options = {
         "model": model,

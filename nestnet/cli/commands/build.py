@@ -18,6 +18,7 @@ from nestnet.cli.options import (
     KernelsOption,
     OptimizeOption,
     OutOption,
+    PlaceOption,
     RunOption,
 )
 
@@ -32,10 +33,11 @@ def command(
     optimize: OptimizeOption = None,
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
+    place: PlaceOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Compile a project; show its flash and RAM."""
-    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode, place=place)
     resolve(board or "host", **said)
     if board:
         folder = flow.prepare(runs.model_file(run), board, out, cycles=flow.AUTO, **said)

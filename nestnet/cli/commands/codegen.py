@@ -19,6 +19,7 @@ from nestnet.cli.options import (
     NameOption,
     OptimizeOption,
     OutOption,
+    PlaceOption,
     RunOption,
 )
 
@@ -31,6 +32,7 @@ def command(
     optimize: OptimizeOption = None,
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
+    place: PlaceOption = None,
     cycles: Annotated[
         str, typer.Option(help="For nn_fit_cycles: auto | analytic | JSON of bench or of run.")
     ] = "auto",
@@ -38,7 +40,7 @@ def command(
     json_path: JsonOption = None,
 ) -> None:
     """Write a self-contained C project for a board."""
-    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode, place=place)
     resolve(board, **said)
     with tables.working(f"estimating cycles on {board}" if cycles == "auto" else board):
         folder = flow.codegen(runs.model_file(run), board, out, cycles=cycles, name=name, **said)

@@ -12,10 +12,12 @@ from nestnet.cli.options import JsonOption
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="Any file or folder that nestnet wrote.")],
+    file: Annotated[
+        Path, typer.Argument(help="Any file or folder that nestnet wrote; a board, chip or core.")
+    ],
     json_path: JsonOption = None,
 ) -> None:
-    """Say what a file or folder of nestnet holds."""
+    """Say what a file or folder of nestnet holds, or a board, a chip or a core is."""
     kind, facts = info.describe(file)
     tables.console().print(tables.facts(f"{file}: {kind}", facts))
     outputs.write_json(json_path, {"kind": kind, **facts})

@@ -23,6 +23,7 @@ from nestnet.cli.options import (
     KernelsOption,
     OptimizeOption,
     OutOption,
+    PlaceOption,
     ProbeOption,
     RunOption,
 )
@@ -40,10 +41,11 @@ def command(
     optimize: OptimizeOption = None,
     codecs: CodecsOption = None,
     decode: DecodeOption = "inference",
+    place: PlaceOption = None,
     json_path: JsonOption = None,
 ) -> None:
     """Run test images on a board; compare all bits."""
-    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode)
+    said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode, place=place)
     resolve(board, **said)
     model = runs.model_file(run)
     flow.runnable(board)

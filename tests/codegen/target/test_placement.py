@@ -12,6 +12,7 @@ from codegen.target.boards import Board
 from codegen.target.chips import Enable, Memory
 from codegen.target.memory_system import Stand
 from codegen.target.placement import DoesNotFit, Needs
+from codegen.target.target import resolve
 
 KIB = 1024
 H7 = boards.load("stm32h7")
@@ -149,3 +150,14 @@ def test_wait_states_of_ram_count_only_where_something_lies() -> None:
     assert (model.miss_cycles, model.ram_cycles, model.validated) == (0, 7, None)
     assert ram_ranges(board, needs(32 * KIB), (0x3000, 0x8000)) == [(0x3000, 0xB000)]
     assert memory_system.of_board(board).ram_cycles == 7
+
+
+def test_place_is_a_choice_of_the_target() -> None:
+    target = resolve("stm32h7", place="arena=SRAM1,data=AXI_SRAM")
+    found = where(target.board, needs())
+    assert (found["arena"], found["data"]) == ("SRAM1+SRAM2+SRAM3", "AXI_SRAM")
+    for text in ("arena", "arena=", "=SRAM1", "arena=SRAM1,data"):
+        with pytest.raises(UserError, match=r"--place: not a use and a region; got '.*arena=SRAM1"):
+            resolve("stm32h7", place=text)
+    with pytest.raises(UserError, match=r"--place: no region for arena; got SRAM9"):
+        resolve("stm32h7", place="arena=SRAM9")

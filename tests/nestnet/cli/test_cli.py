@@ -296,6 +296,27 @@ def test_lists_as_json(command: str, here: Here, tmp_path: Path) -> None:
         assert name in done.stdout
 
 
+def test_info_explains_boards_chips_and_cores(here: Here, tmp_path: Path) -> None:
+    (tmp_path / "my_f7.toml").write_text(
+        'id = "my_f7"\ntitle = "mine"\nstatus = "builds"\nrunner = "none"\nchip = "stm32f767zi"\n'
+        '[place]\narena = "SRAM2"\n'
+    )
+    pages = {
+        "stm32h7": ("board", "SRAM1+SRAM2+SRAM3"),
+        "stm32l4r5zi": ("chip", "SRAM3"),
+        "cortex-m33_nodsp": ("core", "-mcpu=cortex-m33+nodsp"),
+        "my_f7.toml": ("board", "DTCM+SRAM1+SRAM2"),
+    }
+    for name, (kind, words) in pages.items():
+        done = here("info", name, "--json", "info.json")
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout
+        assert json.loads((tmp_path / "info.json").read_text())["kind"] == kind
+    (tmp_path / "my_f7.toml").write_text('id = "my_f7"\nrunner = "none"\n')
+    done = here("info", "my_f7.toml")
+    assert done.returncode == 2 and "missing key; got no title" in done.stderr
+
+
 def test_info_explains_every_file_of_a_run(copy: Path, here: Here) -> None:
     run = copy / "runs/net-digits-1"
     kinds = {
