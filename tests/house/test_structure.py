@@ -166,7 +166,7 @@ def test_default_configuration_survives_toml() -> None:
 
 
 UNITS = ("_bytes", "_hz", "_states", "_cycles", "_ratio")
-NO_UNIT_NEEDED = {"address", "device_id"}
+NO_UNIT_NEEDED = {"address", "device_id", "set_bits"}
 
 
 def test_numbers_of_boards_have_a_unit() -> None:
