@@ -26,7 +26,7 @@ def layout(program: Program) -> Layout:
         UserError: no region of the board holds its weights or its arena.
     """
     graph = program.graph
-    edges = (graph.value(graph.input), graph.value(graph.output))
+    edges = tuple(graph.value(name) for name in (*graph.inputs, *graph.outputs))
     needs = Needs(
         weights_bytes=len(program.image_bytes),
         arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
