@@ -109,7 +109,7 @@ def run(
     nestfile_path: Path,
     board: str,
     images: Int8Array,
-    labels: Sequence[int] | None = None,
+    targets: Sequence[int] | None = None,
     *,
     levels: Sequence[int] | None = None,
     out: Path | None = None,
@@ -133,7 +133,7 @@ def run(
     chosen = _check(graph, images, levels)
     target = resolve(machine, graph.provenance, **said)
     built = build(_prepare(nestfile_path, graph, target, out), variables)
-    return compare.compare(replace(built, probe=probe), graph, images, labels, chosen, progress)
+    return compare.compare(replace(built, probe=probe), graph, images, targets, chosen, progress)
 
 
 def bench(
