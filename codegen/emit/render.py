@@ -163,6 +163,7 @@ def _environment() -> Environment:
     environment.filters["shape"] = _shape
     environment.filters["table"] = _table
     environment.filters["template"] = _template
+    environment.filters["operands"] = _operands
     environment.filters["number_lines"] = _number_lines
     environment.tests["number_row"] = _is_number_row
     environment.tests["level_dependent"] = _is_level_dependent
@@ -219,6 +220,13 @@ def _table(member: Member) -> NDArray[np.generic]:
 def _template(layer: Call) -> str:
     """Return the file that holds the text of the layer's kernel."""
     return f"kernels/{kernels.row(layer.kernel).stem}.j2"
+
+
+def _operands(layer: Call) -> tuple[str, ...]:
+    """Return what the layer's function calls its inputs."""
+    return ("in", "second", *(f"input_{index}" for index in range(3, len(layer.inputs) + 1)))[
+        : len(layer.inputs)
+    ]
 
 
 def _comment(text: str) -> str:

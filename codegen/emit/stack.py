@@ -13,6 +13,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "cmsis_depthwise_conv": (320, 320),
     "cmsis_linear": (320, 320),
     "cmsis_max_pool": (320, 320),
+    "concat": (96, 128),
     "dense_conv": (512, 1280),
     "dense_linear": (192, 448),
     "depthwise_conv": (448, 448),

@@ -6,7 +6,7 @@ of saturating. The same calls give the same graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +29,7 @@ from codegen.graph.ir import (
 )
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D, accumulate
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
@@ -46,8 +47,6 @@ INPUT_SCALE = 1 / 64
 CALIBRATION_IMAGES = 4
 SPREAD_STEPS = 40.0
 """Standard deviation a calibrated output has, in int8 steps."""
-PASS_THROUGH = (MaxPool, AvgPool, Reshape)
-"""Operators whose output has the scale and zero point of the input."""
 
 Padding = tuple[int, int, int, int]
 FloatArray = NDArray[np.float64]
@@ -149,6 +148,10 @@ class GraphBuilder:
             samples[name] = images
         return name
 
+    def zero_point(self, name: str) -> int:
+        """Return the zero point of a value."""
+        return self._value(name).zero_point
+
     def conv(
         self,
         source: str,
@@ -243,6 +246,19 @@ class GraphBuilder:
         op = kind(f"pool{index}", source, f"value{index}", kernel, stride, padding)
         return self._append(op, before.scale, before.zero_point)
 
+    def concat(self, sources: Sequence[str], axis: int = 2) -> str:
+        """Append a concatenation of values of one zero point, which get one scale.
+
+        It is that of an input, where one is among them or has the scale of one, or the first's.
+        """
+        linked = [name for source in sources for name in self._linked(source)]
+        given = [name for name in self.inputs if name in linked]
+        scale = self._value((*given, *sources)[0]).scale
+        self._set_scales(linked, scale)
+        index = len(self.ops)
+        op = Concat(f"concat{index}", tuple(sources), f"value{index}", axis)
+        return self._append(op, scale, self.zero_point(sources[0]))
+
     def reshape(self, source: str, shape: Shape) -> str:
         """Append a reshape."""
         before = self._value(source)
@@ -306,18 +322,23 @@ class GraphBuilder:
         return tuple(float(scale) for scale in self.rng.uniform(0.01, 0.1, self.levels))
 
     def _equal_scales(self, name: str) -> None:
-        """Give ``name``, and all it passes its scale through, one scale for all levels."""
-        aliases = {name}
-        for op in reversed(self.ops):
-            if op.output in aliases and isinstance(op, PASS_THROUGH):
-                aliases.add(op.input)
-        scale = (self._value(name).scale[-1],) * self.levels
-        passed = {op.output: op.input for op in self.ops if isinstance(op, PASS_THROUGH)}
-        scales: dict[str, tuple[float, ...]] = {}
-        for value in self.values:
-            inherited = scales[passed[value.name]] if value.name in passed else value.scale
-            scales[value.name] = scale if value.name in aliases else inherited
-        self.values = [replace(value, scale=scales[value.name]) for value in self.values]
+        """Give ``name``, and all that has its scale, one scale for all levels."""
+        self._set_scales(self._linked(name), (self._value(name).scale[-1],) * self.levels)
+
+    def _linked(self, name: str) -> set[str]:
+        """Return the values that must have the scale of ``name``, itself among them."""
+        linked = {name}
+        while True:
+            grids = [{*op.inputs, op.output} for op in self.ops if op.keeps_grid]
+            wider = linked.union(*(grid for grid in grids if grid & linked))
+            if wider == linked:
+                return linked
+            linked = wider
+
+    def _set_scales(self, names: Collection[str], scale: tuple[float, ...]) -> None:
+        self.values = [
+            replace(value, scale=scale) if value.name in names else value for value in self.values
+        ]
 
     def _density(self, level: int) -> float:
         maps = [

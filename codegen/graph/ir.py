@@ -156,6 +156,8 @@ class Op(ABC):
     name: str
     is_view: ClassVar[bool] = False
     """Whether the output is the input's bytes, so that nothing has to be computed."""
+    keeps_grid: ClassVar[bool] = False
+    """Whether the output has the scale and zero point of every input."""
     if TYPE_CHECKING:  # fields of every operator, in the order that suits it
 
         @property

@@ -1,4 +1,4 @@
-"""What the poolings share: a window over each channel, scale and zero point pass through."""
+"""What the poolings share: a window over each channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from codegen.graph.window import check_window, out_extent
 
 @dataclass(frozen=True)
 class Pool(OneInput):
-    """A reduction of every channel over a window. Scale and zero point pass through."""
+    """A reduction of every channel over a window."""
+
+    keeps_grid = True
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -23,8 +25,5 @@ class Pool(OneInput):
         return (*out_extent(self, shapes[0]), shapes[0][2])
 
     def check(self, graph: Graph) -> Iterator[Broken]:
-        """Yield broken rules about the window and the pass-through scale."""
+        """Yield broken rules about the window."""
         yield from check_window(self)
-        before, after = graph.value(self.input), graph.value(self.output)
-        if (before.scale, before.zero_point) != (after.scale, after.zero_point):
-            yield "scale and zero point pass through", (after.scale, after.zero_point)

@@ -148,7 +148,7 @@ class _RandomGraph:
         """Append ``blocks`` random operators and a classifier."""
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
-            *(self._sum, self._pool, self._lookup),
+            *(self._sum, self._pool, self._lookup, self._concat),
         )
         self._conv()
         for block in range(max(blocks, inputs - 1)):
@@ -261,6 +261,18 @@ class _RandomGraph:
 
     def _lookup(self) -> None:
         self.builder.lookup(self.builder.last, lambda x: x / (1 + np.exp(-x)))
+
+    def _concat(self) -> None:
+        source = self.builder.last
+        axis = 2 if self._chance(0.7) else self._pick(0, 1)
+        relu = self.builder.zero_point(source) == -128
+        parts = [source]
+        for _ in range(self._pick(1, 3)):
+            channels = self._pick(1, 5) if axis == 2 else self.builder.shape(source)[2]
+            again = self._chance(0.2)
+            part = source if again else self.builder.conv(source, channels, (1, 1), relu=relu)
+            parts.append(part)
+        self.builder.concat([parts[index] for index in self.rng.permutation(len(parts))], axis)
 
     def _pool(self) -> None:
         kernel, padding = self._window((1, 2, 3))

@@ -204,7 +204,12 @@ def _op_rules(op: Op, graph: Graph) -> Iterator[Broken]:
     yield from broken
     if broken:
         return
+    after = graph.value(op.output)
+    for before in (graph.value(name) for name in op.inputs if op.keeps_grid):
+        if (before.scale, before.zero_point) != (after.scale, after.zero_point):
+            yield "scale and zero point pass through", (after.scale, after.zero_point)
+            return
     shape = op.out_shape(graph.shapes(op.inputs))
-    declared = graph.value(op.output).shape
+    declared = after.shape
     if shape is not None and shape != declared:
         yield f"the output has the shape {shape}", declared

@@ -54,10 +54,14 @@ class LookupKernel(Kernel):
 
 def _draft(op: Lookup, graph: Graph) -> Draft:
     count = prod(graph.value(op.output).shape)
+    is_shared = len(op.table) == 1
+    table = (
+        Content("shared_lookup", op.table[0], 1) if is_shared else Content("lookup", op.table, 1)
+    )
     cycles = cost.cycles(count * ELEMENT + cost.LAYER_START)
     return Draft(
-        args=LookupArgs(count, op.is_shared),
-        contents=(Content("lookup", op.table, 1),),
+        args=LookupArgs(count, is_shared),
+        contents=(table,),
         levels=(LevelCost(0, cycles, ENTRIES),) * len(graph.levels),
         overlaps=(ELEMENTWISE,),
     )

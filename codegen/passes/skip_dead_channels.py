@@ -11,6 +11,7 @@ from codegen.graph.arithmetic import kept_weight, requantize
 from codegen.graph.ir import NEVER, Graph, Op, Requant, TfliteRequant, Uint8Array
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
@@ -77,6 +78,8 @@ def _dead_output(op: Op, graph: Graph, dead: dict[str, BoolArray]) -> BoolArray:
         case Add():
             first, second = op.inputs
             return dead[first] & dead[second] & _stays_zero(op, graph)[:, None, None, None]
+        case Concat():
+            return np.concatenate([dead[name] for name in op.inputs], axis=op.axis + 1)
         case Lookup():
             return dead[op.input] & _stays_zero(op, graph)[:, None, None, None]
     return np.zeros((1, 1, 1, 1), np.bool_)
@@ -195,6 +198,9 @@ def _keep_some(mask: BoolArray) -> None:
 
 def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, BoolArray]) -> None:
     """Take back what ``op`` forbids to remove from the values it reads and writes."""
+    if isinstance(op, Concat):
+        _narrow_parts(op, gone)
+        return
     if len(op.inputs) > 1 and not isinstance(op, Conv2D):
         for name in (*op.inputs, op.output):
             gone[name][:] = False
@@ -216,6 +222,18 @@ def _narrow(op: Op, graph: Graph, gone: dict[str, BoolArray], silent: dict[str, 
     else:
         source &= target.reshape(copies, -1).all(axis=0)
         target &= np.tile(source, copies)
+
+
+def _narrow_parts(op: Concat, gone: dict[str, BoolArray]) -> None:
+    """Take back channels that the output needs of an input, or an input of the output."""
+    first = 0
+    for name in op.inputs:
+        target = gone[op.output]
+        if op.axis == 2:
+            target = target[first : first + len(gone[name])]
+            first += len(target)
+        gone[name] &= target
+        target &= gone[name]
 
 
 def _linked(op: Op, graph: Graph) -> int:

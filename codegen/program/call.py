@@ -126,7 +126,7 @@ STORED_ROLES = ("weights", "channel_level")
 """Members beside the streams that hold weights or say which there are; the rest are tables."""
 
 PER_LEVEL_ROLES = ("multiplier", "bias_delta", "shift", "add_multiplier", "lookup")
-"""Tables with one row per level, or one row that all levels share."""
+"""Tables with one row per level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +191,8 @@ class Call:
         for stream in self.streams:
             if stream.level == level:
                 own += stream.positions.size_bytes + stream.weights.size_bytes
-        for role in PER_LEVEL_ROLES:
-            table = self.members.get(role)
-            shared = role == "lookup" and len(self.levels) > 1 and table and table.dims[0] == 1
-            if table is not None and not shared:
-                own += table.size_bytes // table.dims[0]
-        return own
+        tables = (self.members[role] for role in PER_LEVEL_ROLES if role in self.members)
+        return own + sum(table.size_bytes // table.dims[0] for table in tables)
 
     def _stored(self) -> Iterator[Member]:
         yield from (self.members[role] for role in STORED_ROLES if role in self.members)

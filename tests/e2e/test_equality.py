@@ -54,6 +54,23 @@ def functions_graph() -> Graph:
     return net.graph()
 
 
+def concat_graph() -> Graph:
+    """Return concatenations of 2 to 8 values along each axis, nested, of the input and of one value
+    twice, before and after every other kind of layer."""
+    net = GraphBuilder((7, 5, 3), 3, 62, "concat")
+    same = {"padding": (1, 1, 1, 1), "relu": False}
+    branch = net.conv("input", 5, (3, 3), group=4, densities=(0.1, 0.4, 0.7), **same)
+    wide = net.concat(["input", branch, branch])
+    other = net.conv(wide, 13, (3, 3), group=2, densities=(0.2, 0.3, 0.9), **same)
+    stack = net.concat([wide, net.concat([other, "input"], 2)])
+    pooled = net.pool(stack, MaxPool, (2, 2), (2, 2))
+    tall = net.concat([pooled, net.conv(pooled, 29, (1, 1), relu=False)], 0)
+    narrow = net.conv(tall, 2, (1, 1), group=1, densities=(0.3, 0.5, 0.6), relu=False)
+    eight = net.concat([narrow] + [net.conv(tall, 2, (1, 1), relu=False) for _ in range(7)], 1)
+    net.linear(net.concat([eight, narrow], 1), 7, group=4, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -63,6 +80,7 @@ def graphs() -> list[Graph]:
         channel_graph(),
         small_graph(),
         functions_graph(),
+        concat_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]
@@ -82,7 +100,9 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
         assert (level.instructions is None) == (board_id == "host")
 
 
-@pytest.mark.parametrize("graph", [functions_graph()], ids=lambda graph: f"{graph.name}")
+@pytest.mark.parametrize(
+    "graph", [functions_graph(), concat_graph()], ids=lambda graph: f"{graph.name}"
+)
 def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:
     images = random_images(graph, 2, seed=5)
     made = compare.compare(build(graph, "qemu_m0"), graph, images, [0, 1], range(3))

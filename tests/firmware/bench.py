@@ -14,6 +14,7 @@ from tests.support.firmware.cases import (
     Case,
     addition,
     compare,
+    concatenation,
     nested,
     pool,
     soft,
@@ -72,6 +73,7 @@ def other_layers() -> dict[str, Case]:
         "add 8192": addition(rng, 8192, plain=True),
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
+        "concat 256 x 16 + 16": concatenation(rng, 256, 16, 16),
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
     }

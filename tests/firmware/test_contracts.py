@@ -77,8 +77,8 @@ def random_graph(seed: int) -> Graph:
                       densities=(0.2, 0.6))  # fmt: skip
     grouped = net.conv(sparse, 6, (2, 2), padding=(1, 0, 0, 1), groups=3)
     depthwise = net.conv(grouped, 6, (3, 3), padding=(1, 1, 1, 1), groups=6)
-    table = net.lookup(depthwise, np.tanh)
-    total = net.add(table, grouped)
+    table = net.lookup(net.concat([depthwise, grouped]), np.tanh)
+    total = net.add(table, table)
     most = net.pool(total, MaxPool, (2, 2), stride, (1, 0, 0, 1))
     mean = net.pool(most, AvgPool, (2, 3), (1, 1), (0, 1, 1, 1))
     sparse = net.linear(mean, 13, group=group, densities=(0.3, 0.8))
@@ -112,6 +112,8 @@ def numbers(args: Args) -> dict[str, int]:
     values: dict[str, int] = {}
     for field in fields(args):
         value = getattr(args, field.name)
+        if isinstance(value, tuple):  # of several calls, the first
+            value = value[0]
         if is_dataclass(value):
             values |= vars(value)
         elif value is not None:

@@ -49,6 +49,7 @@ OTHERS = {
     "dense linear 256->64": 26_000,
     "nested linear G=4 25 %": 13_600,
     "add 8192": 84_000,
+    "concat 256 x 16 + 16": 6_170,
     "lookup 8192": 34_900,
     "max pool 2x2 16x16x32": 7_100,
     "avg pool 8x8x64": 4_050,

@@ -33,6 +33,7 @@ MEMBER_ORDER = (
     "add_offset",
     "table",
     "lookup",
+    "shared_lookup",
 )
 LAYER_MEMBER = rf"(layer_\d+_\w+?)_(positions|{'|'.join(MEMBER_ORDER)})(?:_(\d+))?"
 NUMBER = re.compile(r"\.(\w+) = (-?\d+)")

@@ -42,6 +42,18 @@ def elementwise(inputs: int, count: int) -> Order:
     return Order((clock,) * inputs, clock)
 
 
+def concat(runs: int, sizes: list[int]) -> Order:
+    """Input after input, its bytes in memory order: concatenations."""
+    read, written, moment = [], np.zeros((runs, sum(sizes)), int), 0
+    for position, size in enumerate(sizes):
+        clock = np.arange(runs * size) + moment
+        first = sum(sizes[:position])
+        written[:, first : first + size] = clock.reshape(runs, size)
+        read.append(clock)
+        moment += runs * size
+    return Order(tuple(read), written.reshape(-1))
+
+
 def at_once(in_count: int, out_count: int) -> Order:
     """All is read, then all is written: linear layers."""
     return Order((np.zeros(in_count, int),), np.zeros(out_count, int))

@@ -14,6 +14,7 @@ import numpy as np
 from codegen.graph.ir import Graph, Op, Requant, TfliteRequant
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
@@ -36,6 +37,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
     result = np.zeros(shape, np.int8)
     if isinstance(op, Reshape):
         return values[op.input].reshape(shape)
+    if isinstance(op, Concat):
+        return concat(op, values, result)
     for y, x, c in product(*map(range, shape)):
         if isinstance(op, Conv2D):
             result[y, x, c] = conv(op, graph, values, level, y, x, c)
@@ -151,3 +154,14 @@ def softmax(op, values, y, x, c):  # type: ignore[no-untyped-def]
     row = [int(value) for value in values[op.input][y, x]]
     power = [int(op.table[max(row) - value]) for value in row]
     return min(127, (power[c] * 256 + sum(power) // 2) // sum(power) - 128)
+
+
+def concat(op, values, result):  # type: ignore[no-untyped-def]
+    first = 0
+    for name in op.inputs:
+        for at, value in np.ndenumerate(values[name]):
+            place = list(at)
+            place[op.axis] += first
+            result[tuple(place)] = value
+        first += values[name].shape[op.axis]
+    return result

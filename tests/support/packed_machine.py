@@ -124,7 +124,8 @@ class PackedMachine:
         if isinstance(op, Softmax):
             return replace(op, table=self.load(members["table"]))
         if isinstance(op, Lookup):
-            return replace(op, table=self.load(members["lookup"]))
+            (table,) = (self.load(member) for member in members.values())
+            return replace(op, table=table.reshape(-1, 256))
         if isinstance(op, Add):
             multiplier = self.load(members["add_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["add_offset"]))
@@ -205,6 +206,10 @@ def order_of(layer: Call) -> Order:
         return kernel_order.elementwise(len(layer.inputs), counts[-1])
     if layer.kernel in ("nested_linear", "dense_linear"):
         return kernel_order.at_once(counts[0], counts[-1])
+    if layer.kernel == "concat":
+        return kernel_order.concat(
+            layer.args.runs, [count // layer.args.runs for count in counts[:-1]]
+        )
     if shape is None or layer.kernel.startswith("cmsis"):
         return kernel_order.unknown(counts[0], counts[-1])
     if layer.kernel in ("nested_conv", "dense_conv"):

@@ -40,7 +40,7 @@ class AvgPool(Pool):
         return total.clip(-128, 127).astype(np.int8)
 
     def check(self, graph: Graph) -> Iterator[Broken]:
-        """Yield broken rules about the window and the pass-through scale."""
+        """Yield broken rules about the window."""
         yield from super().check(graph)
         if prod(self.kernel) > MAX_WINDOW:
             yield f"a window has at most {MAX_WINDOW} elements", prod(self.kernel)

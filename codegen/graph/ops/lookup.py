@@ -16,6 +16,10 @@ ENTRIES = 256
 FIRST = -128
 """The int8 that entry 0 belongs to."""
 
+HALF_UP = 0.5 + 2.0**-20
+"""Halves are rounded up; the excess keeps exact halves from floating-point error, so that a table
+does not depend on whose exponential function makes it."""
+
 FloatArray = NDArray[np.float64]
 
 
@@ -26,14 +30,9 @@ class Lookup(OneInput):
     table: Int8Array
     """Shape (levels, 256), or (1, 256) where all levels share one table."""
 
-    @property
-    def is_shared(self) -> bool:
-        """Return whether all levels read the same table."""
-        return len(self.table) == 1
-
     def of_level(self, level: int) -> Int8Array:
         """Return the table that ``level`` reads, shape (256,)."""
-        row: Int8Array = self.table[0 if self.is_shared else level]
+        row: Int8Array = self.table[level if len(self.table) > 1 else 0]
         return row
 
     def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
@@ -58,7 +57,7 @@ def make_table(
 ) -> Int8Array:
     """Return the table of ``function`` between two values' grids, one row if all are the same.
 
-    Each entry is the nearest step to the real result, the even one of two; where the function
+    Each entry is the nearest step to the real result, the higher one of two; where the function
     rises, the table never falls.
 
     Args:
@@ -68,7 +67,7 @@ def make_table(
     """
     steps = np.arange(FIRST, FIRST + ENTRIES, dtype=np.float64) - source.zero_point
     real = function(np.array(source.scale)[:, None] * steps)
-    rows = np.rint(real / np.array(target.scale)[:, None]) + target.zero_point
+    rows = np.floor(real / np.array(target.scale)[:, None] + HALF_UP) + target.zero_point
     return shared(rows.clip(-128, 127).astype(np.int8))
 
 

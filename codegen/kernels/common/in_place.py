@@ -61,6 +61,11 @@ def depthwise_overlap(shape: WindowShape, band: int) -> Overlap:
     return Overlap(lead, shape.in_c)
 
 
+def concat_overlap(runs: int, run_bytes: int, step_bytes: int) -> Overlap:
+    """Return the rule of a concatenation's first input: its runs are spread before all others."""
+    return Overlap((runs - 1) * (step_bytes - run_bytes))
+
+
 def window_overlap(shape: WindowShape, *, by_channel: bool) -> Overlap:
     """Return the rule of a kernel that reads each output's window where it lies, pixel by pixel.
 

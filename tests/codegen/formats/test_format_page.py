@@ -176,7 +176,7 @@ def expected_tables(op: Op) -> dict[str, np.ndarray]:
         case Add():
             return {"add_multiplier": op.multiplier, "add_offset": op.offset}
         case Lookup():
-            return {"lookup": op.table}
+            return {"lookup": op.table} if len(op.table) > 1 else {"shared_lookup": op.table[0]}
         case Softmax():
             return {"table": op.table}
     return requant_tables(op) if isinstance(op, Conv2D | Linear) else {}

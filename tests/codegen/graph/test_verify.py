@@ -12,7 +12,10 @@ import pytest
 from codegen.errors import UserError
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import NEVER, Graph, Op, Requant, Residual, Value
+from codegen.graph.ops import OPERATORS
 from codegen.graph.ops.add import Add
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
@@ -35,8 +38,8 @@ def every_op_graph() -> Graph:
     total = builder.add(first, second)
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
-    looked_up = builder.lookup(flat, np.tanh)
-    logits = builder.linear(looked_up, 4, group=4, densities=[0.5, 0.9])
+    averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
+    logits = builder.linear(builder.lookup(averaged, np.tanh), 4, group=4, densities=[0.5, 0.9])
     builder.softmax(logits)
     return builder.graph()
 
@@ -138,7 +141,7 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "weight has 4 dimensions": lambda: with_op(Conv2D, weight=CONV.weight[0]),
     "weight has 2 dimensions": lambda: with_op(Linear, weight=LINEAR.weight[0]),
     "weight has 5 input channels per group": lambda: with_op(Conv2D, weight=CONV.weight[..., :4]),
-    "weight has 30 inputs": lambda: with_op(Linear, weight=LINEAR.weight[:, :-1]),
+    "weight has 60 inputs": lambda: with_op(Linear, weight=LINEAR.weight[:, :-1]),
     "weights are int8": lambda: with_op(Conv2D, weight=CONV.weight.astype(np.int16)),
     "weights are symmetric": lambda: with_op(
         Conv2D, weight=changed(CONV.weight, (0, 0, 0, 0), -128)
@@ -186,20 +189,26 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "multiplier is below 2**22": lambda: with_op(Add, multiplier=np.full((2, 2), 2**22, np.int32)),
     "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
     "scale and zero point pass through": lambda: with_value("value3", zero_point=1),
+    "at least two inputs": lambda: with_op(Concat, inputs=("value4",)),
+    "the axis is 0, 1 or 2": lambda: with_op(Concat, axis=3),
+    "all inputs have the shape (1, 1, 30) but for axis 2": lambda: with_op(
+        Concat, inputs=("value4", "value3")
+    ),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
     "table is int8 of shape (1, 256) or (2, 256)": lambda: with_op(
         Lookup, table=np.zeros((3, 256), np.int8)
     ),
     "table is uint16": lambda: with_op(Softmax, table=np.zeros(255, np.uint16)),
     "table falls from 2**15": lambda: with_op(Softmax, table=np.zeros(256, np.uint16)),
-    "output scale is 1/256": lambda: with_value("value7", zero_point=0),
-    "the output has the shape (1, 1, 4)": lambda: with_value("value6", shape=(1, 4, 1)),
+    "output scale is 1/256": lambda: with_value("value9", zero_point=0),
+    "the output has the shape (1, 1, 4)": lambda: with_value("value8", shape=(1, 4, 1)),
     "the output has 30 elements": lambda: with_value("value4", shape=(1, 1, 31)),
 }
 
 
 def test_valid_graphs_pass() -> None:
     assert verify(GRAPH) is GRAPH
+    assert {type(op).__name__ for op in GRAPH.ops} == set(OPERATORS)
     for seed in range(60):
         verify(random_graph(seed))
         verify(random_graph(seed, blocks=2, inputs=1 + seed % 3, outputs=1 + seed % 4))

@@ -10,7 +10,7 @@ import pytest
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph, Value
 from codegen.graph.ops.lookup import Lookup, make_table
-from codegen.graph.reference import run
+from codegen.graph.reference import run_one
 from codegen.graph.synthetic import random_images
 from codegen.lower.lowering import lower
 from codegen.passes.skip_dead_channels import dead_elements, skip_dead_channels
@@ -39,6 +39,11 @@ def test_entries_are_the_nearest_steps() -> None:
     for q in (-128, -127, -3, 0, 1, 127):
         real = 0.1 * 0.5 * (q + 128)
         assert row[q + 128] == min(127, round(real / 0.25) + 3)
+
+
+def test_halves_are_rounded_up() -> None:
+    (row,) = make_table(lambda x: 0.1 * x, value((0.1,)), value((0.02,)))
+    assert [row[q + 128] for q in (-3, -1, 0, 1, 3)] == [-1, 0, 0, 1, 2]
 
 
 def test_entries_saturate() -> None:
@@ -72,7 +77,10 @@ def test_each_level_reads_its_own_table() -> None:
         replace(op, table=op.table[[0, 2, 1]]) if isinstance(op, Lookup) else op for op in graph.ops
     )
     changed = replace(graph, ops=swapped)
-    same = [np.array_equal(run(graph, images, k), run(changed, images, k)) for k in range(LEVELS)]
+    same = [
+        np.array_equal(run_one(graph, images, k), run_one(changed, images, k))
+        for k in range(LEVELS)
+    ]
     assert same == [True, False, False]
 
 
@@ -81,7 +89,7 @@ def test_tables_count_in_flash(levels: int) -> None:
     graph = with_lookup(levels)
     layer = lower(graph, resolve("host")).layers[1]
     assert layer.kernel == "lookup" and layer.flash_bytes == 256 * levels
-    assert [layer.own_bytes(level) for level in range(levels)] == [256] * levels
+    assert [layer.own_bytes(level) for level in range(levels)] == [256 * (levels > 1)] * levels
     assert [cost.weight_bytes for cost in layer.levels] == [256] * levels
     assert layer.args.needs_state == (levels > 1)
 
@@ -119,4 +127,4 @@ def test_dead_channels_pass_a_function_that_is_zero_at_zero(function: object, st
     assert after.value(after.ops[1].output).shape[2] == (7 if stays else 11)
     images = random_images(graph, 2, 3)
     for level in range(LEVELS):
-        assert np.array_equal(run(after, images, level), run(graph, images, level))
+        assert np.array_equal(run_one(after, images, level), run_one(graph, images, level))

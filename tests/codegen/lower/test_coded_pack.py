@@ -157,7 +157,7 @@ def test_one_weight_set_is_dense_and_coded_where_that_is_smallest() -> None:
 
 
 def test_areas_last_as_long_as_decode_says() -> None:
-    graph = random_graph(3, blocks=6)
+    graph = random_graph(2, blocks=6)
     for decode in ("inference", "level"):
         packed = lower(graph, resolve("host", optimize="size", decode=decode))
         areas = [layer.decoded for layer in packed.layers if layer.decoded is not None]

@@ -413,3 +413,17 @@ def table(rng: np.random.Generator, count: int) -> Case:
         misalign_bytes=int(rng.integers(4)),
     )
     return Case(f"lookup {count}", "LOOKUP", (str(count),), (run,), {"count": count})
+
+
+def concatenation(rng: np.random.Generator, runs: int, first: int, second: int) -> Case:
+    """Return two inputs side by side."""
+    a, b = int8(rng, runs, first), int8(rng, runs, second)
+    run = Run(
+        expected=np.concatenate([a, b], axis=1),
+        inputs=as_bytes(a),
+        second=as_bytes(b),
+        misalign_bytes=int(rng.integers(4)),
+    )
+    arguments = (str(runs), str(first), str(second))
+    values = {"runs": runs, "size": first, "offset": 0, "step": first + second}
+    return Case(f"concat {arguments}", "CONCAT", arguments, (run,), values)

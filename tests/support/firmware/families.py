@@ -11,6 +11,7 @@ from tests.support.firmware import contracts
 from tests.support.firmware.cases import (
     Case,
     addition,
+    concatenation,
     depthwise,
     nested,
     pool,
@@ -161,7 +162,7 @@ def channel_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
-    """Additions, pools, softmax and lookups."""
+    """Additions, pools, softmax, lookups and concatenations."""
     cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
     for kind in ("MAX_POOL", "AVG_POOL"):
         for c in (1, 3, 4, 8, 13):
@@ -173,6 +174,8 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
         cases.append(pool(rng, kind, Shape(17, 19, 5, 1, 1, 5, 17, 19)))
         cases.append(pool(rng, kind, Shape(64, 64, 1, 1, 1, 1, 64, 64)))
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
+    sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
+    cases += [concatenation(rng, *numbers) for numbers in sizes]
     cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
     return cases
 
@@ -201,6 +204,7 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
     make: dict[str, Callable[[], Case]] = {
         "add": lambda: addition(rng, in_c),
         "avg_pool": lambda: pool(rng, "AVG_POOL", each),
+        "concat": lambda: concatenation(rng, s.out_h, in_c, out_c),
         "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
         "dense_linear": lambda: weighted(rng, "DENSE_LINEAR", linear, plain=plain),
         "depthwise_conv": lambda: depthwise(

@@ -13,6 +13,7 @@
 
 #include "kernels/add/nn_add.h"
 #include "kernels/avg_pool/nn_avg_pool.h"
+#include "kernels/concat/nn_concat.h"
 #include "kernels/dense_conv/nn_dense_conv.h"
 #include "kernels/dense_linear/nn_dense_linear.h"
 #include "kernels/depthwise_conv/nn_depthwise_conv.h"
@@ -97,6 +98,9 @@ typedef struct {
     CASE(id, nn_dense_linear(&s, &r, &d->requant, d->weights, d->in, d->out, d->scratch), shape constants)
 #define ADD(id, count, m0, m1, offset, shift, act_min, act_max) \
     CASE(id, nn_add(count, m0, m1, offset, shift, act_min, act_max, d->in, d->second, d->out), )
+#define CONCAT(id, runs, first, rest)                                \
+    CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
+         nn_concat(runs, rest, first, first + rest, d->second, d->out), )
 #define MAX_POOL(id, shape)              CASE(id, nn_max_pool(&s, d->in, d->out), shape)
 #define AVG_POOL(id, zero_point, shape)  CASE(id, nn_avg_pool(&s, zero_point, d->in, d->out), shape)
 #define LOOKUP(id, count)                CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )

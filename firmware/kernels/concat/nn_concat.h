@@ -1,0 +1,31 @@
+/* nn_concat.h - one input of a concatenation.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * out[i * step + offset + k] = in[i * size + k], i < runs, k < size: an input that falls into runs of size
+ * bytes is copied into an output whose runs are step bytes long. Nothing else of out is written.
+ *
+ * runs:     int32; literal; 1 .. 2^31 - 1
+ * size:     int32; literal; 1 .. step
+ * offset:   int32; literal; 0 .. step - size
+ * step:     int32; literal; 1 .. 2^31 - 1
+ * in:       int8[runs * size]; read
+ * out:      int8[runs * step]; written
+ * aliasing: in is read before each 1 of out, from y / step * size + min(max(y % step - offset, 0), size)
+ * fails:    never
+ */
+#ifndef NN_CONCAT_H
+#define NN_CONCAT_H
+
+#include "../../core/nn_arith.h"
+
+NN_INLINE void nn_concat(int32_t runs, int32_t size, int32_t offset, int32_t step, const int8_t *in,
+                         int8_t *out);
+
+#if NN_KERNELS_USE_DSP
+#include "nn_concat_dsp.h"
+#else
+#include "nn_concat_portable.h"
+#endif
+
+#endif

@@ -1,0 +1,34 @@
+/* nn_concat_portable.h - contract in nn_concat.h. Four bytes are read before four are written.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef NN_CONCAT_PORTABLE_H
+#define NN_CONCAT_PORTABLE_H
+
+#include "nn_concat.h"
+
+NN_INLINE void nn_concat(int32_t runs, int32_t size, int32_t offset, int32_t step, const int8_t *in,
+                         int8_t *out)
+{
+    const int32_t by_4 = size & ~3;
+    out += offset;
+    for (int32_t run = 0; run < runs; run++) {
+        for (int32_t i = 0; i < by_4; i += 4) {
+            const int8_t a = in[i];
+            const int8_t b = in[i + 1];
+            const int8_t c = in[i + 2];
+            const int8_t d = in[i + 3];
+            out[i] = a;
+            out[i + 1] = b;
+            out[i + 2] = c;
+            out[i + 3] = d;
+        }
+        for (int32_t i = by_4; i < size; i++) {
+            out[i] = in[i];
+        }
+        in += size;
+        out += step;
+    }
+}
+
+#endif
