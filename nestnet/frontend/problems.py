@@ -15,12 +15,10 @@ from torch import fx, nn
 from codegen.errors import UserError
 from nestnet.frontend.replay import operator_name
 from nestnet.net.ops import ACTIVATIONS, ATEN, SUPPORTED
-from nestnet.net.walk import Unsupported
+from nestnet.net.walk import Unsupported, is_last
 
 _FOREIGN = tuple(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__))
 """Folders whose source lines tell a user nothing: PyTorch's and this package's."""
-_SHAPES = {"clone", *(name for name, row in ATEN.items() if row.is_view)}
-"""Operators that leave the values alone."""
 _PLACES = 4
 """Most places listed of one problem."""
 
@@ -28,9 +26,8 @@ _ACTIVATION = f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}"
 _NORMALIZATION = "nn.BatchNorm2d"
 _INSTEAD = {
     **dict.fromkeys(
-        ("silu", "hardswish", "gelu", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu",
-         "sigmoid", "hardsigmoid", "tanh", "mish", "softplus", "softsign", "log_sigmoid",
-         "threshold", "hardshrink", "softshrink", "tanhshrink", "glu"),
+        ("prelu", "rrelu", "softsign", "log_sigmoid", "threshold", "hardshrink", "softshrink",
+         "tanhshrink", "glu"),
         _ACTIVATION,
     ),
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
@@ -40,8 +37,7 @@ _INSTEAD = {
                     "factor computed from the image (a gate) has no equivalent"),
     **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
                     "weights, a constant of the input into mean of nest or train"),
-    **dict.fromkeys(("cat", "concat", "stack"), "the sum of branches of one shape, as in a "
-                    "residual block"),
+    **dict.fromkeys(("stack", "hstack", "dstack"), "torch.cat along an existing dimension"),
     **dict.fromkeys(("split", "chunk", "slice", "select", "narrow", "index", "unbind",
                      "split_with_sizes"), "one convolution for each part, or a grouped one"),
     **dict.fromkeys(("permute", "transpose", "movedim", "channel_shuffle", "roll", "flip",
@@ -99,7 +95,7 @@ class Problem:
         instead = None if name in ATEN else _INSTEAD.get(name)
         if self.error.action:
             return self.error.action
-        if name == "sigmoid" and _is_last(self.node):
+        if name == "sigmoid" and is_last(self.node):
             one = self.node.meta["val"].shape[1:].numel() == 1
             return _LAST_SIGMOID_OF_ONE if one else _LAST_SIGMOID
         return f"Use {instead}" if instead else "Rewrite it with supported operators"
@@ -128,14 +124,6 @@ def place(node: fx.Node) -> str:
     line = source_line(node)
     module = f"module '{module_path(node) or '(the model itself)'}'"
     return f"{line}, {module}" if line else module
-
-
-def _is_last(node: fx.Node) -> bool:
-    """Return whether only reshapes lie between ``node`` and the output."""
-    return all(
-        user.op == "output" or (operator_name(user) in _SHAPES and _is_last(user))
-        for user in node.users
-    )
 
 
 def unsupported(module: nn.Module, problems: Sequence[Problem]) -> CannotExpress:

@@ -97,7 +97,7 @@ class NestedNet(nn.Module):
         observer: Observer | None = None
         if stage.grid is GridRule.OWN:
             grids, name = self.grids, stage.output
-            observer = Observer(grids.zero_point(name), grids.one_scale(name))
+            observer = Observer(grids.zero_point(name), grids.one_scale(name), stage.fixed_range)
             self.observers[_key(name)] = observer
             observer.residual = tuple(
                 self.observer(source) or self.pixels.scale for source in stage.residuals

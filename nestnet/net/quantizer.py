@@ -106,11 +106,15 @@ class Observer(nn.Module):
     range: Tensor
     """Shape (levels,); 0 where nothing was seen."""
 
-    def __init__(self, zero_point: int, shared: bool = False) -> None:
+    def __init__(
+        self, zero_point: int, shared: bool = False, fixed_range: float | None = None
+    ) -> None:
         """Create an observer of one level that has seen nothing."""
         super().__init__()
         self.zero_point = zero_point
         self.shared = shared
+        self.fixed_range = fixed_range
+        """The range of every level where it is known beforehand; None: it is observed."""
         self.frozen = False
         self.calibrating = False
         self.momentum = 0.05
@@ -127,8 +131,11 @@ class Observer(nn.Module):
     def observe(self, x: Tensor, level: int) -> None:
         """Update the range of ``level`` from a batch; one of zeros only says nothing."""
         with torch.no_grad():
-            high = x.detach().amax() if self.zero_point else x.detach().abs().amax()
             slot = self.range[level]
+            if self.fixed_range is not None:
+                slot.fill_(self.fixed_range)
+                return
+            high = x.detach().amax() if self.zero_point else x.detach().abs().amax()
             high = high.to(slot.dtype).clamp_min(_ONLY_ZEROS)
             if self.calibrating:
                 slot.copy_(torch.maximum(slot, high))

@@ -101,6 +101,12 @@ class Stage(ABC):
         return False
 
     @property
+    def fixed_range(self) -> float | None:
+        """Return the largest value of its output where that is known beforehand: it is then not
+        observed."""
+        return None
+
+    @property
     def tensors(self) -> tuple[str, ...]:
         """Return the names of all that it takes from the user's module."""
         return ()

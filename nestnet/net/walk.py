@@ -157,6 +157,14 @@ class Walk:
         )
         self.stages.append(stage)
 
+    def emit_beside(self, node: fx.Node, make: Callable[[str, str], Stage]) -> Tensor:
+        """Append the stage ``make(name, output)`` on what ``node`` is bound to, and stays bound to;
+        return what the stage makes."""
+        before = self._bound[node]
+        self.emit(node, self.tensors[before], make)
+        made, self._bound[node] = self._bound[node], before
+        return self.tensors[made]
+
     def alias(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to."""
         if isinstance(source, fx.Node):
@@ -197,6 +205,15 @@ class Walk:
         self.nodes[name] = node
         self._bound[node] = name
         self._storage[name] = len(self._storage) if storage is None else storage
+
+
+def is_last(node: fx.Node) -> bool:
+    """Return whether only changes of shape lie between ``node`` and the output."""
+
+    def is_shape(user: fx.Node) -> bool:
+        return getattr(user.target, "is_view", False) or "aten.clone" in str(user.target)
+
+    return all(user.op == "output" or (is_shape(user) and is_last(user)) for user in node.users)
 
 
 def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:

@@ -146,6 +146,39 @@ class VectorNorm(nn.Module):
         return self.fc2(x)
 
 
+class Activations(nn.Module):
+    """Functions that become tables: as modules, functions and methods, in place and in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 5, 3), nn.Conv2d(3, 5, 3), conv_bn(5, 7, 1)
+        self.leaky, self.elu = nn.LeakyReLU(0.2, inplace=True), nn.ELU(0.7)
+        self.head = nn.Sequential(*head(7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.hardswish(self.leaky(self.a(x)))
+        z = F.relu(self.elu(self.b(x)).tanh_())
+        return self.head(F.mish(self.c(F.softplus(y, 2.0) + z)).sigmoid().relu())
+
+
+class DenseBlock(nn.Module):
+    """Concatenations: of the input, of a value twice, nested, before batch norm and of vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv_bn(3, 5, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1)
+        self.norm, self.c = nn.BatchNorm2d(18), nn.Conv2d(18, 4, 1)
+        self.fc = nn.Linear(4 + 18, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = torch.cat((x, self.a(x)), 1)
+        second = torch.cat([first, F.silu(self.b(first))], dim=-3)
+        third = F.relu(self.norm(torch.cat([second, first], 1)))
+        mixed = self.c(third)
+        tall = torch.concat([mixed, mixed], 2)
+        return self.fc(torch.cat([tall.mean((2, 3)), F.max_pool2d(third, (7, 5)).flatten(1)], -1))
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -198,6 +231,11 @@ CASES = (
     Case("positions", (7, 5, 3), Positions),
     Case("one channel", (5, 5, 2), OneChannel),
     Case("vector norm", (5, 7, 2), VectorNorm),
+    Case("activations", (7, 5, 3), Activations),
+    Case("gelu", (7, 5, 3),
+         _sequential(conv_bn(3, 5), nn.GELU(), nn.Conv2d(5, 7, 1), nn.GELU("tanh"), nn.CELU(0.4),
+                     nn.MaxPool2d(2), nn.Hardsigmoid(), nn.Conv2d(7, 5, 1), nn.SELU(), *head(5))),
+    Case("dense block", (7, 5, 3), DenseBlock),
 )  # fmt: skip
 
 

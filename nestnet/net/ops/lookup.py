@@ -1,0 +1,159 @@
+"""Activation functions that are no clamp: on a device, a table of the 256 results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import fx
+
+from codegen.graph import ir
+from codegen.graph.ops import lookup as graph_lookup
+from nestnet.net.fuse import Fused
+from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.grids import Grids
+from nestnet.net.ops.clamp import Clamp
+from nestnet.net.ops.common.weighted import settled
+from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
+from nestnet.net.tensors import Clip
+from nestnet.net.walk import Aten, Unsupported, Walk, is_last
+
+SPELLED = "leaky_relu/elu/selu/celu/gelu/silu/hardswish/hardsigmoid/sigmoid/tanh/softplus/mish"
+
+_LARGEST = {"sigmoid": 1.0, "hardsigmoid": 1.0}
+"""Functions between 0 and this, whatever their input."""
+
+_FAR = 64.0
+"""Beyond it every function is a line or a constant, in double precision."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of one number, computed by the operator of an exported graph."""
+
+    name: str
+    arguments: tuple[float, ...] = ()
+    """What stands behind the input."""
+    form: str = ""
+    """Which of two a gelu is."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the function of every element."""
+        named = {"approximate": self.form} if self.form else {}
+        y: torch.Tensor = getattr(torch.ops.aten, self.name)(x, *self.arguments, **named)
+        return y
+
+
+@dataclass(frozen=True)
+class Lookup(OneInput):
+    """One function of every element after the other, rounded once."""
+
+    functions: tuple[Callable[[torch.Tensor], torch.Tensor], ...]
+    """Each a :class:`Function` or a :class:`Clip`."""
+
+    makes = (graph_lookup.Lookup,)
+    grid = GridRule.OWN
+    elementwise = True
+    activations = (
+        *("nn.LeakyReLU", "nn.ELU", "nn.SELU", "nn.CELU", "nn.GELU", "nn.SiLU", "nn.Hardswish"),
+        *("nn.Hardsigmoid", "nn.Sigmoid", "nn.Tanh", "nn.Softplus", "nn.Mish"),
+    )
+
+    @property
+    def fixed_range(self) -> float | None:
+        """Return 1 for what a sigmoid makes."""
+        last = self.functions[-1]
+        return _LARGEST.get(last.name) if isinstance(last, Function) else None
+
+    @property
+    def one_scale(self) -> bool:
+        """Return whether its output's range is fixed."""
+        return self.fixed_range is not None
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the functions' result for every element."""
+        for function in self.functions:
+            x = function(x)
+        return x
+
+    def fuse(self, done: Fused) -> None:
+        """Become one table with a table, or a clamp that stands alone, in front of it."""
+        maker = done.maker(self.input)
+        if isinstance(maker, Lookup | Clamp):
+            before = maker.functions if isinstance(maker, Lookup) else (maker.act,)
+            functions = (*before, *self.functions)
+            done.replace(maker, Lookup(maker.name, maker.input, self.output, functions))
+        else:
+            done.append(self)
+
+    def with_clip(self, clip: Clip, output: str) -> Stage | None:
+        """Return the table with limits."""
+        return replace(self, functions=(*self.functions, clip), output=output)
+
+    def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Compute the functions, or read the integer table once the ranges are settled.
+
+        Gradients are those of the functions.
+        """
+        y = self.of(x[0])
+        if not settled(at.net, at.step):
+            return y
+        source, target = (self._value(at, name) for name in (self.input, self.output))
+        steps = (x[0].detach().float() / source.scale[0]).round().long() + source.zero_point
+        table = torch.from_numpy(self._table(source, target)[0]).to(y.device)
+        entries = (table.float() - target.zero_point) * torch.tensor(target.scale[0])
+        found = entries.to(y)[steps.clamp(-128, 127) - graph_lookup.FIRST]
+        return y + (found - y).detach() if y.requires_grad else found
+
+    def _value(self, at: Run, name: str) -> ir.Value:
+        """Return a tensor's grid at one level."""
+        grid = at.net.grid(name)
+        return ir.Value(name, at.tensor(name).shape, (grid.scale[at.level],), grid.zero_point)
+
+    def _table(self, source: ir.Value, target: ir.Value) -> ir.Int8Array:
+        """Return the integer table, (levels, 256) or (1, 256)."""
+        return graph_lookup.make_table(
+            lambda real: self.of(torch.from_numpy(real)).numpy(), source, target
+        )
+
+    def non_negative(self, inputs: tuple[bool, ...]) -> bool:
+        """Return whether the functions are never negative where the input can be."""
+        least = 0.0 if all(inputs) else -_FAR
+        return bool((self.of(torch.linspace(least, _FAR, 8193, dtype=torch.float64)) >= 0).all())
+
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add a table."""
+        x, y = graph.values[self.input], graph.observed(self)
+        graph.ops.append(graph_lookup.Lookup(self.name, x.name, y.name, self._table(x, y)))
+
+    def table_bytes(self, network: Network, levels: int) -> int:
+        """Return the bytes of a table for each level, or of one where all levels have one scale at
+        both ends."""
+        grids = Grids(network)
+        ends = (self.input, self.output)
+        shared = all(grids.of(name) == network.input or grids.one_scale(name) for name in ends)
+        return graph_lookup.ENTRIES * (1 if shared else levels)
+
+
+def _read(walk: Walk, node: fx.Node) -> None:
+    tensor = walk.activation(node)
+    name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
+    if name == "sigmoid" and is_last(node):
+        raise Unsupported("a sigmoid at the end of the model", node.target)
+    arguments = node.args[1:]
+    numbers = tuple(float(value) for value in arguments if isinstance(value, int | float))
+    if len(numbers) != len(arguments):
+        raise Unsupported("activation whose form is computed", arguments, "numbers as arguments")
+    form = str(node.kwargs.get("approximate", ""))
+    function = Function(name, numbers, form)
+    walk.emit(node, tensor, lambda stage, output: Lookup(stage, tensor.name, output, (function,)))
+
+
+ATEN = dict.fromkeys(
+    (
+        *("leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hardswish", "hardsigmoid"),
+        *("sigmoid", "tanh", "softplus", "mish"),
+    ),
+    Aten(_read),
+)
