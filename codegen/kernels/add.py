@@ -15,6 +15,9 @@ from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
+ELEMENT = cost.number("add", "element")
+"""Instructions of an element."""
+
 
 @dataclass(frozen=True)
 class AddArgs(Args):
@@ -46,7 +49,7 @@ class AddKernel(Kernel):
 
 def _draft(op: Add, graph: Graph) -> Draft:
     count = prod(graph.value(op.output).shape)
-    level_cost = LevelCost(0, cost.cycles(count * cost.ADD_ELEMENT), 12)
+    level_cost = LevelCost(0, cost.cycles(count * ELEMENT), 12)
     return Draft(
         args=AddArgs(count, op.shift, op.act_min, op.act_max),
         contents=(

@@ -9,10 +9,13 @@ from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
-from codegen.kernels.common.pools import pool_draft, pool_shape
+from codegen.kernels.common.pools import PoolCost, pool_draft, pool_shape
 from codegen.kernels.common.shape import WindowArgs
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
+
+QUAD = cost.record("avg_pool", "quad", PoolCost)
+"""Of four channels at once, each."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class AvgPoolKernel(Kernel):
             args = AvgPoolArgs(pool_shape(op, graph), graph.value(op.output).zero_point)
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.AVG_POOL),
+                lambda: pool_draft(op, graph, args, QUAD),
                 "the only kernel for this operator",
             )
 

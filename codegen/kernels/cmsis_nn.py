@@ -12,6 +12,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.weighted import Weighted, kept_macs, level_weight
+from codegen.kernels import max_pool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.patches import conv_shape
@@ -22,6 +23,13 @@ from codegen.kernels.common.tables import table_bytes, table_contents
 from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
+
+MAC = cost.number("cmsis_nn", "mac")
+OUTPUT = cost.number("cmsis_nn", "output")
+ELEMENT = cost.number("cmsis_nn", "element")
+"""Per input element gathered for an output position; output channels share it."""
+
+DEPTHWISE_MAC = cost.number("cmsis_nn", "depthwise_mac")
 
 WHY = "dense at every level, handed to CMSIS-NN"
 
@@ -103,7 +111,7 @@ class CmsisMaxPool(Kernel):
             args = CmsisPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.MAX_POOL, in_place=False),
+                lambda: pool_draft(op, graph, args, max_pool.QUAD, in_place=False),
                 "the only kernel for this operator",
             )
 
@@ -113,9 +121,9 @@ def _draft(
 ) -> Draft:
     levels = len(graph.levels)
     macs = kept_macs(op, positions, levels - 1)
-    instructions = cost.cmsis_instructions(macs, positions * shape.out_c, shape.out_c)
+    instructions = macs * (MAC + ELEMENT / shape.out_c) + positions * shape.out_c * OUTPUT
     if groups > 1:
-        instructions = macs * cost.CMSIS_DEPTHWISE_MAC
+        instructions = macs * DEPTHWISE_MAC
     level_cost = LevelCost(
         macs, cost.cycles(instructions), weights.size + table_bytes(op, 0, levels)
     )

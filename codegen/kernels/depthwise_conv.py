@@ -42,6 +42,34 @@ FARTHEST_BYTE = 4095
 
 
 @dataclass(frozen=True)
+class DepthwiseCost:
+    """Instructions of a layer on one of the kernel's paths."""
+
+    mac: float
+    output: float
+    odd_mac: float
+    """More per multiply-accumulate of an output that is in no full tile of 2 x 2."""
+    channel: float
+    """Per channel and band of rows."""
+
+
+SCHEDULED = cost.record("depthwise_conv", "scheduled", DepthwiseCost)
+"""3x3 tiles scheduled by hand, where :func:`path` finds them."""
+
+TILES = cost.record("depthwise_conv", "tiles", DepthwiseCost)
+"""Compiled tiles."""
+
+PLAIN = cost.record("depthwise_conv", "plain", DepthwiseCost)
+"""One product at a time, for kernels and strides without tiles."""
+
+ELEMENT = cost.number("depthwise_conv", "element")
+"""Per input element widened into a plane."""
+
+FILL = cost.number("depthwise_conv", "fill")
+"""Per output of four channels of which the level lacks one; they are stored at once."""
+
+
+@dataclass(frozen=True)
 class DepthwiseConvArgs(WindowArgs):
     """Literal arguments of ``nn_depthwise_conv``."""
 
@@ -103,14 +131,14 @@ def _channel_contents(op: Conv2D) -> tuple[Content, ...]:
     return (Content("channel_level", op.group_level.reshape(-1), 1),)
 
 
-def path(shape: WindowShape, requant: RequantConstants) -> cost.DepthwiseCost:
+def path(shape: WindowShape, requant: RequantConstants) -> DepthwiseCost:
     """Return the costs of how ``nn_depthwise_conv`` does a layer (its header says when)."""
     if (
         shape.kernel_w not in TILED_WIDTHS
         or shape.kernel_h > max(TILED_WIDTHS)
         or shape.stride_w > TILED_STRIDE
     ):
-        return cost.DEPTHWISE_PLAIN
+        return PLAIN
     pitch = _pitch(shape)
     is_scheduled = (
         shape.kernel_h == shape.kernel_w == SCHEDULED_KERNEL
@@ -121,11 +149,11 @@ def path(shape: WindowShape, requant: RequantConstants) -> cost.DepthwiseCost:
         and requant.fraction_bits > 0
         and (requant.act_min, requant.act_max) == (-128, 127)
     )
-    return cost.DEPTHWISE_SCHEDULED if is_scheduled else cost.DEPTHWISE_TILES
+    return SCHEDULED if is_scheduled else TILES
 
 
 def _instructions(
-    op: Conv2D, shape: WindowShape, band: int, level: int, per: cost.DepthwiseCost
+    op: Conv2D, shape: WindowShape, band: int, level: int, per: DepthwiseCost
 ) -> float:
     """Return what a depthwise convolution executes at ``level``.
 
@@ -145,8 +173,8 @@ def _instructions(
     instructions = kept_macs(op, positions, level) * per.mac
     instructions += kept_macs(op, odd, level) * per.odd_mac
     instructions += int(alive.sum()) * (positions * per.output + bands * per.channel)
-    instructions += expanded * rows * shape.in_w * cost.DEPTHWISE_ELEMENT
-    return instructions + filled * positions * cost.DEPTHWISE_FILL + cost.LAYER_START
+    instructions += expanded * rows * shape.in_w * ELEMENT
+    return instructions + filled * positions * FILL + cost.LAYER_START
 
 
 def depthwise_scratch_bytes(shape: WindowShape, band: int) -> int:

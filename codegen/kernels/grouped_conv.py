@@ -24,6 +24,12 @@ from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
+MAC = cost.number("grouped_conv", "mac")
+TAP = cost.number("grouped_conv", "tap")
+"""Per output and kernel position, whatever the channels there."""
+
+OUTPUT = cost.number("grouped_conv", "output")
+
 
 @dataclass(frozen=True)
 class GroupedConvArgs(WindowArgs):
@@ -51,8 +57,8 @@ def _draft(op: Conv2D, graph: Graph) -> Draft:
     levels, shape = len(graph.levels), conv_shape(op, graph)
     align = 4 if op.weight.size % 4 == 0 else 1
     positions = shape.out_h * shape.out_w
-    per_output = cost.GROUPED_OUTPUT + shape.kernel_h * shape.kernel_w * cost.GROUPED_TAP
-    per_position = op.weight.size * cost.GROUPED_MAC + shape.out_c * per_output
+    per_output = OUTPUT + shape.kernel_h * shape.kernel_w * TAP
+    per_position = op.weight.size * MAC + shape.out_c * per_output
     cycles = cost.cycles(positions * per_position + cost.LAYER_START)
     costs = tuple(
         LevelCost(

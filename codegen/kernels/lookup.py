@@ -15,7 +15,7 @@ from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
-ELEMENT = 4.3
+ELEMENT = cost.number("lookup", "element")
 """Instructions of an element."""
 
 

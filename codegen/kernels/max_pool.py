@@ -9,10 +9,13 @@ from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
-from codegen.kernels.common.pools import pool_draft, pool_shape
+from codegen.kernels.common.pools import PoolCost, pool_draft, pool_shape
 from codegen.kernels.common.shape import WindowArgs
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
+
+QUAD = cost.record("max_pool", "quad", PoolCost)
+"""Of four channels at once, each."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class MaxPoolKernel(Kernel):
             args = MaxPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,
-                lambda: pool_draft(op, graph, args, cost.MAX_POOL),
+                lambda: pool_draft(op, graph, args, QUAD),
                 "the only kernel for this operator",
             )
 

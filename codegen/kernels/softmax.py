@@ -15,6 +15,9 @@ from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
+CHANNEL = cost.number("softmax", "channel")
+"""Instructions of a channel at a position."""
+
 
 @dataclass(frozen=True)
 class SoftmaxArgs(Args):
@@ -46,7 +49,7 @@ class SoftmaxKernel(Kernel):
 
 def _draft(op: Softmax, graph: Graph) -> Draft:
     height, width, channels = graph.value(op.input).shape
-    cycles = cost.cycles(prod((height, width, channels)) * cost.SOFTMAX_CHANNEL)
+    cycles = cost.cycles(prod((height, width, channels)) * CHANNEL)
     return Draft(
         args=SoftmaxArgs(height * width, channels),
         contents=(Content("table", op.table, 2),),

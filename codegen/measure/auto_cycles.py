@@ -122,7 +122,7 @@ def _sources() -> Iterator[Path]:
     for folder, patterns in (
         (paths.firmware(), ("*.c", "*.h")),
         (paths.templates(), ("*.j2",)),
-        (Path(codegen.__file__).parent, ("*.py", "*.c")),
+        (Path(codegen.__file__).parent, ("*.py", "*.c", "*.toml")),
     ):
         for pattern in patterns:
             yield from sorted(folder.rglob(pattern))

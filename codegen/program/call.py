@@ -117,7 +117,7 @@ class LevelCost:
     macs: int
     """Multiply-accumulates on kept weights; padding counted, format dummies not."""
     cycles: int
-    """Modelled by codegen/kernels/common/cost.py, not measured."""
+    """Modelled by the kernel's file in codegen/kernels/, not measured."""
     weight_bytes: int
     """Flash read: weights, positions and this level's tables."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from codegen.graph.ir import Graph, Op, Requant
 from codegen.graph.ops.conv2d import Conv2D
@@ -43,25 +44,33 @@ def patch_buffer_bytes(shape: WindowShape, channels: int) -> int:
     return round_up(2 * elements, 8)
 
 
-def best_tile(storage: Storage, shape: WindowShape, tiles: Mapping[int, cost.TileCost]) -> int:
+@dataclass(frozen=True)
+class PatchRules:
+    """What a kernel on the patch buffer does in its own way."""
+
+    tiles: Mapping[int, cost.TileCost]
+    """By output columns P."""
+    row: cost.Row
+    segment: float
+    """Instructions per level above the first and tile: entering another segment."""
+    more: Callable[[WindowShape, int], float]
+    """Instructions of an output row, given P, that a bound needs and all storages share."""
+
+
+def best_tile(storage: Storage, shape: WindowShape, rules: PatchRules) -> int:
     """Return the output columns computed at once."""
     per_channel = storage.units[-1] / shape.out_c
-    return cost.best_tile(tiles, per_channel, shape.out_w, storage.per_level)
+    return cost.best_tile(rules.tiles, per_channel, shape.out_w, rules.row)
 
 
 def patch_cycles(
-    op: Conv2D,
-    storage: Storage,
-    shape: WindowShape,
-    tiles: Mapping[int, cost.TileCost],
-    level: int,
+    op: Conv2D, storage: Storage, shape: WindowShape, rules: PatchRules, level: int
 ) -> int:
     """Return the modelled cycles of ``level``."""
     per_channel = storage.units[level] / shape.out_c
-    row = cost.row_tiles(best_tile(storage, shape, tiles), shape.out_w, storage.per_level)
-    channel = sum(cost.channel_instructions(tiles[each], per_channel) for each in row)
-    if storage.per_level:
-        channel += cost.SEGMENT * level * len(row)
+    row = rules.row(best_tile(storage, shape, rules), shape.out_w)
+    channel = sum(rules.tiles[each].instructions(per_channel) for each in row)
+    channel += rules.segment * level * len(row)
     if op.residual is not None:
         channel += cost.RESIDUAL_OUTPUT * sum(row)
     padded_w = (shape.out_w - 1) * shape.stride_w + shape.kernel_w
@@ -71,28 +80,11 @@ def patch_cycles(
     return cost.cycles(shape.out_h * shape.out_c * channel + expanded + decoding)
 
 
-def _more(
-    op: Conv2D, storage: Storage, shape: WindowShape, tiles: Mapping[int, cost.TileCost]
-) -> int:
-    """Return cycles that a bound needs and that are equal for all storages."""
-    tile = best_tile(storage, shape, tiles)
-    row = len(cost.row_tiles(tile, shape.out_w, storage.per_level))
-    if storage.per_level:
-        per_row = shape.out_c * row * cost.NESTED_TILE[op.group_size]
-    else:
-        units = -(-shape.kernel_h * shape.kernel_w * shape.in_c // 4)
-        left = shape.out_c % (2 if tile > 1 else 4)
-        per_row = left * row * cost.channel_instructions(cost.LEFT_OVER, units)
-        if tile == 1:
-            per_row += shape.out_w * shape.out_c * cost.DENSE_PIXEL
-    return cost.cycles(shape.out_h * per_row + cost.LAYER_START)
-
-
 def patch_draft(
     op: Conv2D,
     graph: Graph,
     storage: Storage,
-    tiles: Mapping[int, cost.TileCost],
+    rules: PatchRules,
     args: Args,
     extra_scratch_bytes: int = 0,
 ) -> Draft:
@@ -102,17 +94,18 @@ def patch_draft(
         op: the convolution.
         graph: what it is part of.
         storage: how its weights lie.
-        tiles: costs of the kernel's tiles by output columns.
+        rules: of the kernel.
         args: the kernel's arguments.
         extra_scratch_bytes: what the kernel keeps before its patch buffer.
     """
     levels = len(graph.levels)
     shape = conv_shape(op, graph)
-    more = _more(op, storage, shape, tiles)
+    per_row = rules.more(shape, best_tile(storage, shape, rules))
+    more = cost.cycles(shape.out_h * per_row + cost.LAYER_START)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, shape.out_h * shape.out_w, level),
-            cycles=patch_cycles(op, storage, shape, tiles, level) + more,
+            cycles=patch_cycles(op, storage, shape, rules, level) + more,
             weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
         )
         for level in range(levels)

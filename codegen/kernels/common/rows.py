@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from codegen.graph.ir import Graph, Op, Requant
 from codegen.graph.ops.linear import Linear
 from codegen.graph.weighted import kept_macs
@@ -25,35 +28,36 @@ def linear_shape(op: Linear) -> WindowShape:
     return WindowShape(1, 1, in_c, 1, 1, out_c, 1, 1, 1, 1, 0, 0)
 
 
-def linear_cycles(op: Linear, storage: Storage, tile: cost.TileCost, level: int) -> int:
+@dataclass(frozen=True)
+class RowRules:
+    """What a fully connected kernel does in its own way."""
+
+    row: cost.TileCost
+    """Instructions of an output channel."""
+    segment: float
+    """More per output channel and level above the first: entering another segment."""
+    more: Callable[[int, int, int], float]
+    """Instructions given out_c, in_c and the level that a bound needs and all storages share."""
+
+
+def linear_cycles(op: Linear, storage: Storage, rules: RowRules, level: int) -> int:
     """Return the modelled cycles of ``level``."""
     out_c, in_c = (int(extent) for extent in op.weight.shape)
-    instructions = out_c * tile.fixed + in_c * cost.EXPAND_ELEMENT
-    if storage.per_level:
-        instructions += out_c * cost.SEGMENT * level
-    walked = storage.units[level] * tile.unit
+    instructions = out_c * rules.row.fixed + in_c * cost.EXPAND_ELEMENT
+    instructions += out_c * rules.segment * level
+    walked = storage.units[level] * rules.row.unit
     return cost.cycles(instructions + walked + storage.decode_instructions[level])
 
 
-def _more(op: Linear, storage: Storage, level: int) -> int:
-    """Return cycles that a bound needs and that are equal for all storages."""
-    out_c, in_c = (int(extent) for extent in op.weight.shape)
-    if storage.per_level:
-        return cost.cycles(cost.LAYER_START + out_c * cost.NESTED_ROW[op.group_size] * (1 + level))
-    single = cost.channel_instructions(cost.LEFT_OVER, -(-in_c // 4))
-    return cost.cycles(cost.LAYER_START + out_c % 4 * single)
-
-
-def linear_draft(
-    op: Linear, graph: Graph, storage: Storage, tile: cost.TileCost, args: Args
-) -> Draft:
-    """Return the call of a fully connected kernel; ``tile`` is what a row costs it."""
+def linear_draft(op: Linear, graph: Graph, storage: Storage, rules: RowRules, args: Args) -> Draft:
+    """Return the call of a fully connected kernel."""
     levels = len(graph.levels)
-    in_c = int(op.weight.shape[1])
+    out_c, in_c = (int(extent) for extent in op.weight.shape)
     costs = tuple(
         LevelCost(
             macs=kept_macs(op, 1, level),
-            cycles=linear_cycles(op, storage, tile, level) + _more(op, storage, level),
+            cycles=linear_cycles(op, storage, rules, level)
+            + cost.cycles(cost.LAYER_START + rules.more(out_c, in_c, level)),
             weight_bytes=storage.level_bytes[level] + table_bytes(op, level, levels),
         )
         for level in range(levels)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from codegen.graph.synthetic import conv_layer_graph
+from codegen.kernels import KERNELS, dense_conv, nested_conv
 from codegen.kernels.common import cost
+from codegen.kernels.common.patches import PatchRules
 from codegen.lower.lowering import lower
 from codegen.target.target import resolve
 
@@ -32,35 +34,43 @@ def test_counted_layers_are_within_two_per_cent(group: int | None, density: floa
     assert modelled == pytest.approx(counted, rel=0.02)
 
 
-@pytest.mark.parametrize("tiles", [*cost.NESTED.values(), cost.DENSE])
-@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("rules", [*nested_conv.RULES.values(), dense_conv.RULES])
 @pytest.mark.parametrize("out_w", [1, 2, 3, 4, 5, 6, 7, 13, 16, 31])
 @pytest.mark.parametrize("units", [1, 18, 288])
-def test_the_best_tile_is_the_cheapest_that_fits(
-    tiles: dict[int, cost.TileCost], nested: bool, out_w: int, units: int
-) -> None:
+def test_the_best_tile_is_the_cheapest_that_fits(rules: PatchRules, out_w: int, units: int) -> None:
     def row(tile: int) -> float:
-        columns = cost.row_tiles(tile, out_w, nested)
+        columns = rules.row(tile, out_w)
         assert sum(columns) == out_w
         copies = 1 + cost.SECOND_TILE * (len(set(columns)) - 1)
         return sum(tiles[each].fixed + tiles[each].unit * units for each in columns) * copies
 
-    best = cost.best_tile(tiles, units, out_w, nested)
+    tiles = rules.tiles
+    best = cost.best_tile(tiles, units, out_w, rules.row)
     assert best <= out_w
     assert all(row(best) <= row(tile) * (1 + 1e-9) for tile in tiles if tile <= out_w)
 
 
 def test_rows_end_with_narrower_tiles() -> None:
-    assert cost.row_tiles(6, 16, nested=True) == (6, 6, 4)
-    assert cost.row_tiles(3, 16, nested=False) == (3, 3, 3, 3, 2, 2)
-    assert cost.row_tiles(3, 8, nested=False) == (3, 3, 2)
-    assert cost.row_tiles(3, 4, nested=False) == (2, 2)
-    assert cost.row_tiles(2, 5, nested=False) == (2, 2, 1)
-    assert cost.row_tiles(4, 16, nested=True) == (4, 4, 4, 4)
+    assert nested_conv.row_tiles(6, 16) == (6, 6, 4)
+    assert dense_conv.row_tiles(3, 16) == (3, 3, 3, 3, 2, 2)
+    assert dense_conv.row_tiles(3, 8) == (3, 3, 2)
+    assert dense_conv.row_tiles(3, 4) == (2, 2)
+    assert dense_conv.row_tiles(2, 5) == (2, 2, 1)
+    assert nested_conv.row_tiles(4, 16) == (4, 4, 4, 4)
 
 
 def test_wide_maps_take_the_scheduled_tiles() -> None:
-    nested = [cost.best_tile(cost.NESTED[group], 50, 16, True) for group in (4, 2, 1)]
+    def best(rules: PatchRules, out_w: int) -> int:
+        return cost.best_tile(rules.tiles, 50, out_w, rules.row)
+
+    nested = [best(nested_conv.RULES[group], 16) for group in (4, 2, 1)]
     assert nested == [6, 6, 8]
-    assert cost.best_tile(cost.NESTED[4], 50, 8, True) == 4
-    assert cost.best_tile(cost.DENSE, 50, 16, False) == 3
+    assert best(nested_conv.RULES[4], 8) == 4
+    assert best(dense_conv.RULES, 16) == 3
+
+
+def test_every_coefficient_is_read_by_a_kernel() -> None:
+    """A misspelt or left-over key stands out; a missing one stops the import."""
+    assert KERNELS and not cost.unread()
+    with pytest.raises(ValueError, match=r"keys \['fixed'\] instead of \['fixed', 'unit'\]"):
+        cost.tile_cost({"fixed": 1.0})

@@ -24,7 +24,7 @@ from codegen.graph.synthetic import (
     random_images,
 )
 from codegen.graph.weighted import level_weight
-from codegen.kernels.common.cost import row_tiles
+from codegen.kernels.nested_conv import row_tiles
 from codegen.lower.lowering import lower
 from codegen.program.call import Buffer, Call
 from codegen.program.program import Program
@@ -148,7 +148,7 @@ def test_scratch_follows_the_sliding_patch_buffer() -> None:
 def test_tiles_cover_the_row_once(width: int, group: int, tile: int, row: tuple[int, ...]) -> None:
     layer = only_layer(conv_layer_graph(5, width, 8, 8, group=group))
     assert layer.args.tile == tile
-    assert row_tiles(tile, width, nested=True) == row and sum(row) == width
+    assert row_tiles(tile, width) == row and sum(row) == width
 
 
 def test_kernel_choice() -> None:
