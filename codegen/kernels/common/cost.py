@@ -89,10 +89,6 @@ Row = Callable[[int, int], tuple[int, ...]]
 
 CYCLES_PER_INSTRUCTION = number("core", "cycles_per_instruction")
 
-_read.add(("core", "factor"))
-CORE_FACTOR: Mapping[str, float] = _tables()["core"]["factor"]
-"""Cycles on another core over cycles on the Cortex-M4."""
-
 LAYER_START = number("common", "layer_start")
 """Per layer."""
 
