@@ -1,7 +1,8 @@
 """Exact bytes that a network's weights and tables take in flash, at any moment of training.
 
 The codecs are those of code generation (:mod:`codegen.formats.storage`), so that what is counted
-here is what ``nestnet codegen --optimize size`` writes, dead channels aside: those it removes.
+here is what ``nestnet codegen --optimize size`` writes, but for dead channels, which it removes,
+and lookup tables that come out equal, of which it keeps one.
 """
 
 from __future__ import annotations

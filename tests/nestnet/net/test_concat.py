@@ -86,8 +86,8 @@ def test_joined_networks_keep_their_quality(
     net.set_quantize(False)
     for level in range(len(DENSITIES)):
         wanted = predict(net, pixels, level)
-        value = graph.value(graph.output)
-        steps = reference.run(graph, int8(pixels), level).reshape(wanted.shape).astype(float)
+        value = graph.only_output
+        steps = reference.run_one(graph, int8(pixels), level).reshape(wanted.shape).astype(float)
         noise = (steps - value.zero_point) * value.scale[level] - wanted
         assert 10 * np.log10(np.square(wanted).sum() / np.square(noise).sum()) > 25
 
@@ -121,23 +121,21 @@ def test_concatenations_take_no_flash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("join", "words"),
+    ("join", "out_c", "words"),
     [
         (
             lambda x, p: torch.cat([p[0].flatten(1), p[1].flatten(1)], 1)[:, :, None, None],
-            "flattened",
+            9 * 11 * 7,
+            "flattened maps",
         ),
-        (
-            lambda x, p: torch.stack([p[0], p[0]], 1).amax(1),
-            "torch.cat along an existing dimension",
-        ),
+        (lambda x, p: torch.stack([p[0], p[0]], 1).amax(1), 4, "torch.cat along an existing"),
     ],
 )
 def test_what_cannot_be_joined_is_refused(
-    join: Callable[[Tensor, Sequence[Tensor]], Tensor], words: str
+    join: Callable[[Tensor, Sequence[Tensor]], Tensor], out_c: int, words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        traced(join, 2, 9)
+        traced(join, 2, out_c)
 
 
 def test_constants_are_refused() -> None:

@@ -61,8 +61,8 @@ def test_tables_are_the_trained_network(activation: nn.Module) -> None:
     net.set_quantize(False)
     for level in range(len(DENSITIES)):
         wanted = predict(net, pixels, level)
-        value = graph.value(graph.output)
-        steps = reference.run(graph, int8(pixels), level).reshape(wanted.shape).astype(float)
+        value = graph.only_output
+        steps = reference.run_one(graph, int8(pixels), level).reshape(wanted.shape).astype(float)
         noise = (steps - value.zero_point) * value.scale[level] - wanted
         assert 10 * np.log10(np.square(wanted).sum() / np.square(noise).sum()) > 25
     net.set_quantize(True)
