@@ -17,6 +17,9 @@ from codegen.formats.base import ROLES, Codec, Format, LayerWeights, Role, Strea
 from codegen.formats.codecs import CODECS, admitted
 from codegen.graph.ir import Int8Array, Uint8Array
 
+IMAGE_ALIGN_BYTES = 4
+"""The weight image is a whole number of words."""
+
 CODED_STREAM_BYTES = 16
 """Flash of one coded stream's sizes and addresses (nn_coded)."""
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from codegen.formats.storage import IMAGE_ALIGN_BYTES
 from codegen.lower.state import Image, State
 from codegen.program.call import Member
 from codegen.program.draft import Content
 
-IMAGE_ALIGN_BYTES = 4
 NAME_CHARACTERS = 40
 """Longest part a layer's name has in C names."""
 

@@ -11,10 +11,10 @@ from math import prod
 import numpy as np
 
 from codegen import kernels
+from codegen.formats.storage import IMAGE_ALIGN_BYTES
 from codegen.graph.ir import Broken, Graph
 from codegen.graph.verify import VerifyError, verify
 from codegen.lower.buffers import Buffers, Lowered
-from codegen.lower.image import IMAGE_ALIGN_BYTES
 from codegen.lower.plan_memory import ALIGN_BYTES, conflicts
 from codegen.lower.simulation import Finding, Simulation, Use
 from codegen.lower.state import State

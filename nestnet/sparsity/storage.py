@@ -20,9 +20,6 @@ from nestnet.net.epilogue import integer_steps
 from nestnet.net.network import NestedNet
 from nestnet.sparsity.levels import LevelMap
 
-IMAGE_ALIGN_BYTES = 4
-"""The weight image is a whole number of words."""
-
 
 class Storage:
     """Counts the stored bytes of a network, its prunable layers by given level maps."""
@@ -77,7 +74,7 @@ class Storage:
 
 def whole_words(content_bytes: int) -> int:
     """Return the bytes of an image with ``content_bytes`` of members."""
-    return content_bytes + -content_bytes % IMAGE_ALIGN_BYTES
+    return content_bytes + -content_bytes % storage.IMAGE_ALIGN_BYTES
 
 
 def kept_weights(weight: Tensor, level_map: LevelMap) -> Tensor:
