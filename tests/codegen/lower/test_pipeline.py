@@ -339,7 +339,7 @@ def test_calls(
 
 
 def renamed_output(state: State) -> State:
-    return replace(state, graph=replace(state.graph, output="nowhere"))
+    return replace(state, graph=replace(state.graph, outputs=("nowhere",)))
 
 
 @pytest.mark.parametrize("name", ["skip_dead_channels", "fold_reshape", "flatten_pointwise"])
