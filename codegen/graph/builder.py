@@ -247,10 +247,7 @@ class GraphBuilder:
         return self._append(op, before.scale, before.zero_point)
 
     def concat(self, sources: Sequence[str], axis: int = 2) -> str:
-        """Append a concatenation of values of one zero point, which get one scale.
-
-        It is that of an input, where one is among them or has the scale of one, or the first's.
-        """
+        """Append a concatenation of values of one zero point; all get an input's or one's scale."""
         linked = [name for source in sources for name in self._linked(source)]
         given = [name for name in self.inputs if name in linked]
         scale = self._value((*given, *sources)[0]).scale
@@ -272,10 +269,9 @@ class GraphBuilder:
         steps = np.arange(-128, 128) - before.zero_point
         real = np.abs(function(np.array(before.scale)[:, None] * steps))
         scale = tuple(float(largest) / 127 for largest in real.max(axis=1))
-        index = len(self.ops)
-        target = Value(f"value{index}", before.shape, scale, 0)
+        target = Value(f"value{len(self.ops)}", before.shape, scale, 0)
         table = make_table(function, before, target)
-        op = Lookup(f"lookup{index}", source, target.name, table)
+        op = Lookup(f"lookup{len(self.ops)}", source, target.name, table)
         return self._append(op, scale, 0)
 
     def softmax(self, source: str) -> str:
@@ -327,13 +323,12 @@ class GraphBuilder:
 
     def _linked(self, name: str) -> set[str]:
         """Return the values that must have the scale of ``name``, itself among them."""
-        linked = {name}
-        while True:
-            grids = [{*op.inputs, op.output} for op in self.ops if op.keeps_grid]
-            wider = linked.union(*(grid for grid in grids if grid & linked))
-            if wider == linked:
-                return linked
-            linked = wider
+        grids = [{*op.inputs, op.output} for op in self.ops if op.keeps_grid]
+        linked, before = {name}, set[str]()
+        while linked != before:
+            before = linked
+            linked = linked.union(*(grid for grid in grids if grid & linked))
+        return linked
 
     def _set_scales(self, names: Collection[str], scale: tuple[float, ...]) -> None:
         self.values = [

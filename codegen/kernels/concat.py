@@ -16,10 +16,10 @@ from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
 
-BYTE = 0.75
+BYTE = cost.number("concat", "byte")
 """Instructions of a byte that is copied."""
 
-RUN = 3.0
+RUN = cost.number("concat", "run")
 """Instructions of a run of bytes."""
 
 

@@ -159,7 +159,7 @@ def test_levels_of_channels_come_back() -> None:
 
 
 def project_texts(packed: Program) -> dict[str, str]:
-    files = render.project_files(packed, "0" * 64, render.RuntimeFiles((), ()), "none")
+    files = render.project_files(packed, None, "0" * 64, render.RuntimeFiles((), ()), "none")
     return {str(name): text for name, text in files.items()}
 
 

@@ -50,7 +50,7 @@ def test_every_input_is_copied_to_its_slice(axis: int, runs: int, sizes: int) ->
 
 def test_a_layer_with_many_inputs_names_each() -> None:
     program = lower(branches(count=8), resolve("host"))
-    files = render.project_files(program, "0" * 64, render.RuntimeFiles((), ()), "none")
+    files = render.project_files(program, None, "0" * 64, render.RuntimeFiles((), ()), "none")
     text = next(text for name, text in files.items() if name.name == "model.c")
     assert "const int8_t *in, const int8_t *second, const int8_t *input_3, " in text
     assert "nn_concat(15, 32, 112, 144, input_8, out);" in text
