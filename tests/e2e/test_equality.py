@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codegen import kernels
 from codegen.emit import project
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
+from codegen.graph.ops import OPERATORS
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import (
     conv_layer_graph,
@@ -18,6 +20,7 @@ from codegen.graph.synthetic import (
     random_graph,
     random_images,
 )
+from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.target import runners, toolchain
 from codegen.target.target import resolve
@@ -107,6 +110,14 @@ def test_a_core_without_unaligned_access_equals_the_reference(build: Build, grap
     images = random_images(graph, 2, seed=5)
     made = compare.compare(build(graph, "qemu_m0"), graph, images, [0, 1], range(3))
     assert made.bit_exact, "\n".join(map(str, made.differences))
+
+
+def test_every_operator_and_every_kernel_is_compared() -> None:
+    programs = [lowering.lower(graph, resolve("qemu_m4")) for graph in graphs()]
+    ops = {type(op).__name__ for program in programs for op in program.source.ops}
+    assert ops == set(OPERATORS)
+    used = {layer.kernel for program in programs for layer in program.layers}
+    assert used == {kernel.name for kernel in kernels.KERNELS if kernel.stem != "cmsis_nn"}
 
 
 def test_a_project_without_werror(tmp_path: Path) -> None:

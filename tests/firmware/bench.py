@@ -76,6 +76,7 @@ def other_layers() -> dict[str, Case]:
         "concat 256 x 16 + 16": concatenation(rng, 256, 16, 16),
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
+        "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from codegen.measure.pipelines import loops
 from tests.firmware import bench
+from tests.support.firmware import contracts
 from tests.support.firmware.cases import compare, depthwise, nested, weighted
 from tests.support.firmware.oracle import Shape
 from tests.support.firmware.rig import FIRMWARE, run_m4
@@ -53,7 +54,15 @@ OTHERS = {
     "lookup 8192": 34_900,
     "max pool 2x2 16x16x32": 7_100,
     "avg pool 8x8x64": 4_050,
+    "softmax 10": 180,
+    "grouped 3x3, 4 groups": 2_600_000,
 }
+
+
+def test_every_kernel_has_a_bar() -> None:
+    layers = {**bench.nested_layers(), **bench.other_layers()}
+    barred = {case.macro.lower() for name, case in layers.items() if name in {NESTED_50, *OTHERS}}
+    assert barred == set(contracts.names())
 
 
 def test_nested_layers_meet_the_prototype(tmp_path: Path) -> None:

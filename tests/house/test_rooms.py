@@ -164,6 +164,14 @@ def test_every_kernel_has_its_stack_and_its_random_tests() -> None:
         )
 
 
+def test_the_page_of_the_contract_names_every_operator() -> None:
+    page = (ROOT / "docs/integer-contract.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| ([a-z ]+) \| ", page, re.M))
+    of_which_the_page_is_made = {"conv2d", "linear"}
+    names = stems("codegen/graph/ops") - of_which_the_page_is_made
+    assert {name.replace("avg", "average").replace("_", " ") for name in names} <= rows
+
+
 def test_a_task_is_one_file_in_every_wing() -> None:
     """Training, the NumPy answer and the C of the same answer."""
     assert stems("nestnet/tasks") == stems("codegen/tasks") == set(tasks.TASKS)

@@ -36,6 +36,7 @@ from tests.support.format_project import Member, image_bytes, image_members, pag
 from tests.support.format_project import layer_weights as read_layer
 
 PAGE = ROOT / "docs/format.md"
+MEMBERS = PAGE.read_text(encoding="utf-8").split("| member | type and extents |")[1]
 Fields = dict[str, str]
 
 
@@ -215,6 +216,7 @@ def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nest
         assert (weights is not None) == isinstance(layer.op, Conv2D | Linear)
         tables = expected_tables(layer.op)
         assert set(tables) == set(layer.members) - {"weights"}
+        assert all(f"`{role}`" in MEMBERS for role in layer.members), "the page names every member"
         for role, table in tables.items():
             assert np.array_equal(members[f"{layer.c_name}_{role}"].numbers, table)
         if weights is None or not isinstance(layer.op, Conv2D | Linear):
