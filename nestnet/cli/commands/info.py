@@ -17,7 +17,7 @@ def command(
     ],
     json_path: JsonOption = None,
 ) -> None:
-    """Say what a file or folder of nestnet holds, or a board, a chip or a core is."""
+    """Say what a file or folder of nestnet holds, or what a board, chip or core is."""
     kind, facts = info.describe(file)
     tables.console().print(tables.facts(f"{file}: {kind}", facts))
     outputs.write_json(json_path, {"kind": kind, **facts})
