@@ -179,6 +179,22 @@ class DenseBlock(nn.Module):
         return self.fc(torch.cat([tall.mean((2, 3)), F.max_pool2d(third, (7, 5)).flatten(1)], -1))
 
 
+class OtherSpellings(nn.Module):
+    """Limits and shapes as functions, under the names that no layer of torch.nn uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 5, 3), nn.Conv2d(5, 7, (2, 3))
+        self.third = nn.Conv2d(7, 2, 1)
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.clamp_min(F.relu6(self.first(x)), 0.25)
+        x = torch.clip(torch.clamp_max(self.second(x), 0.75), -0.5)
+        x = self.third(x.flatten(2).unflatten(2, (4, 1))).reshape(-1, 2, 4)
+        return self.head(torch.concatenate([x, F.relu(x)], 1).mean(2))  # type: ignore[no-any-return]
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -236,6 +252,7 @@ CASES = (
          _sequential(conv_bn(3, 5), nn.GELU(), nn.Conv2d(5, 7, 1), nn.GELU("tanh"), nn.CELU(0.4),
                      nn.MaxPool2d(2), nn.Hardsigmoid(), nn.Conv2d(7, 5, 1), nn.SELU(), *head(5))),
     Case("dense block", (7, 5, 3), DenseBlock),
+    Case("other spellings", (7, 5, 3), OtherSpellings),
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from nestnet.net.stages import Stage
@@ -18,14 +18,14 @@ _MODULES: tuple[ModuleType, ...] = tuple(
 )
 
 
-def _stages() -> dict[str, type[Stage]]:
-    """Return the stages of all files.
+def stages_in(modules: Sequence[ModuleType]) -> dict[str, type[Stage]]:
+    """Return the stages of ``modules`` by class name.
 
     Raises:
         TypeError: one leaves unsaid what every operator has to say.
     """
     found: dict[str, type[Stage]] = {}
-    for module in _MODULES:
+    for module in modules:
         for name, kind in vars(module).items():
             if inspect.isclass(kind) and kind.__module__ == module.__name__:
                 if not issubclass(kind, Stage):
@@ -43,28 +43,29 @@ def unsaid(kind: type[Stage]) -> set[str]:
     return {name for name in stated if not hasattr(kind, name)} | set(kind.__abstractmethods__)
 
 
-def _aten() -> Iterator[tuple[str, Aten]]:
-    """Yield every operator of an exported graph that some file reads.
+def aten_in(modules: Sequence[ModuleType]) -> dict[str, Aten]:
+    """Return how ``modules`` read the operators of exported graphs, by name.
 
     Raises:
         TypeError: a file reads none, or one that another file reads.
     """
-    seen: dict[str, str] = {}
-    for module in _MODULES:
+    found: dict[str, Aten] = {}
+    readers: dict[str, str] = {}
+    for module in modules:
         rows: Mapping[str, Aten] = getattr(module, "ATEN", {})
         if not rows or not getattr(module, "SPELLED", ""):
             raise TypeError(f"{module.__name__} lacks ATEN or SPELLED")
         for name, row in rows.items():
-            if name in seen:
-                raise TypeError(f"{module.__name__} reads {name}, as {seen[name]} does")
-            seen[name] = module.__name__
-            yield name, row
+            if name in readers:
+                raise TypeError(f"{module.__name__} reads {name}, as {readers[name]} does")
+            found[name], readers[name] = row, module.__name__
+    return found
 
 
-STAGES: Mapping[str, type[Stage]] = _stages()
+STAGES: Mapping[str, type[Stage]] = stages_in(_MODULES)
 """By class name."""
 
-ATEN: Mapping[str, Aten] = dict(_aten())
+ATEN: Mapping[str, Aten] = aten_in(_MODULES)
 """Operator without overload -> how it is read; in-place forms share the entry."""
 
 SUPPORTED = ", ".join(module.SPELLED for module in _MODULES)
