@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,9 @@ from codegen.target.target import Target
 
 MAX_NAME_CHARACTERS = 40
 """Of --name: the generated text stays readable."""
+
+_RIG_FOLDERS = ("port", "startup")
+"""Of firmware/: what is not the library."""
 
 
 def write(
@@ -55,14 +59,14 @@ def write(
         report = level_cycles.read(cycles)
         known = level_cycles.from_report(cycles, report, packed, graph_sha256)
     packed = level_cycles.with_cycles(packed, known)
-    copied = _firmware_files(target.board)
+    copied = _runtime_files(target.board)
     layout = None if target.board.is_host else fit.layout(packed)
     texts = render.project_files(packed, layout, graph_sha256, _sources(copied), known.source)
     info = _info(packed, graph_sha256, known.source)
     files = {path: text.encode() for path, text in texts.items()}
     files[PurePosixPath(boards.IN_PROJECT)] = boards.to_toml(target.board).encode()
-    for path in copied:
-        files["firmware" / path] = (paths.firmware() / path).read_bytes()
+    for path, source in copied.items():
+        files[path] = source.read_bytes()
     record = {"nestnet_project": manifest.MARKER_VERSION, **info.as_json()}
     output_folder.replace(out_dir, files, record)
     return out_dir
@@ -113,34 +117,33 @@ def name_in_use(project: Path, graph_sha256: str) -> str | None:
 def _has_current_firmware(project: Path, board: Board) -> bool:
     """Return whether the runtime copied into ``project`` is this version's, byte for byte."""
     return output_folder.is_complete(
-        project / "firmware",
-        {path: (paths.firmware() / path).read_bytes() for path in _firmware_files(board)},
+        project, {path: source.read_bytes() for path, source in _runtime_files(board).items()}
     )
 
 
-def _firmware_files(board: Board) -> tuple[PurePosixPath, ...]:
-    """Return the runtime files a project for ``board`` needs, relative to firmware/, sorted.
+def _runtime_files(board: Board) -> dict[PurePosixPath, Path]:
+    """Return where each runtime file goes in a project for ``board``, sorted, and where it is.
 
     The library is whole and the same for every board: ``nn_kernels.h`` chooses when it is compiled.
     """
     root = paths.firmware()
-    patterns = ["*.[ch]", "core/**/*.[ch]", "kernels/*/*.h", "codecs/*.[ch]", "tasks/*.c"]
-    patterns += ["port/nn_port.h", "port/nn_mark.c"]
+    rig = ["port/nn_port.h", "port/nn_mark.c"]
     if board.is_host:
-        patterns.append("port/nn_port_host.c")
+        rig.append("port/nn_port_host.c")
     else:
-        patterns += ["port/nn_port_semihosting.c", "startup/nn_startup.c"]
-    found = {
-        PurePosixPath(path.relative_to(root).as_posix())
-        for pattern in patterns
-        for path in root.glob(pattern)
-    }
-    return tuple(sorted(found))
+        rig += ["port/nn_port_semihosting.c", "startup/nn_startup.c"]
+    files = {PurePosixPath(render.RIG, name): root / name for name in rig}
+    for path in root.rglob("*.[ch]"):
+        name = path.relative_to(root)
+        if name.parts[0] not in _RIG_FOLDERS:
+            files[PurePosixPath(render.LIBRARY, "firmware", name.as_posix())] = path
+    return dict(sorted(files.items()))
 
 
-def _sources(copied: tuple[PurePosixPath, ...]) -> render.RuntimeFiles:
-    sources = [f"firmware/{path}" for path in copied if path.suffix == ".c"]
-    port = tuple(path for path in sources if path.startswith(("firmware/port", "firmware/startup")))
+def _sources(copied: Iterable[PurePosixPath]) -> render.RuntimeFiles:
+    """Return the C files among ``copied``: of the library, and of the rig."""
+    sources = [str(path) for path in copied if path.suffix == ".c"]
+    port = tuple(path for path in sources if path.startswith(f"{render.RIG}/"))
     return render.RuntimeFiles(tuple(path for path in sources if path not in port), port)
 
 

@@ -30,6 +30,26 @@ GENERATOR_VERSION = "0.1.0"
 RUNTIME_VERSION = 3
 """NN_RUNTIME_VERSION of the firmware the templates are written for."""
 
+LIBRARY = "library"
+"""The folder that a program of one's own takes: it builds alone, anywhere."""
+
+EXAMPLE = "example"
+RIG = "rig"
+"""What only our example and test runner need: port, start-up code, linker script."""
+
+_PLACES = {
+    "model.h": LIBRARY,
+    "model.c": LIBRARY,
+    "weights.h": LIBRARY,
+    "weights.c": LIBRARY,
+    "main.c": EXAMPLE,
+    "runner.c": RIG,
+    "linker.ld": RIG,
+    "Makefile": "",
+    "README.md": "",
+}
+"""The folder of each generated file in a project."""
+
 
 @dataclass(frozen=True)
 class RuntimeFiles:
@@ -100,13 +120,12 @@ def project_files(
         "stack_bytes": STACK_BYTES,
         "layout": layout,
     }
-    templates = ["model.h", "model.c", "weights.h", "weights.c", "main.c", "runner.c"]
-    templates += ["Makefile", "README.md"]
-    if layout is not None:
-        templates.append("linker.ld")
+    places = dict(_PLACES)
+    if layout is None:
+        del places["linker.ld"]
     return {
-        PurePosixPath(name): environment.get_template(f"{name}.j2").render(values)
-        for name in templates
+        PurePosixPath(folder, name): environment.get_template(f"{name}.j2").render(values)
+        for name, folder in places.items()
     }
 
 

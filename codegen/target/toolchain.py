@@ -20,6 +20,7 @@ from codegen.target.sizes import Sizes
 FIRMWARE_ELF = "build/firmware.elf"
 RUNNER_ELF = "build/runner.elf"
 SIZES_JSON = "build/sizes.json"
+LINKER_SCRIPT = "rig/linker.ld"
 
 _APT = {
     "make": "make",
@@ -140,9 +141,7 @@ def _from_anywhere(name: str, value: str) -> str:
 def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:
     if not board.is_host:
         return sizes.of_program(project / FIRMWARE_ELF, board)
-    objects = sorted((project / "build").rglob("*.o"))
-    rig = ("main", "runner", "nn_mark", "nn_port_host")
-    library = [path for path in objects if path.stem not in rig]
+    library = sorted((project / "build/library").rglob("*.o"))
     edge = [height * width * c for height, width, c in (info.input_shape, info.output_shape)]
     return sizes.of_host_objects(library, info.arena_bytes, sum(edge))
 
@@ -176,7 +175,7 @@ def _limit(region: str, project: Path) -> int:
         length = sizes.linked_bytes(project / elf).get(region)
         if length is not None:
             return length
-    script = (project / "linker.ld").read_text(encoding="utf-8", errors="replace")
+    script = (project / LINKER_SCRIPT).read_text(encoding="utf-8", errors="replace")
     return int(dict(_LENGTH.findall(script)).get(region, 0))
 
 

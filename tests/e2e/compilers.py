@@ -162,7 +162,7 @@ def build_and_run(way: Way, network: str, folder: Path) -> Outcome:
         assert result.instructions is not None and result.stack_bytes is not None
         outputs, stack = result.outputs, result.stack_bytes
         instructions = round(result.instructions[-1])
-    found = re.search(r"_STACK_BYTES (\d+)u", (made / "model.h").read_text())
+    found = re.search(r"_STACK_BYTES (\d+)u", (made / "library/model.h").read_text())
     assert found is not None
     exact = np.array_equal(outputs, right)
     code = built.sizes.code_bytes

@@ -78,7 +78,7 @@ def run(
     """Build and run :func:`mixed_graph` below ``folder``; ``edit`` may change model.c."""
     graph = mixed_graph()
     made = project.write(graph, "0" * 64, resolve(BOARD, **CODINGS[coding]), folder / coding)
-    (made / "model.c").write_text(edit((made / "model.c").read_text()))
+    (made / "library/model.c").write_text(edit((made / "library/model.c").read_text()))
     built = toolchain.build(made)
     elf = _link(made, built.info, runs, seed)
     images = random_images(graph, _IMAGES, seed=seed)
@@ -107,12 +107,12 @@ def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
         "SEED": f"{seed}u",
     }
     command = ["arm-none-eabi-gcc", *chip.compile_flags, "-std=c11", "-O2", "-Wall"]
-    command += ["-Wextra", "-Werror", "-I.", "-Ifirmware/port"]
+    command += ["-Wextra", "-Werror", "-Ilibrary", "-Irig/port"]
     command += [f"-D{name}={value}" for name, value in defines.items()]
     command += [str(Path(__file__).with_name("interrupt.c"))]
-    command += [f"build/firmware/port/{name}.o" for name in ("nn_port_semihosting", "nn_mark")]
-    command += ["build/firmware/startup/nn_startup.o", "build/libnestnet_model.a"]
-    command += ["-nostartfiles", "-T", "linker.ld", "-o", "build/interrupt.elf"]
+    command += [f"build/rig/port/{name}.o" for name in ("nn_port_semihosting", "nn_mark")]
+    command += ["build/rig/startup/nn_startup.o", "build/libnestnet_model.a"]
+    command += ["-nostartfiles", "-T", "rig/linker.ld", "-o", "build/interrupt.elf"]
     run_checked(command, made)
     return made / "build/interrupt.elf"
 

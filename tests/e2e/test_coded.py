@@ -129,14 +129,13 @@ def test_decoding_has_a_row_of_its_own(tmp_path: Path, mode: str) -> None:
 def damage_program(folder: Path, graph: Graph, mode: str, checks_weights: bool) -> Path:
     """Build damage.c around a network with a writable weight image, with sanitizers."""
     source = write(folder / "project", graph, "host", mode)
-    flags = ["-std=c11", "-O1", "-g", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-I."]
+    flags = ["-std=c11", "-O1", "-g", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-Ilibrary"]
     flags += [f"-DMODEL=nn_model_{graph.name}", f"-DNN_CHECK_WEIGHTS={int(checks_weights)}"]
-    firmware = source / "firmware"
-    runtime = [*firmware.glob("*.c"), *firmware.glob("core/*.c"), *firmware.glob("codecs/*.c")]
-    sources = ["model.c", str(Path(__file__).with_name("damage.c"))]
-    sources += map(str, sorted(runtime))
+    library = {path.name: str(path) for path in sorted((source / "library").rglob("*.c"))}
+    weights = library.pop("weights.c")
+    sources = [*library.values(), str(Path(__file__).with_name("damage.c"))]
     # The image is declared constant everywhere but where it is defined.
-    writable = ["gcc", *flags, "-Dconst=", "-c", "weights.c", "-o", "weights.o"]
+    writable = ["gcc", *flags, "-Dconst=", "-c", weights, "-o", "weights.o"]
     subprocess.run(writable, cwd=source, check=True)
     command = ["gcc", *flags, *sources, "weights.o", "-o", str(folder / "damage")]
     subprocess.run(command, cwd=source, check=True)

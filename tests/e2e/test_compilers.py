@@ -67,7 +67,7 @@ def test_clang_without_optimization_warns(tmp_path: Path) -> None:
         pytest.skip("clang is not installed")
     graph, _ = NETWORKS["mixed"]
     made = project.write(graph, SHA256, resolve("qemu_m4"), tmp_path / "p")
-    command = ["clang", "-O0", "-fsyntax-only", "model.c"]
+    command = ["clang", "-O0", "-fsyntax-only", "library/model.c"]
     done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=True)
     assert "without optimization take some 10 KB" in done.stderr
 
@@ -79,6 +79,6 @@ def test_the_analyzer_finds_nothing(kernels: str, tmp_path: Path) -> None:
     chip = boards.load("qemu_m4").chip
     made = project.write(graph, SHA256, resolve("qemu_m4"), tmp_path / "p")
     command = ["arm-none-eabi-gcc", *chip.compile_flags, "-std=c99", "-O2", *WARNINGS]
-    command += ["-fanalyzer", f"-DNN_KERNELS={kernels}", "-c", "model.c", "-o", "x.o"]
+    command += ["-fanalyzer", f"-DNN_KERNELS={kernels}", "-c", "library/model.c", "-o", "x.o"]
     done = subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -154,7 +154,7 @@ def test_instructions_are_attributed_to_layers(build: Build) -> None:
 def test_the_first_wrong_layer_is_named(build: Build) -> None:
     graph = small_graph()
     built = build(graph, "host")
-    source = built.project / "weights.c"
+    source = built.project / "library/weights.c"
     lines = source.read_text(encoding="utf-8").splitlines()
     row = next(
         i for i, line in enumerate(lines) if "_add_add_offset" in line or "add_offset" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,13 +22,15 @@ from codegen.target.target import resolve
 from tests.support.projects import SHA256, WARNINGS, Build, need_tools, small_graph
 
 
-@pytest.mark.parametrize("board_id", ["host", "qemu_m4"])
+@pytest.mark.parametrize("board_id", ["host", "qemu_m4", "qemu_m7"])
 def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -> None:
-    """Freestanding, without start-up code, C library or main."""
+    """Its folder elsewhere, every C file in it, no include path; freestanding, without a main."""
     built = build(small_graph(), board_id)
+    shutil.copytree(built.project / "library", tmp_path / "vendor/my network")
     cross = "" if board_id == "host" else "arm-none-eabi-"
     target = boards.load(board_id)
-    sources = ["model.c", "weights.c", "firmware/nestnet.c", "firmware/core/nn_crc32.c"]
+    sources = [str(path) for path in sorted((tmp_path / "vendor").rglob("*.c"))]
+    assert len({Path(source).name for source in sources}) == len(sources) >= 7
     (tmp_path / "entry.c").write_text(
         "#include <stddef.h>\n"
         "void *memcpy(void *to, const void *from, size_t n);\n"
@@ -50,7 +53,7 @@ def test_library_needs_no_library(build: Build, board_id: str, tmp_path: Path) -
     command += [*sources, str(tmp_path / "entry.c"), "-Wl,--entry=0"]
     if cross:
         command.append("-lgcc")
-    subprocess.run([*command, "-o", str(tmp_path / "alone.elf")], cwd=built.project, check=True)
+    subprocess.run([*command, "-o", str(tmp_path / "alone.elf")], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("board_id", ["host", "qemu_m7"])
@@ -70,7 +73,7 @@ def test_library_exports_nn_names_only(build: Build, board_id: str) -> None:
 
 def model_id(project: Path) -> str:
     """Return what model.h says tells the network from another of its name."""
-    text = (project / "model.h").read_text()
+    text = (project / "library/model.h").read_text()
     found = re.search(r"#define NN_TINY_MODEL_ID 0x([0-9a-f]{8})u\n", text)
     assert found is not None
     return found[1]
@@ -106,7 +109,7 @@ int main(void)
 
 
 USES_IT = """
-#include "{folder}/model.h"
+#include "{folder}/library/model.h"
 #include <stdio.h>
 
 static uint8_t arena[NN_SAME_ARENA_BYTES] __attribute__((aligned(NN_ARENA_ALIGN_BYTES)));
@@ -157,13 +160,17 @@ def compile_c(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_namesakes_in_one_file_do_not_compile(
     tmp_path: Path, namesakes: tuple[list[Graph], list[str]]
 ) -> None:
-    (tmp_path / "both.c").write_text('#include "one/model.h"\n#include "two/model.h"\n')
+    (tmp_path / "both.c").write_text(
+        '#include "one/library/model.h"\n#include "two/library/model.h"\n'
+    )
     made = compile_c(tmp_path, "-c", "both.c")
     assert made.returncode != 0
     assert (
         "or one generated in two ways, are called same" in made.stderr and "--name" in made.stderr
     )
-    (tmp_path / "twice.c").write_text('#include "one/model.h"\n#include "one/model.h"\nint x;\n')
+    (tmp_path / "twice.c").write_text(
+        '#include "one/library/model.h"\n#include "one/library/model.h"\nint x;\n'
+    )
     assert compile_c(tmp_path, "-c", "twice.c").returncode == 0
 
 
@@ -199,11 +206,11 @@ def test_a_name_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "model.nestnet"
     nestfile.save(small_graph("same"), path)
     out = flow.codegen(path, "host", tmp_path / "out", name="keywords")
-    assert "NN_KEYWORDS_ARENA_BYTES" in (out / "model.h").read_text()
-    assert "same" not in (out / "model.c").read_text()
-    (out / "weights.c").unlink()
+    assert "NN_KEYWORDS_ARENA_BYTES" in (out / "library/model.h").read_text()
+    assert "same" not in (out / "library/model.c").read_text()
+    (out / "library/weights.c").unlink()
     flow.prepare(path, "host", out)
-    assert "nn_model_keywords" in (out / "model.h").read_text(), "building keeps the name"
+    assert "nn_model_keywords" in (out / "library/model.h").read_text(), "building keeps the name"
     for bad in ("Keywords", "2nd", "a-b", "", "ü", "a" * 41):
         with pytest.raises(UserError, match=r"--name: not a name for C.*another --name"):
             flow.codegen(path, "host", tmp_path / "other", name=bad)
@@ -214,7 +221,7 @@ def test_two_networks_in_one_program(build: Build, tmp_path: Path) -> None:
     graphs = [small_graph("first", seed=1), small_graph("second", seed=2)]
     folders = [build(graph, "host").project for graph in graphs]
     for name, folder in zip(("first", "second"), folders, strict=True):
-        (tmp_path / name).symlink_to(folder)
+        (tmp_path / name).symlink_to(folder / "library")
     (tmp_path / "main.c").write_text(TWO_NETWORKS)
     libraries = [str(folder / "build/libnestnet_model.a") for folder in folders]
     command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I.", "main.c"]
@@ -236,15 +243,11 @@ def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
     plain = resolve("host", optimize="speed", codecs="raw")
     coded = resolve("host", optimize="size", codecs="all", decode=decode)
     for graph, target in zip(graphs, (plain, coded), strict=True):
-        project.write(graph, SHA256, target, tmp_path / graph.name)
+        project.write(graph, SHA256, target, tmp_path / "made" / graph.name)
+        (tmp_path / graph.name).symlink_to(tmp_path / "made" / graph.name / "library")
     assert "#define DECODE" in (tmp_path / "second/model.c").read_text()
-    parts = [f"{name}/{file}.c" for name in ("first", "second") for file in ("model", "weights")]
-    firmware = tmp_path / "first/firmware"
-    parts += [
-        str(path.relative_to(tmp_path))
-        for folder in (firmware, firmware / "core", firmware / "codecs")
-        for path in folder.glob("*.c")
-    ]
+    parts = [f"second/{file}.c" for file in ("model", "weights")]
+    parts += [str(path.relative_to(tmp_path)) for path in (tmp_path / "first/").rglob("*.c")]
     text = "".join(f'#include "{part}"\n' for part in sorted(parts))
     (tmp_path / "main.c").write_text(text + TWO_NETWORKS)
     command = ["cc", "-std=c11", *WARNINGS, "-O2", "main.c", "-o", "two"]

@@ -14,7 +14,7 @@ from tests.support.projects import SHA256, need_tools, small_graph
 
 
 def compile_model(made: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = ["cc", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", *flags, "model.c"]
+    command = ["cc", "-std=c99", "-Wall", "-Werror", "-fsyntax-only", *flags, "library/model.c"]
     return subprocess.run(command, cwd=made, capture_output=True, text=True, check=False)
 
 
@@ -55,7 +55,7 @@ def test_a_model_finds_its_kernels_without_any_flag(
     core = resolve(board_id).board.core
     command = ["arm-none-eabi-gcc", *core.cpu_flags, *flags, "-std=c11", "-O1", "-dM", "-E"]
     done = subprocess.run(
-        [*command, str(made / "model.c")], capture_output=True, text=True, check=True
+        [*command, str(made / "library/model.c")], capture_output=True, text=True, check=True
     )
     bits = [f"#define NN_KERNELS_USE_{name} 1\n" in done.stdout for name in ("DSP", "M7")]
     assert bits == [chosen != "portable", chosen == "m7"]

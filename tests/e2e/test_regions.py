@@ -101,7 +101,7 @@ def test_a_chip_with_several_regions_is_bit_exact(
     regions = {region.name: region for region in built.board.memory}
     assert regions[arena].address <= at < regions[arena].end
     assert size == built.info.arena_bytes <= found[arena].used_bytes
-    (name,) = re.findall(r"#define nn_weights_tiny (\w+)", (made / "weights.h").read_text())
+    (name,) = re.findall(r"#define nn_weights_tiny (\w+)", (made / "library/weights.h").read_text())
     at, size = sizes.variable(built.runner_elf, name)
     assert regions[weights].address <= at < regions[weights].end
     assert size == built.info.weights_bytes
@@ -126,7 +126,7 @@ def test_memory_that_is_off_after_reset_is_switched_on(tmp_path: Path) -> None:
     folder = project.write(small_graph(), SHA256, resolve(str(path)), tmp_path / "out")
     assert "0x20200000u |= 0x00000005u;" in (folder / "README.md").read_text()
     check = "if (*(volatile unsigned *)0x20200000u != 5u) { return 77; }\n"
-    main = folder / "main.c"
+    main = folder / "example/main.c"
     main.write_text(main.read_text().replace("    nn_net net;\n", f"    {check}    nn_net net;\n"))
     built = toolchain.build(folder)
     command = ["qemu-system-arm", "-machine", "mps2-an386", "-nographic", "-monitor", "none"]

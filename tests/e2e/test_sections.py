@@ -32,7 +32,7 @@ def test_a_section_of_data_that_start_up_does_not_copy_is_refused(tmp_path: Path
     need_tools("qemu_m4")
     folder = project.write(small_graph(), SHA256, resolve("qemu_m4"), tmp_path / "out")
     odd = '__attribute__((section(".odd"))) int nn_odd[3] = {1, 2, 3};\n'
-    main = folder / "main.c"
+    main = folder / "example/main.c"
     text = main.read_text().replace("int main(void)\n{", odd + "int main(void)\n{ nn_odd[1]++;")
     assert odd in text
     main.write_text(text)

@@ -23,7 +23,7 @@ def generate(board_id: str, folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.c"))
 
 
-PORT = "-Ifirmware/port"
+INCLUDES = ("-Ilibrary", "-Irig/port")
 """For the example and the test runner; the library needs no include path."""
 
 
@@ -36,7 +36,7 @@ def test_strict_warnings(board_id: str, standard: str, tmp_path: Path) -> None:
     for file in generate(board_id, tmp_path):
         command = [compiler, *core.cpu_flags, standard, "-O2", "-Wall", *STRICT, "-Werror"]
         done = subprocess.run(
-            [*command, PORT, "-c", file, "-o", "x.o"],
+            [*command, *INCLUDES, "-c", file, "-o", "x.o"],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_the_static_analyzer(tmp_path: Path) -> None:
         pytest.skip("clang is not installed")
     for file in generate("host", tmp_path):
         done = subprocess.run(
-            ["clang", "--analyze", "-Xclang", "-analyzer-werror", PORT, file],
+            ["clang", "--analyze", "-Xclang", "-analyzer-werror", *INCLUDES, file],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -80,7 +80,7 @@ def _compile_the_knob(folder: Path) -> None:
     (folder / "knob.c").write_text(code)
     done = subprocess.run(
         ["arm-none-eabi-gcc", "-mcpu=cortex-m7", "-mthumb", "-Wall", "-Wextra", "-Werror",
-         "-std=c99", f"-I{project}", "-c", "knob.c", "-o", "knob.o"],
+         "-std=c99", f"-I{project}/library", "-c", "knob.c", "-o", "knob.o"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -82,4 +82,4 @@ def test_installed_wheel_generates_and_runs_outside_the_checkout(
     shown = _run(nestnet, "run", "--board", "qemu_m4", "--run", model, "--images", "2",
                  "--out", "m4", cwd=tmp_path)  # fmt: skip
     assert "yes" in shown
-    assert str(ROOT) not in (tmp_path / "f7/model.c").read_text()
+    assert str(ROOT) not in (tmp_path / "f7/library/model.c").read_text()

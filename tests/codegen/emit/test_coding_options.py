@@ -48,13 +48,13 @@ def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Pa
     assert layer.storage.entropy_bytes < layer.storage.stored_bytes < layer.storage.execution_bytes
     per_weight = layer.storage.bytes_per_kept_weight
     assert per_weight == layer.storage.stored_bytes / layer.storage.kept_weights
-    header = (made / "model.h").read_text()
+    header = (made / "library/model.h").read_text()
     assert f"together: {info.execution_bytes} bytes as kernels read them" in header
     assert f"{100 * info.weights_bytes / info.execution_bytes:.1f} % of that" in header
     assert str(info.execution_bytes) in (made / "README.md").read_text()
     plain = flow.codegen(model, "host", tmp_path / "raw", codecs="raw")
     assert not manifest.read_info(plain).layers[0].codecs
-    assert "no stream is coded" in (plain / "model.h").read_text()
+    assert "no stream is coded" in (plain / "library/model.h").read_text()
     assert manifest.read_info(plain).weights_bytes == -(-info.execution_bytes // 4) * 4
 
 

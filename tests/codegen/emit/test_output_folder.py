@@ -49,7 +49,7 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path, content: str) -> None:
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    assert (write(tmp_path / "out") / "model.c").is_file()
+    assert (write(tmp_path / "out") / "library/model.c").is_file()
 
 
 @pytest.mark.parametrize("out", ["file/below", "file/far/below"])
@@ -84,7 +84,7 @@ def test_what_a_killed_call_left_is_mended(tmp_path: Path, moment: str) -> None:
     before = tree(tmp_path / "out")
     if moment == "writing":
         (tmp_path / ".out.nestnet-new").mkdir()
-        (tmp_path / ".out.nestnet-new" / "model.c").write_text("half of i")
+        (tmp_path / ".out.nestnet-new" / "Makefile").write_text("half of i")
     elif moment == "between the renames":
         (tmp_path / "out").rename(tmp_path / ".out.nestnet-old")
         (tmp_path / ".out.nestnet-new").mkdir()
@@ -105,7 +105,7 @@ def test_files_of_the_user_stay_and_stale_ones_go(tmp_path: Path) -> None:
     older = b"written by an older version"
     (out / "old.c").write_bytes(older)
     digest = hashlib.sha256(older).hexdigest()
-    known = marker.replace('"main.c":', f'"old.c": "{digest}", "main.c":')
+    known = marker.replace('"example/main.c":', f'"old.c": "{digest}", "example/main.c":')
     (out / manifest.MARKER).write_text(known)
     fresh = tree(write(tmp_path / "fresh", name="other"))
     assert tree(write(out, name="other")) == fresh | {"my/app.c": b"int mine;"}
@@ -113,12 +113,14 @@ def test_files_of_the_user_stay_and_stale_ones_go(tmp_path: Path) -> None:
 
 def test_the_same_content_is_not_written_again(tmp_path: Path) -> None:
     out = write(tmp_path / "out")
-    before = (out / "model.c").stat()
+    before = (out / "library/model.c").stat()
     write(out)
-    assert (out / "model.c").stat().st_ino == before.st_ino
+    assert (out / "library/model.c").stat().st_ino == before.st_ino
 
 
-@pytest.mark.parametrize("name", ["main.c", "linker.ld", "Makefile", "firmware/nestnet.c"])
+@pytest.mark.parametrize(
+    "name", ["example/main.c", "rig/linker.ld", "Makefile", "library/firmware/nestnet.c"]
+)
 def test_edited_files_are_not_overwritten(tmp_path: Path, name: str) -> None:
     out = write(tmp_path / "out")
     with (out / name).open("a") as stream:
@@ -134,7 +136,7 @@ def test_edited_files_are_not_overwritten(tmp_path: Path, name: str) -> None:
     assert not (out / name).read_text().endswith("edited")
 
 
-@pytest.mark.parametrize("files", [["main.c"], None])
+@pytest.mark.parametrize("files", [["example/main.c"], None])
 def test_an_older_folder_is_not_overwritten(tmp_path: Path, files: list[str] | None) -> None:
     """Markers held no hashes once: an edited file cannot be told from a generated one."""
     out = write(tmp_path / "out")
@@ -144,21 +146,23 @@ def test_an_older_folder_is_not_overwritten(tmp_path: Path, files: list[str] | N
     marker.write_text(json.dumps(facts if files is None else {**facts, "files": files}))
     write(out)  # nothing differs: nothing is lost
     marker.write_text(json.dumps(facts if files is None else {**facts, "files": files}))
-    with (out / "main.c").open("a") as stream:
+    with (out / "example/main.c").open("a") as stream:
         stream.write("edited")
     before = tree(out)
-    with pytest.raises(UserError, match=r"different main.c.*Choose another folder with --out or"):
+    with pytest.raises(UserError, match=r"different example/main\.c.*Choose another folder"):
         write(out)
     assert tree(out) == before
 
 
-@pytest.mark.parametrize("lost", ["weights.c", "firmware/nestnet.c", manifest.MARKER])
+@pytest.mark.parametrize(
+    "lost", ["library/weights.c", "library/firmware/nestnet.c", manifest.MARKER]
+)
 def test_half_of_a_project_is_an_error_and_is_completed(tmp_path: Path, lost: str) -> None:
     path = tmp_path / "model.nestnet"
     nestfile.save(small_graph(), path)
     out = flow.codegen(path, "host", tmp_path / "out")
     before = tree(out)
     (out / lost).unlink() if lost != manifest.MARKER else (out / lost).write_text("{")
-    with pytest.raises(UserError, match=r"(no weights\.c|no firmware/nestnet\.c|no usable).*again"):
+    with pytest.raises(UserError, match=r"no (library/\S+\.c|usable).*again"):
         toolchain.build(out)
     assert tree(flow.prepare(path, "host", out)) == before

@@ -204,11 +204,11 @@ def check_project(graph: Graph, optimize: str, codecs: str, kernels: str = "nest
         graph, resolve("host", optimize=optimize, codecs=codecs, kernels=kernels)
     )
     texts = project_texts(packed)
-    model_c = texts["model.c"]
-    image = image_bytes(texts["weights.h"], texts["weights.c"])
+    model_c = texts["library/model.c"]
+    image = image_bytes(texts["library/weights.h"], texts["library/weights.c"])
     crc32 = re.search(r"\.weights_crc32 = 0x([0-9a-f]{8})u,", model_c)
     assert crc32 is not None and image == packed.image_bytes
-    members = image_members(texts["weights.h"], image, int(crc32[1], 16))
+    members = image_members(texts["library/weights.h"], image, int(crc32[1], 16))
     assert page_order(model_c, members) == list(members)
     storages = set()
     for layer in packed.layers:
@@ -353,11 +353,11 @@ def test_both_decoders_agree_on_damaged_blocks() -> None:
 
 def test_a_damaged_image_is_refused() -> None:
     texts = project_texts(lowering.lower(digits_like(), resolve("host")))
-    image = image_bytes(texts["weights.h"], texts["weights.c"])
+    image = image_bytes(texts["library/weights.h"], texts["library/weights.c"])
     crc32 = zlib.crc32(image)
-    members = image_members(texts["weights.h"], image, crc32)
+    members = image_members(texts["library/weights.h"], image, crc32)
     assert all(isinstance(member, Member) for member in members.values()) and len(members) > 20
     for at in range(0, len(image), 97):
         flipped = image[:at] + bytes([image[at] ^ 1]) + image[at + 1 :]
         with pytest.raises(FormatError, match="CRC"):
-            image_members(texts["weights.h"], flipped, crc32)
+            image_members(texts["library/weights.h"], flipped, crc32)

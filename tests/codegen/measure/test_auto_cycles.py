@@ -112,14 +112,16 @@ def test_generated_code_holds_the_estimate(
     bench = flow.bench(network, "stm32l4", images, out=tmp_path / "bench")
     assert cycles(first) == [level.cycles.high for level in bench.levels]
     assert first.cycles_source == bench.estimator
-    assert "not measured" in (tmp_path / "out" / "model.h").read_text()
+    assert "not measured" in (tmp_path / "out" / "library/model.h").read_text()
 
     def again(*_: object) -> None:
         raise AssertionError("estimated twice")
 
     monkeypatch.setattr(benches, "level_cycles", again)
     made = flow.codegen(network, "stm32l4", tmp_path / "second")
-    assert (made / "model.c").read_bytes() == (tmp_path / "out" / "model.c").read_bytes()
+    assert (made / "library/model.c").read_bytes() == (
+        tmp_path / "out" / "library/model.c"
+    ).read_bytes()
 
 
 def test_of_a_range_the_upper_end_is_taken(network: Path, tmp_path: Path) -> None:
@@ -162,8 +164,8 @@ def test_without_tools_the_analytic_model_is_said(
     monkeypatch.setattr(shutil, "which", lambda name: None if name == tool else f"/usr/bin/{name}")
     out = flow.codegen(network, "stm32f4", tmp_path / "out")
     plain = flow.codegen(network, "stm32f4", tmp_path / "plain", cycles=flow.ANALYTIC)
-    assert (out / "model.c").read_bytes() == (plain / "model.c").read_bytes()
-    assert "analytic model" in (out / "model.h").read_text()
+    assert (out / "library/model.c").read_bytes() == (plain / "library/model.c").read_bytes()
+    assert "analytic model" in (out / "library/model.h").read_text()
 
 
 @pytest.mark.parametrize("emulator", CHIPS)
@@ -207,7 +209,7 @@ def test_cycles_of_a_core_without_a_model_are_not_known(
         assert level["instructions"] > 0 and level["cycles"] is None and level["ms"] is None
         assert {layer["cycles"] for layer in level["layers"]} == {None}
     assert cycles(manifest.read_info(tmp_path / "out")) == [level_cycles.UNKNOWN] * 2
-    assert "NN_ERR_BUDGET" in (tmp_path / "out" / "model.h").read_text()
+    assert "NN_ERR_BUDGET" in (tmp_path / "out" / "library/model.h").read_text()
     assert "| not known |" in (tmp_path / "out" / "README.md").read_text()
     console = Console(file=io.StringIO(), width=250)
     console.print(bench_tables.as_table(made))

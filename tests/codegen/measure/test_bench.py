@@ -108,7 +108,7 @@ def test_ranges_in_plain_data() -> None:
 def test_firmware_that_changed_is_copied_again(tmp_path: Path) -> None:
     path = saved(tmp_path)
     out = flow.prepare(path, "qemu_m4", tmp_path / "out")
-    copied = out / "firmware" / "nestnet.c"
+    copied = out / "library/firmware/nestnet.c"
     original = copied.read_bytes()
     older = original + b"/* an older version */\n"
     copied.write_bytes(older)
@@ -145,12 +145,12 @@ def test_estimates_replace_the_analytic_cycles(
     first, second = (
         flow.codegen(path, "qemu_m7", tmp_path / name, cycles=file) for name in ("a", "b")
     )
-    model = (first / "model.c").read_text()
+    model = (first / "library/model.c").read_text()
     found = [int(value) for value in re.findall(r"\.cycles = (\d+)u", model)]
     assert found == [level.cycles.low for level in bench.levels]
-    header = " ".join((first / "model.h").read_text().split()).replace(" * ", " ")
+    header = " ".join((first / "library/model.h").read_text().split()).replace(" * ", " ")
     assert bench.estimator in header
-    assert (first / "model.h").read_bytes() == (second / "model.h").read_bytes()
+    assert (first / "library/model.h").read_bytes() == (second / "library/model.h").read_bytes()
     assert manifest.read_info(first).cycles_source == bench.estimator
     plain_model = flow.codegen(path, "qemu_m7", tmp_path / "c", cycles=flow.ANALYTIC)
     assert "analytic" in manifest.read_info(plain_model).cycles_source
@@ -158,13 +158,13 @@ def test_estimates_replace_the_analytic_cycles(
 
 def test_of_a_range_the_upper_end_counts(tmp_path: Path) -> None:
     out = generate(tmp_path, report([[100, 170], [200, 333]], estimator="some model"))
-    assert re.findall(r"\.cycles = (\d+)u", (out / "model.c").read_text()) == ["170", "333"]
+    assert re.findall(r"\.cycles = (\d+)u", (out / "library/model.c").read_text()) == ["170", "333"]
     assert manifest.read_info(out).cycles_source == "some model; upper end"
 
 
 def test_a_board_measures(tmp_path: Path) -> None:
     out = generate(tmp_path, report([100, 200]))
-    assert "measured by the board" in (out / "model.h").read_text()
+    assert "measured by the board" in (out / "library/model.h").read_text()
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_core_without_pricer_is_counted_but_not_estimated(tmp_path: Path) -> N
     made = flow.bench(path, "qemu_m33", random_images(graph, 1, 1), out=tmp_path / "out")
     assert all(level.instructions for level in made.levels)
     assert "cortex-m33 has no model, so nn_fit_cycles answers" in made.estimator
-    header = " ".join((tmp_path / "out/model.h").read_text().replace("*", " ").split())
+    header = " ".join((tmp_path / "out/library/model.h").read_text().replace("*", " ").split())
     assert made.estimator in header
 
 

@@ -66,18 +66,18 @@ def test_the_example_builds_and_needs_its_file_no_more(own: Path, tmp_path: Path
     built = toolchain.build(made)
     assert (built.board.id, built.info.target.board.id) == ("my_board", "my_board")
     assert 0 < built.sizes.flash_bytes < 524_288
-    assert "LENGTH = 131072" in (made / "linker.ld").read_text().replace("K", "")
+    assert "LENGTH = 131072" in (made / "rig/linker.ld").read_text().replace("K", "")
 
 
 def test_a_changed_file_makes_another_project(own: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "model.nestnet", tmp_path / "out"
     flow.prepare(model, str(own), out)
-    before = (out / "linker.ld").read_text()
+    before = (out / "rig/linker.ld").read_text()
     flow.prepare(model, str(own), out)
-    assert (out / "linker.ld").read_text() == before
+    assert (out / "rig/linker.ld").read_text() == before
     own.write_text(EXAMPLE.replace("131_072", "65_536"), encoding="utf-8")
     flow.prepare(model, str(own), out)
-    assert (out / "linker.ld").read_text() != before
+    assert (out / "rig/linker.ld").read_text() != before
 
 
 def test_a_board_without_runner_is_counted_but_not_run(own: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_chip_and_core_may_be_files_beside_the_board(tmp_path: Path) -> None:
     built = toolchain.build(made)
     assert built.board == loaded
     assert "-mcpu=cortex-m33+nodsp" in (made / "Makefile").read_text()
-    assert "#define NN_BOARD_KERNELS portable" in (made / "model.c").read_text()
+    assert "#define NN_BOARD_KERNELS portable" in (made / "library/model.c").read_text()
 
 
 @pytest.mark.parametrize(("old", "new", "words"), [

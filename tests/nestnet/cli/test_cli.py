@@ -230,7 +230,7 @@ def test_a_network_away_from_its_run(copy: Path, here: Here) -> None:
     shutil.copy(copy / "runs" / "net-digits-1" / "model.nestnet", lone)
     out = copy / "lone"
     assert here("codegen", "--board", "host", "--run", str(lone), "--out", str(out)).returncode == 0
-    assert (out / "model.c").is_file()
+    assert (out / "library/model.c").is_file()
     done = here("run", "--run", str(lone), "--images", "7", "--json", "r.json")
     assert done.returncode == 0, done.stderr
     assert "7 random images: bit-exactness only, no accuracy" in done.stdout

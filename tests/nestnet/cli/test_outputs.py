@@ -46,8 +46,8 @@ def folder(workspace: Path, tmp_path: Path, here: Here) -> Path:
     ("classify mine.png --c-array mine.png", READ),
     ("classify mine.png --json link.json", READ),
     ("classify mine.png --run k.bin --json k.bin", READ),
-    (f"classify mine.png --c-array {PROJECT}/model.h", r"got a file of the generated project"),
-    (f"classify mine.png --c-array {PROJECT}/firmware/nestnet.h", r"got a file of the generated"),
+    (f"classify mine.png --c-array {PROJECT}/library/model.h", r"got a file of the generated"),
+    (f"classify mine.png --c-array {PROJECT}/library/firmware/nestnet.h", r"got a file of the gen"),
     (f"build --json {PROJECT}/nestnet-project.json", r"got a file of the generated project"),
     (f"models --json {RUN}/model.nestnet", r"got a network"),
     (f"boards --json {RUN}/checkpoint.safetensors", r"got a file of the run net-digits-1"),
@@ -72,10 +72,10 @@ def test_a_file_that_is_read_is_not_overwritten(
 
 def test_a_file_of_the_project_that_the_command_itself_writes(folder: Path, here: Here) -> None:
     """The path was free when the command began, and is the new project's when it ends."""
-    line = "codegen --board host --cycles analytic --out new --json new/model.h"
+    line = "codegen --board host --cycles analytic --out new --json new/library/model.h"
     done = here(*line.split())
     assert done.returncode == 2 and "file of the generated project new" in done.stderr
-    assert (folder / "new/model.h").read_text().startswith("/* model.h")
+    assert (folder / "new/library/model.h").read_text().startswith("/* model.h")
 
 
 @pytest.mark.parametrize("line", [

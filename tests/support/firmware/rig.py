@@ -18,14 +18,8 @@ FIRMWARE = ROOT / "firmware"
 LIBRARY = tuple(
     sorted(
         path
-        for pattern in (
-            "*.[ch]",
-            "core/**/*.[ch]",
-            "kernels/**/*.[ch]",
-            "codecs/*.[ch]",
-            "tasks/*.c",
-        )
-        for path in FIRMWARE.glob(pattern)
+        for path in FIRMWARE.rglob("*.[ch]")
+        if path.relative_to(FIRMWARE).parts[0] not in ("port", "startup")
     )
 )
 """The files of the runtime that a program needs: no port, no start-up code."""
