@@ -7,9 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+
+from codegen import tasks
 from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
+from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
 from codegen.kernels.common import cost
 from codegen.measure import auto_cycles, compare
@@ -21,6 +25,9 @@ from codegen.target.runners.progress import Progress
 from codegen.target.runners.pyocd import check_probe
 from codegen.target.target import Choices, Target, resolve
 from codegen.target.toolchain import Built
+
+Inputs = Int8Array | Sequence[Int8Array]
+"""What a network is run on: an array (n, h, w, c) per input, or the one of its only input."""
 
 AUTO = "auto"
 ANALYTIC = "analytic"
@@ -108,7 +115,7 @@ def build(folder: Path, variables: Mapping[str, str] | None = None) -> Built:
 def run(
     nestfile_path: Path,
     board: str,
-    images: Int8Array,
+    images: Inputs,
     targets: Sequence[int] | None = None,
     *,
     levels: Sequence[int] | None = None,
@@ -120,6 +127,8 @@ def run(
 ) -> Report:
     """Run int8 ``images`` (n, h, w, c) on a board at each level and compare with the reference.
 
+    A network with several inputs takes one array for each.
+
     The project is generated and built first where that has not been done for this very network.
     ``probe`` is part of the unique ID of the debug probe to use, where several are connected.
 
@@ -130,16 +139,25 @@ def run(
     toolchain.check_tools(machine)
     check_probe(machine, probe)
     graph = nestfile.load(nestfile_path)
-    chosen = _check(graph, images, levels)
+    inputs = _inputs(images)
+    chosen = _check(graph, inputs, levels)
+    if targets is not None and tasks.of(graph) is None:
+        raise UserError(
+            f"network {graph.name}",
+            "targets, and no task knows its outputs",
+            got=", ".join(f"{name}: {graph.value(name).meaning}" for name in graph.outputs),
+            expected="one output of class_scores",
+            action="Run it without targets",
+        )
     target = resolve(machine, graph.provenance, **said)
     built = build(_prepare(nestfile_path, graph, target, out), variables)
-    return compare.compare(replace(built, probe=probe), graph, images, targets, chosen, progress)
+    return compare.compare(replace(built, probe=probe), graph, inputs, targets, chosen, progress)
 
 
 def bench(
     nestfile_path: Path,
     board: str,
-    images: Int8Array,
+    images: Inputs,
     *,
     out: Path | None = None,
     variables: Mapping[str, str] | None = None,
@@ -151,7 +169,8 @@ def bench(
     chip's own memory; the project is built for both. See :func:`run` for the arguments.
     """
     graph = nestfile.load(nestfile_path)
-    levels = _check(graph, images, None)
+    inputs = _inputs(images)
+    levels = _check(graph, inputs, None)
     target = resolve(board, graph.provenance, **said)
     emulator = _emulator(target.board)
     out = out or default_project(nestfile_path, target.board)
@@ -160,7 +179,7 @@ def bench(
         twin = out.with_name(f"{out.name}-{emulator}")
         emulated = replace(target, board=boards.load(emulator))
         running = build(_prepare(nestfile_path, graph, emulated, twin), variables)
-    return measure(running, images, levels, built)
+    return measure(running, inputs, levels, built)
 
 
 def runnable(name: str) -> Board:
@@ -237,16 +256,21 @@ def _prepare(
     return _codegen(nestfile_path, graph, target, out, cycles, name)
 
 
-def _check(graph: Graph, images: Int8Array, levels: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the levels to run, all by default; refuse images and levels that do not fit."""
-    shape = graph.only_input.shape
-    if images.ndim != 4 or images.shape[1:] != shape or len(images) == 0:
+def _inputs(images: Inputs) -> tuple[Int8Array, ...]:
+    return (images,) if isinstance(images, np.ndarray) else tuple(images)
+
+
+def _check(
+    graph: Graph, inputs: Sequence[Int8Array], levels: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the levels to run, all by default; refuse inputs and levels that do not fit."""
+    if reference.check_inputs(graph, inputs) == 0:
         raise UserError(
-            "images",
-            f"wrong shape for network {graph.name}",
-            got=images.shape,
-            expected=f"(n, {shape[0]}, {shape[1]}, {shape[2]}) with n at least 1",
-            action="Use the data set the network was trained on",
+            f"network {graph.name}",
+            "nothing to run",
+            got="no sample",
+            expected="at least 1",
+            action="Give more",
         )
     chosen = tuple(range(len(graph.levels))) if levels is None else tuple(levels)
     bad = [level for level in chosen if not 0 <= level < len(graph.levels)]

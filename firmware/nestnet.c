@@ -33,6 +33,7 @@ nn_status nn_init(nn_net *net, const nn_model *model, void *arena, size_t arena_
     }
     net->model = model;
     net->arena = arena;
+    net->edges = arena_bytes >= model->arena_and_edges_bytes ? arena : NULL;
     net->profile = NULL;
     net->profile_context = NULL;
     net->level = (uint8_t)nn_densest(net);
@@ -92,7 +93,14 @@ const nn_level_info *nn_level(const nn_net *net, unsigned level)
 
 nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output)
 {
-    if (net == NULL || net->model == NULL || input == NULL || output == NULL) {
+    if (net == NULL || net->model == NULL) {
+        return NN_ERR_NULL;
+    }
+    if (net->edges != NULL) {
+        input = input != NULL ? input : net->edges + net->model->inputs->offset_bytes;
+        output = output != NULL ? output : net->edges + net->model->outputs->offset_bytes;
+    }
+    if (input == NULL || output == NULL) {
         return NN_ERR_NULL;
     }
     net->run_level = net->level; /* once: everything below reads the copy */
@@ -104,6 +112,22 @@ nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output)
         net->decoded_levels = (uint8_t)(net->run_level + 1u);
     }
     return net->model->run(net, input, output);
+}
+
+int8_t *nn_input(const nn_net *net, unsigned index)
+{
+    if (net == NULL || net->edges == NULL || index >= net->model->input_count) {
+        return NULL;
+    }
+    return net->edges + net->model->inputs[index].offset_bytes;
+}
+
+int8_t *nn_output(const nn_net *net, unsigned index)
+{
+    if (net == NULL || net->edges == NULL || index >= net->model->output_count) {
+        return NULL;
+    }
+    return net->edges + net->model->outputs[index].offset_bytes;
 }
 
 nn_status nn_set_profile(nn_net *net, nn_profile_hook hook, void *context)

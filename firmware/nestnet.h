@@ -1,4 +1,4 @@
-/* nestnet.h - the public C API of a nestnet network: 12 functions, no allocation, no stdio.
+/* nestnet.h - the public C API of a nestnet network: 13 functions, no allocation, no stdio.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* Generated code checks this against the version it was generated for. */
-#define NN_RUNTIME_VERSION 3
+#define NN_RUNTIME_VERSION 4
 
 /* Every arena must be aligned to this many bytes. */
 #define NN_ARENA_ALIGN_BYTES 8u
@@ -35,7 +35,8 @@ extern "C" {
     X(NN_ERR_SPARSITY, "no level is that sparse")                              \
     X(NN_ERR_BUDGET, "no level fits the cycle budget")                         \
     X(NN_ERR_WEIGHTS, "weight image is damaged")                               \
-    X(NN_ERR_MODEL, "model was generated for another runtime version")
+    X(NN_ERR_MODEL, "model was generated for another runtime version")         \
+    X(NN_ERR_EDGES, "not this network's own buffers")
 
 #define NN_STATUS_ENUM(code, text) code,
 typedef enum { NN_STATUS_LIST(NN_STATUS_ENUM) NN_STATUS_COUNT } nn_status;
@@ -51,13 +52,25 @@ typedef struct {
     uint32_t weight_bytes;       /* flash read by this level: weights, positions and tables */
 } nn_level_info;
 
+/* What the numbers of an input or output are. */
+typedef enum {
+    NN_MEANS_PLAIN,        /* nothing is known */
+    NN_MEANS_PIXELS,       /* of an image, minus 128 */
+    NN_MEANS_SAMPLES,      /* of a signal */
+    NN_MEANS_CLASS_SCORES, /* one channel per class, the largest wins */
+    NN_MEANS_BOXES,
+    NN_MEANS_MAP /* something at each position */
+} nn_meaning;
+
 /* An int8 tensor at the edge of the network: real = scale * (q - zero_point); axes h, w, c. */
 typedef struct {
     uint16_t height;
     uint16_t width;
     uint16_t channels;
     int8_t zero_point;
+    uint8_t meaning; /* an nn_meaning */
     float scale;
+    uint32_t offset_bytes; /* of its own buffer in the arena; see nn_input */
 } nn_tensor_info;
 
 struct nn_net;
@@ -66,11 +79,14 @@ struct nn_net;
 typedef struct {
     uint32_t runtime_version; /* NN_RUNTIME_VERSION of the generator */
     const char *name;
-    nn_tensor_info input;
-    nn_tensor_info output;
-    uint32_t arena_bytes;
+    const nn_tensor_info *inputs;   /* input_count entries */
+    const nn_tensor_info *outputs;  /* output_count entries */
+    uint32_t arena_bytes;           /* least that nn_init takes */
+    uint32_t arena_and_edges_bytes; /* least in which nn_input and nn_output have buffers */
     uint16_t level_count;
     uint16_t layer_count;
+    uint8_t input_count;
+    uint8_t output_count;
     const nn_level_info *levels;    /* level_count entries, sparsest first */
     const char *const *layer_names; /* layer_count entries */
     const void *weights;            /* one contiguous image */
@@ -89,6 +105,7 @@ typedef void (*nn_profile_hook)(void *context, unsigned layer);
 typedef struct nn_net {
     const nn_model *model;
     void *arena;
+    int8_t *edges; /* the arena if nn_input and nn_output have buffers in it, else NULL */
     nn_profile_hook profile;
     void *profile_context;
     volatile uint8_t level; /* of the next run; may change while one runs */
@@ -120,12 +137,26 @@ nn_status nn_fit_cycles(nn_net *net, uint32_t budget_cycles);
 /* Facts about a level, or NULL if there is no such level or net is NULL. */
 const nn_level_info *nn_level(const nn_net *net, unsigned level);
 
-/* Run one inference at the level last chosen before it began; net->run_level says which. input and output are
- * int8 in h, w, c order with the shapes in model->input and model->output; they must not overlap each other
- * or the arena. With --decode level, the first run at a level denser than all before decodes what is new.
- * Errors: NN_ERR_NULL; NN_ERR_WEIGHTS if coded weights cannot be decoded: the output is then unspecified, the
- * network stays usable, and the next run decodes again. */
+/* Run one inference at the level last chosen before it began; net->run_level says which. Tensors are int8 in
+ * h, w, c order with the shapes in model->inputs and model->outputs.
+ * A network with one input and one output takes the caller's buffers, which must not overlap each other or
+ * the arena; the input is only read. Any other network runs on the buffers that nn_input and nn_output
+ * return. NULL stands for nn_input(net, 0) or nn_output(net, 0), so that nn_run(net, NULL, NULL) runs every
+ * network that has them. With --decode level, the first run at a level denser than all before decodes what is
+ * new. Errors: NN_ERR_NULL, also where NULL stands for a buffer that the arena has no room for; NN_ERR_EDGES
+ * if a network with several inputs or outputs is given another buffer; NN_ERR_WEIGHTS if coded weights cannot
+ * be decoded: the outputs are then unspecified, the network stays usable, and the next run decodes again. */
 nn_status nn_run(nn_net *net, const int8_t *input, int8_t *output);
+
+/* The network's own buffer of an input or output, height * width * channels bytes, aligned to
+ * NN_ARENA_ALIGN_BYTES: constant from nn_init on, the same at every level. It lies in the arena. NULL if
+ * there is no such index, if net is NULL, or if the arena has no room for it: a network with one input and
+ * one output has these buffers only in an arena of NN_<MODEL>_ARENA_AND_EDGES_BYTES, any other network
+ * always. Write every input before every run: nn_run may overwrite an input once it has read it. Outputs are
+ * valid from the end of nn_run to its next call, or until the arena is used for anything else; they may be
+ * changed in place. Outputs that are views of one another share their buffer. */
+int8_t *nn_input(const nn_net *net, unsigned index);
+int8_t *nn_output(const nn_net *net, unsigned index);
 
 /* Install (or with NULL remove) the per-layer hook, between two calls of nn_run. Errors: NN_ERR_NULL if net
  * is NULL. */

@@ -26,11 +26,11 @@ def layout(program: Program) -> Layout:
         UserError: no region of the board holds its weights or its arena.
     """
     graph = program.graph
-    edges = tuple(graph.value(name) for name in (*graph.inputs, *graph.outputs))
+    edges = (graph.only_input, graph.only_output) if graph.is_one_to_one else ()
     needs = Needs(
         weights_bytes=len(program.image_bytes),
         arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
-        edge_bytes=sum(prod(edge.shape) for edge in edges),
+        edge_bytes=sum(prod(edge.shape) for edge in edges),  # else in the arena
         stack_bytes=STACK_BYTES,
     )
     try:

@@ -21,7 +21,14 @@ from codegen.program.call import Call
 from codegen.program.program import Program
 from codegen.target import boards, manifest
 from codegen.target.boards import Board
-from codegen.target.manifest import LayerFacts, LevelFacts, ProjectInfo, StorageFacts, read_info
+from codegen.target.manifest import (
+    EdgeFacts,
+    LayerFacts,
+    LevelFacts,
+    ProjectInfo,
+    StorageFacts,
+    read_info,
+)
 from codegen.target.target import Target
 
 MAX_NAME_CHARACTERS = 40
@@ -168,6 +175,11 @@ def _storage(layer: Call, levels: int) -> StorageFacts | None:
     )
 
 
+def _edges(graph: Graph, names: tuple[str, ...]) -> tuple[EdgeFacts, ...]:
+    values = map(graph.value, names)
+    return tuple(EdgeFacts(value.name, value.meaning, value.shape) for value in values)
+
+
 def _info(packed: Program, graph_sha256: str, cycles_source: str) -> ProjectInfo:
     graph = packed.graph
     levels = tuple(
@@ -203,8 +215,8 @@ def _info(packed: Program, graph_sha256: str, cycles_source: str) -> ProjectInfo
         target=packed.target,
         graph_sha256=graph_sha256,
         generator_version=render.GENERATOR_VERSION,
-        input_shape=graph.only_input.shape,
-        output_shape=graph.only_output.shape,
+        inputs=_edges(graph, graph.inputs),
+        outputs=_edges(graph, graph.outputs),
         arena_bytes=packed.arena_bytes,
         weights_bytes=len(packed.image_bytes),
         execution_bytes=packed.execution_bytes,

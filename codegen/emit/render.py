@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from codegen import kernels, paths
 from codegen.emit import stack
 from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES
-from codegen.graph.ir import Graph, Int8Array, Value
-from codegen.program.call import Call, Member
+from codegen.graph.ir import Graph, Int8Array
+from codegen.lower.plan_memory import ALIGN_BYTES
+from codegen.program.call import Buffer, Call, Member
+from codegen.program.draft import round_up
 from codegen.program.program import Program
 from codegen.target.placement import Layout
 from codegen.tasks import Answer
@@ -27,7 +29,7 @@ from codegen.tasks import Answer
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""
 
-RUNTIME_VERSION = 3
+RUNTIME_VERSION = 4
 """NN_RUNTIME_VERSION of the firmware the templates are written for."""
 
 LIBRARY = "library"
@@ -61,12 +63,20 @@ class RuntimeFiles:
 
 @dataclass(frozen=True)
 class _Edge:
-    """The network's input or output."""
+    """One of the network's inputs or outputs."""
 
+    name: str
+    word: str
+    """What texts call it: "input" where it is the only one, else "input 1"."""
+    macro: str
+    """What stands for it in macros: "INPUT", else "INPUT_1"."""
+    meaning: str
     shape: tuple[int, int, int]
     bytes: int
     scale: float
     zero_point: int
+    offset_bytes: int
+    """Of its own buffer in the arena."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +87,22 @@ class _Net:
     macro: str
     id: str
     """8 hexadecimal digits that tell two networks with one name apart."""
-    input: _Edge
-    output: _Edge
+    inputs: tuple[_Edge, ...]
+    outputs: tuple[_Edge, ...]
+    on_callers_buffers: bool
+    """Whether it has one input and one output, which the caller of nn_run gives."""
     arena_bytes: int
+    arena_and_edges_bytes: int
     stack_bytes: int
     class_names: tuple[str, ...]
     kernels: tuple[str, ...]
     uses_cmsis: bool
     uses_arena: bool
+
+    @property
+    def edges(self) -> tuple[_Edge, ...]:
+        """Return inputs and outputs."""
+        return self.inputs + self.outputs
 
 
 @dataclass(frozen=True)
@@ -202,13 +220,18 @@ def _net(program: Program, identity: str) -> _Net:
     graph = program.graph
     used = sorted({layer.kernel for layer in program.layers})
     places = [buffer.place for layer in program.layers for buffer in (*layer.inputs, layer.output)]
+    arena_bytes = max(program.arena_bytes, MIN_ARENA_BYTES)
+    inputs, end = _edges(graph, "input", program.inputs, arena_bytes)
+    outputs, end = _edges(graph, "output", program.outputs, end)
     return _Net(
         name=graph.name,
         macro=graph.name.upper(),
         id=identity,
-        input=_edge(graph.only_input),
-        output=_edge(graph.only_output),
-        arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
+        inputs=inputs,
+        outputs=outputs,
+        on_callers_buffers=graph.is_one_to_one,
+        arena_bytes=arena_bytes,
+        arena_and_edges_bytes=end,
         stack_bytes=stack.bound_bytes(program),
         class_names=graph.provenance.class_names,
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
@@ -217,9 +240,38 @@ def _net(program: Program, identity: str) -> _Net:
     )
 
 
-def _edge(value: Value) -> _Edge:
-    height, width, channels = value.shape
-    return _Edge(value.shape, height * width * channels, value.scale[0], value.zero_point)
+def _edges(
+    graph: Graph, word: str, buffers: Sequence[Buffer], end: int
+) -> tuple[tuple[_Edge, ...], int]:
+    """Return what texts say of inputs or outputs, and where the arena ends with them in it.
+
+    Args:
+        graph: their graph.
+        word: "input" or "output".
+        buffers: where they lie; those of the caller come behind the arena that layers need.
+        end: where that arena ends, a multiple of 8.
+    """
+    edges = []
+    for index, buffer in enumerate(buffers):
+        value = graph.value(buffer.value)
+        number = f" {index}" if len(buffers) > 1 else ""
+        offset = buffer.offset_bytes
+        if buffer.place != "arena":
+            offset, end = end, end + round_up(buffer.size_bytes, ALIGN_BYTES)
+        edges.append(
+            _Edge(
+                name=value.name,
+                word=word + number,
+                macro=(word + number).upper().replace(" ", "_"),
+                meaning=value.meaning,
+                shape=value.shape,
+                bytes=buffer.size_bytes,
+                scale=value.scale[0],
+                zero_point=value.zero_point,
+                offset_bytes=offset,
+            )
+        )
+    return tuple(edges), end
 
 
 def _is_level_dependent(layer: Call) -> bool:

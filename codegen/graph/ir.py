@@ -261,6 +261,11 @@ class Graph:
         raise KeyError(name)
 
     @property
+    def is_one_to_one(self) -> bool:
+        """Return whether there is one input and one output."""
+        return len(self.inputs) == len(self.outputs) == 1
+
+    @property
     def only_input(self) -> Value:
         """Return the input of a network that has one; UserError if it has several."""
         return self._only("input", self.inputs)

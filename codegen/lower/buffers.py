@@ -33,8 +33,10 @@ class Buffers:
         for op in graph.ops:
             if op.is_view:
                 self.root[op.output] = self.root[op.inputs[0]]
-        self.input_root = self.root[graph.only_input.name]
-        self.output_root = self.root[graph.only_output.name]
+        self.inputs = {self.root[name] for name in graph.inputs}
+        self.outputs = {self.root[name] for name in graph.outputs}
+        self.callers = self.inputs | self.outputs if graph.is_one_to_one else set()
+        """Buffers that the caller of nn_run has; docs/adr/0012-several-inputs-and-outputs.md."""
         self.requests = self._requests(layers)
         self.areas = _decoded_areas(layers, decode)
         self.plan: Plan = plan_with_areas(self.requests, self.areas, len(layers))
@@ -44,10 +46,8 @@ class Buffers:
         root = self.root[name]
         size = prod(self.graph.value(name).shape)
         place: Place = "arena"
-        if root == self.input_root:
-            place = "input"
-        elif root == self.output_root:
-            place = "output"
+        if root in self.callers:
+            place = "input" if root in self.inputs else "output"
         offset = self.plan.offset_bytes[root] if place == "arena" else 0
         return Buffer(name, place, offset, size)
 
@@ -74,7 +74,7 @@ class Buffers:
         return Buffer(name, "arena", self.plan.offset_bytes[name], size_bytes)
 
     def _requests(self, layers: tuple[Lowered, ...]) -> list[Request]:
-        first: dict[str, int] = {}
+        first = dict.fromkeys(sorted(self.inputs), 0)
         last: dict[str, int] = {}
         requests = []
         for index, item in enumerate(layers):
@@ -84,10 +84,13 @@ class Buffers:
             if item.draft.scratch_bytes:
                 name = _scratch_name(item.op.name)
                 requests.append(Request(name, item.draft.scratch_bytes, index, index))
+        last |= dict.fromkeys(self.outputs, len(layers))  # no layer is the last to need it
         for root in first:
-            if root not in (self.input_root, self.output_root):
+            if root not in self.callers:
                 size = prod(self.graph.value(root).shape)
-                over = self._over(layers[first[root]], first[root], last)
+                over: dict[str, Overlap] = {}
+                if root not in self.inputs:
+                    over = self._over(layers[first[root]], first[root], last)
                 requests.append(Request(root, size, first[root], last[root], over))
         return requests
 
@@ -99,7 +102,7 @@ class Buffers:
         for position, name in enumerate(item.op.inputs):
             root = self.root[name]
             rule = overlaps[position] if position < len(overlaps) else None
-            if rule is None or root == self.input_root or last[root] != index:
+            if rule is None or root in self.callers or last[root] != index:
                 forbidden.add(root)
             else:
                 over[root] = rule.both(over.get(root, rule))

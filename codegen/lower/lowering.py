@@ -39,6 +39,8 @@ def _program(state: State) -> Program:
         source=state.source,
         target=state.target,
         layers=state.calls,
+        inputs=tuple(state.buffers.value(name) for name in state.graph.inputs),
+        outputs=tuple(state.buffers.value(name) for name in state.graph.outputs),
         image=state.image.members,
         image_bytes=state.image.content,
         crc32=zlib.crc32(state.image.content),

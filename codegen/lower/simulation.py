@@ -43,20 +43,23 @@ class Simulation:
             keeps_decoded: decoded areas have to survive the inference and the next one.
         """
         self.root = buffers.root
+        self.inputs = [buffers.value(name) for name in buffers.graph.inputs]
+        self.outputs = [buffers.value(name) for name in buffers.graph.outputs]
         self.keeps_decoded = keeps_decoded
         self.names: list[str] = [""]
         self.owner = np.zeros(buffers.plan.arena_bytes, np.int64)
 
     def run(self, uses: Sequence[Use]) -> Iterator[Finding]:
-        """Yield every byte that a layer reads and another has written over."""
+        """Yield what a layer, or whoever takes the outputs, reads and another has written over."""
         kept = [use.decoded for use in uses if self.keeps_decoded and use.decoded is not None]
-        for area in kept:
-            self._write(area)
+        for given in (*kept, *self.inputs):
+            if given.place == "arena":
+                self._write(given)
         for use in uses:
             for buffer in use.inputs:
-                yield from self._read(use, buffer)
+                yield from self._read(use.layer, buffer)
             if use.decoded is not None:
-                yield from self._read(use, use.decoded) if self.keeps_decoded else ()
+                yield from self._read(use.layer, use.decoded) if self.keeps_decoded else ()
             yield from _apart(use)
             written = (use.scratch, None if self.keeps_decoded else use.decoded, use.output)
             for each in written:
@@ -64,20 +67,22 @@ class Simulation:
                     self._write(each)
         for use in uses:
             if self.keeps_decoded and use.decoded is not None:
-                yield from self._read(use, use.decoded)
+                yield from self._read(use.layer, use.decoded)
+        for output in self.outputs:
+            yield from self._read("output", output)
 
     def _write(self, buffer: Buffer) -> None:
         self.names.append(self.root.get(buffer.value, buffer.value))
         self.owner[buffer.offset_bytes : _end(buffer)] = len(self.names) - 1
 
-    def _read(self, use: Use, buffer: Buffer) -> Iterator[Finding]:
+    def _read(self, reader: str, buffer: Buffer) -> Iterator[Finding]:
         if buffer.place != "arena":
             return
         wanted = self.root.get(buffer.value, buffer.value)
         for writer in np.unique(self.owner[buffer.offset_bytes : _end(buffer)]):
             if self.names[writer] != wanted:
                 found = self.names[writer] or "nothing"
-                yield use.layer, (f"the bytes of {buffer.value} as they were written", found)
+                yield reader, (f"the bytes of {buffer.value} as they were written", found)
 
 
 def _apart(use: Use) -> Iterator[Finding]:

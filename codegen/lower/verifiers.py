@@ -178,7 +178,10 @@ def memory(state: State) -> Iterator[Finding]:
 
 def _places(state: State, buffers: Buffers) -> Iterator[str]:
     """Yield the names of all that has to lie in the arena."""
-    outside = {buffers.root[name] for name in (*state.graph.inputs, *state.graph.outputs)}
+    outside = buffers.callers
+    for name in (*state.graph.inputs, *state.graph.outputs):
+        if buffers.root[name] not in outside:
+            yield buffers.root[name]
     for item in state.layers:
         for name in (*item.op.inputs, item.op.output):
             if buffers.root[name] not in outside:

@@ -22,7 +22,7 @@ from codegen.emit import level_cycles, project
 from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.graph.ir import Graph
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.measure import bench
 from codegen.target import boards, toolchain
 from codegen.target.placement import DoesNotFit
@@ -68,12 +68,12 @@ def estimate(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles | N
 def _measure(graph: Graph, graph_sha256: str, target: Target) -> LevelCycles:
     assert target.board.core.emulator is not None
     emulator = boards.load(target.board.core.emulator)
-    images = random_images(graph, 1, seed=0)
+    inputs = random_inputs(graph, 1, seed=0)
     with tempfile.TemporaryDirectory(prefix="nestnet-cycles-") as name:
         folder = Path(name) / "project"
         project.write(graph, graph_sha256, replace(target, board=emulator), folder)
         built = toolchain.build(folder)
-        spans, estimator = bench.level_cycles(built, images, range(len(graph.levels)), target.board)
+        spans, estimator = bench.level_cycles(built, inputs, range(len(graph.levels)), target.board)
     is_range = any(span.low != span.high for span in spans)
     cycles = tuple(min(span.high, level_cycles.MAX_CYCLES) for span in spans)
     return LevelCycles(cycles, estimator + level_cycles.UPPER_END * is_range)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from typing import Any
 
 from codegen.emit import level_cycles as level_cycles_of
@@ -183,13 +182,13 @@ def per_cycle(macs: int, cycles: Span | None) -> float | list[float] | None:
 
 
 def measure(
-    built: Built, images: Int8Array, levels: Sequence[int], target: Built | None = None
+    built: Built, inputs: Sequence[Int8Array], levels: Sequence[int], target: Built | None = None
 ) -> Bench:
-    """Run ``images`` (n, h, w, c) and add up what was executed.
+    """Run ``inputs`` and add up what was executed.
 
     Args:
         built: the project to run.
-        images: int8 images.
+        inputs: int8, each (n, h, w, c).
         levels: all levels, in order.
         target: the same network built for the board whose sizes and memory the result is for, with
             the same core as ``built``'s; default: ``built``.
@@ -200,9 +199,9 @@ def measure(
     target = target or built
     emulated = built.board.runner == "qemu"
     model, events = _memory(built, target.board) if emulated else (ZERO_WAIT_STATES, {})
-    result = runners.run(built, images, levels, events)
+    result = runners.run(built, inputs, levels, events)
     estimates = _estimates(built, result, target.board, model)
-    library = Library.of(built, images, levels) if emulated else None
+    library = Library.of(built, inputs, levels) if emulated else None
     return Bench(
         network=built.info.network,
         board=target.board.id,
@@ -222,18 +221,18 @@ def measure(
 
 
 def level_cycles(
-    built: Built, images: Int8Array, levels: Sequence[int], board: Board
+    built: Built, inputs: Sequence[Int8Array], levels: Sequence[int], board: Board
 ) -> tuple[tuple[Span, ...], str]:
-    """Run ``images`` on an emulated project; return each level's cycles and the model's name.
+    """Run ``inputs`` on an emulated project; return each level's cycles and the model's name.
 
     Args:
         built: of an emulated board.
-        images: int8 images (n, h, w, c).
+        inputs: int8, each (n, h, w, c).
         levels: all levels, in order.
         board: whose memory the cycles are for, with the same core.
     """
     model, events = _memory(built, board)
-    result = runners.run(built, images, levels, events)
+    result = runners.run(built, inputs, levels, events)
     estimates = _estimates(built, result, board, model)
     spans = tuple(_per_image(one.total.cycles, result) for one in estimates)
     return spans, _estimator(estimates, _otherwise(built))
@@ -249,7 +248,7 @@ def _memory(built: Built, board: Board) -> tuple[Memory, dict[str, int]]:
     needs = Needs(
         weights_bytes=info.weights_bytes,
         arena_bytes=info.arena_bytes,
-        edge_bytes=prod(info.input_shape) + prod(info.output_shape),
+        edge_bytes=info.callers_bytes,
         stack_bytes=built.sizes.stack_reserve_bytes,
     )
     layout, emulated = placement.place(board, needs), placement.place(built.board, needs)

@@ -57,7 +57,8 @@ class Difference:
     level: int
     image: int
     layer: str
-    """Name of the first layer whose output differs; "output" if it could not be located."""
+    """Name of the first layer whose output differs; "output", of several with its name, if it could
+    not be located."""
     index: int
     """Into the layer's output flattened in h, w, c order."""
     got: int
@@ -107,33 +108,34 @@ class Report:
 def compare(
     built: Built,
     graph: Graph,
-    images: Int8Array,
+    inputs: Sequence[Int8Array],
     targets: Sequence[int] | None,
     levels: Sequence[int],
     progress: Progress | None = None,
 ) -> Report:
-    """Run ``images`` (n, h, w, c) on the project's board and on the reference.
+    """Run int8 ``inputs``, each (n, h, w, c), on the project's board and on the reference.
 
     ``graph`` must be the one the project was generated from; ``progress`` is told how far it is.
 
     Raises:
         UserError: the machine is missing or the program failed.
     """
+    images = len(inputs[0])
     packed = lowering.lower(graph, built.info.target)
-    result = runners.run(built, images, levels, progress=progress)
+    result = runners.run(built, inputs, levels, progress=progress)
     expected = []
     for position, level in enumerate(levels):
-        expected.append(reference.run_one(packed.graph, images, level))
+        expected.append(reference.run(packed.graph, inputs, level))
         if progress is not None:
-            progress("reference", (position + 1) * len(images), len(levels) * len(images))
+            progress("reference", (position + 1) * images, len(levels) * images)
     differences = []
     for position, level in enumerate(levels):
-        wrong = (result.outputs[position] != expected[position]).reshape(len(images), -1)
-        if wrong.any():
-            image = int(np.flatnonzero(wrong.any(axis=1))[0])
-            differences.append(
-                locate(built, packed, images[image], image, level, result.outputs[position][image])
-            )
+        device = [output[position] for output in result.outputs]
+        image = _first_wrong(device, expected[position])
+        if image is not None:
+            sample = [given[image : image + 1] for given in inputs]
+            got = [output[image] for output in device]
+            differences.append(locate(built, packed, sample, image, level, got))
     return Report(
         network=built.info.network,
         board=built.board.id,
@@ -158,13 +160,13 @@ def _level_report(
     built: Built,
     graph: Graph,
     result: RunResult,
-    expected: Int8Array,
+    expected: Sequence[Int8Array],
     targets: Sequence[int] | None,
     position: int,
 ) -> LevelReport:
     task = tasks.of(graph)
     level = result.levels[position]
-    device = result.outputs[position]
+    device = [output[position] for output in result.outputs]
     return LevelReport(
         level=level,
         name=graph.levels[level].name,
@@ -172,8 +174,8 @@ def _level_report(
         accuracy_float=graph.levels[level].accuracy_float,
         accuracy_reference=_score(task, expected, targets),
         accuracy_device=_score(task, device, targets),
-        details={} if task is None else task.details(device, targets),
-        bit_exact=bool(np.array_equal(device, expected)),
+        details={} if task is None else task.details(device[0], targets),
+        bit_exact=_first_wrong(device, expected) is None,
         images=result.images,
         instructions=None if result.instructions is None else round(result.instructions[position]),
         cycles=None if result.cycles is None else round(result.cycles[position]),
@@ -183,30 +185,45 @@ def _level_report(
     )
 
 
-def _score(task: Task | None, outputs: Int8Array, targets: Sequence[int] | None) -> float | None:
-    """Return the task's score of ``outputs`` (n, h, w, c); None without a task or targets."""
-    return None if task is None or targets is None else task.score(outputs, targets)
+def _score(
+    task: Task | None, outputs: Sequence[Int8Array], targets: Sequence[int] | None
+) -> float | None:
+    """Return the task's score of the only output (n, h, w, c); None without a task or targets."""
+    return None if task is None or targets is None else task.score(outputs[0], targets)
+
+
+def _first_wrong(got: Sequence[Int8Array], expected: Sequence[Int8Array]) -> int | None:
+    """Return the first sample of which any output (n, h, w, c) differs; None if none does."""
+    wrong = np.zeros(len(expected[0]), np.bool_)
+    for one, other in zip(got, expected, strict=True):
+        wrong |= (one != other).reshape(len(wrong), -1).any(axis=1)
+    return int(np.flatnonzero(wrong)[0]) if wrong.any() else None
 
 
 def locate(
-    built: Built, packed: Program, pixels: Int8Array, image: int, level: int, got: Int8Array
+    built: Built,
+    packed: Program,
+    sample: Sequence[Int8Array],
+    image: int,
+    level: int,
+    got: Sequence[Int8Array],
 ) -> Difference:
     """Find the first layer whose output differs, by looking into the arena after each layer.
 
     Args:
         built: the project that ran.
         packed: what it was generated from.
-        pixels: the image (h, w, c) whose output ``got`` is wrong, at ``level``.
+        sample: the inputs (1, h, w, c) whose outputs ``got`` are wrong, at ``level``.
         image: its number, for the message.
         level: where it went wrong.
-        got: the board's output (h, w, c).
+        got: the board's outputs (h, w, c).
     """
-    values = reference.run_values(packed.graph, (pixels[None],), level)
-    arenas = runners.trace(built, pixels, level)
+    values = reference.run_values(packed.graph, sample, level)
+    arenas = runners.trace(built, sample, level)
     for layer in packed.layers:
         expected = values[layer.output.value].reshape(-1)
         if layer.output.place == "output":
-            actual = got.reshape(-1)
+            actual = got[0].reshape(-1)
         else:
             start = layer.output.offset_bytes
             actual = np.frombuffer(arenas[layer.index], np.int8, expected.size, start)
@@ -216,8 +233,12 @@ def locate(
             return Difference(
                 level, image, layer.name, index, int(actual[index]), int(expected[index])
             )
-    expected = values[packed.graph.only_output.name].reshape(-1)
-    index = int(np.flatnonzero(got.reshape(-1) != expected)[0])
-    return Difference(
-        level, image, "output", index, int(got.reshape(-1)[index]), int(expected[index])
+    name, actual = next(
+        (name, output.reshape(-1))
+        for name, output in zip(packed.graph.outputs, got, strict=True)
+        if not np.array_equal(output, values[name][0])
     )
+    expected = values[name].reshape(-1)
+    index = int(np.flatnonzero(actual != expected)[0])
+    where = "output" if len(got) == 1 else f"output {name}"
+    return Difference(level, image, where, index, int(actual[index]), int(expected[index]))

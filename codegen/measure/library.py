@@ -26,7 +26,7 @@ class Library:
     """Of one level."""
 
     @classmethod
-    def of(cls, built: Built, images: Int8Array, levels: Sequence[int]) -> Library | None:
+    def of(cls, built: Built, inputs: Sequence[Int8Array], levels: Sequence[int]) -> Library | None:
         """Run once more, layer by layer, if any layer calls a library."""
         if not any(calls_library(layer) for layer in built.info.layers):
             return None
@@ -35,7 +35,7 @@ class Library:
         ours |= {"mark_layer", *(layer.c_name for layer in built.info.layers)}
         found = {
             name: executed
-            for name, executed in runners.count_layers(built, images, levels).items()
+            for name, executed in runners.count_layers(built, inputs, levels).items()
             if name.removesuffix("_decode") not in ours and not name.startswith("nn_")
         }
         return cls(found, len(built.info.layers) + 1)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from codegen.graph.ir import Op
 
 Place = Literal["input", "output", "arena"]
-"""Where a tensor lives: in the caller's input or output buffer, or in the arena."""
+"""Where a tensor lives: in the caller's input or output buffer, or in the arena; the first two only
+in a network with one input and one output."""
 
 
 @dataclass(frozen=True)

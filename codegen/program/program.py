@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.graph.ir import Graph
-from codegen.program.call import Call, LevelCost, Member
+from codegen.program.call import Buffer, Call, LevelCost, Member
 from codegen.target.target import Target
 
 
@@ -31,6 +31,9 @@ class Program:
     target: Target
     layers: tuple[Call, ...]
     """One per op except Reshape, which moves no data."""
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    """In the arena, unless there is one of each: then the caller's. They may share bytes."""
     image: tuple[Member, ...]
     """In struct order: members aligned to 4, then 2, then 1 byte; no padding between them."""
     image_bytes: bytes

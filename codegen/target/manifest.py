@@ -10,13 +10,14 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.formats.codecs import CODECS
+from codegen.graph.ir import Shape
 from codegen.target import boards
 from codegen.target.target import Target, resolve
 
 MARKER = "nestnet-project.json"
 """The file that says a folder is ours, and what is in it."""
 
-MARKER_VERSION = 6
+MARKER_VERSION = 7
 _DECODED = frozenset(codec.name for codec in CODECS if codec.decoder_bytes)
 
 
@@ -86,6 +87,20 @@ class LevelFacts:
 
 
 @dataclass(frozen=True)
+class EdgeFacts:
+    """What later commands need to know of an input or output."""
+
+    name: str
+    meaning: str
+    shape: Shape
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes of one sample."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
 class ProjectInfo:
     """Content of the marker file."""
 
@@ -93,8 +108,8 @@ class ProjectInfo:
     target: Target
     graph_sha256: str
     generator_version: str
-    input_shape: tuple[int, int, int]
-    output_shape: tuple[int, int, int]
+    inputs: tuple[EdgeFacts, ...]
+    outputs: tuple[EdgeFacts, ...]
     arena_bytes: int
     weights_bytes: int
     execution_bytes: int
@@ -106,8 +121,15 @@ class ProjectInfo:
 
     @property
     def output_bytes(self) -> int:
-        """Return the bytes of one output."""
-        return prod(self.output_shape)
+        """Return the bytes of all outputs of one sample."""
+        return sum(output.size_bytes for output in self.outputs)
+
+    @property
+    def callers_bytes(self) -> int:
+        """Return the bytes of inputs and outputs that do not lie in the arena."""
+        if len(self.inputs) > 1 or len(self.outputs) > 1:
+            return 0
+        return self.inputs[0].size_bytes + self.outputs[0].size_bytes
 
     def as_json(self) -> dict[str, Any]:
         """Return plain data for a JSON file; of the board its id."""
@@ -150,8 +172,10 @@ def _info_from(data: dict[str, Any], target: Target) -> ProjectInfo:
         if item["storage"] is not None:
             item["storage"] = StorageFacts(**item["storage"])
         layers.append(LayerFacts(**item))
-    data["input_shape"] = tuple(data["input_shape"])
-    data["output_shape"] = tuple(data["output_shape"])
+    for edges in ("inputs", "outputs"):
+        data[edges] = tuple(
+            EdgeFacts(**(item | {"shape": tuple(item["shape"])})) for item in data[edges]
+        )
     return ProjectInfo(target=target, levels=levels, layers=tuple(layers), **data)
 
 

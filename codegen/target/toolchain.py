@@ -142,8 +142,7 @@ def _sizes(project: Path, info: ProjectInfo, board: Board) -> Sizes:
     if not board.is_host:
         return sizes.of_program(project / FIRMWARE_ELF, board)
     library = sorted((project / "build/library").rglob("*.o"))
-    edge = [height * width * c for height, width, c in (info.input_shape, info.output_shape)]
-    return sizes.of_host_objects(library, info.arena_bytes, sum(edge))
+    return sizes.of_host_objects(library, info.arena_bytes, info.callers_bytes)
 
 
 def _explain(output: str, project: Path, info: ProjectInfo, board: Board) -> UserError:

@@ -111,7 +111,7 @@ def result(variant: Variant, folder: Path) -> Result:
 
 def instructions(folder: Path) -> tuple[int, ...]:
     """Return the instructions of one inference at every level of a finished run on BOARD."""
-    images = device_images(folder / runs.MODEL, 1).images
+    images = device_images(folder / runs.MODEL, 1).inputs
     found = flow.bench(folder / runs.MODEL, BOARD, images, out=folder / f"bench-{BOARD}")
     return tuple(level.instructions or 0 for level in found.levels)
 

@@ -21,7 +21,7 @@ from codegen.graph.ir import NEVER, Graph, Int8Array, Op, Requant
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.lower import lowering
 from codegen.measure.compare import Report
 from codegen.target.target import resolve
@@ -42,7 +42,7 @@ class Case:
 
     title: str
     file: Path
-    images: Int8Array
+    inputs: tuple[Int8Array, ...]
     labels: tuple[int, ...] | None
 
 
@@ -129,12 +129,12 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     for folder in options.run:
         data = device_images(folder / runs.MODEL, options.images)
         title = f"{nestfile.load(folder / runs.MODEL).provenance.model}, {data.data}"
-        yield Case(title, folder / runs.MODEL, data.images, data.labels)
+        yield Case(title, folder / runs.MODEL, data.inputs, data.labels)
     for model in options.untrained:
         graph = untrained(model)
         file = write_untrained(graph, options.build)
-        images = random_images(graph, options.images, seed=SEEDS[0])
-        yield Case(f"{model}, random weights", file, images, None)
+        inputs = random_inputs(graph, options.images, seed=SEEDS[0])
+        yield Case(f"{model}, random weights", file, inputs, None)
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -144,7 +144,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for case in cases(options):
         for board in BOARDS:
             out = options.build / f"{case.file.parent.name}-{case.file.stem}-{board}"
-            report = flow.run(case.file, board, case.images, case.labels, out=out)
+            report = flow.run(case.file, board, case.inputs, case.labels, out=out)
             entry = {"case": case.title, **report.as_json()}
             reports.append({**entry, "elf": Path(str(entry["elf"])).name})
         sizes.append(memory(case, report))

@@ -9,7 +9,7 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.graph.ir import Int8Array
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from nestnet.cli.device_images import check_count, device_images
 
 ONLY_UNTRAINED = (
@@ -26,13 +26,13 @@ class Source:
     """A network file and images for it."""
 
     model: Path
-    images: Int8Array
-    """Shape (n, h, w, c)."""
+    inputs: tuple[Int8Array, ...]
+    """Per input (n, h, w, c)."""
 
 
 def trained(model: Path, images: int, data: str = "") -> Source:
     """Return a trained network with images of its test set, random ones away from its run."""
-    return Source(model, device_images(model, images, data).images)
+    return Source(model, device_images(model, images, data).inputs)
 
 
 def refuse_untrained_options(given: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def untrained(options: Mapping[str, Any], images: int) -> Source:
         )
     check_count(images)
     graph = networks.untrained(given.pop("model"), **given)
-    chosen = random_images(graph, images, given.get("seed", 0))
+    chosen = random_inputs(graph, images, given.get("seed", 0))
     return Source(networks.write_untrained(graph), chosen)
 
 

@@ -68,8 +68,8 @@ def demo(folder: Path = FOLDER) -> dict[str, Any]:
 
 
 def _run(model: Path, board: str, data: DeviceImages, folder: Path) -> dict[str, Any]:
-    with tables.working(f"{len(data.images)} images on {board}"):
-        result = flow.run(model, board, data.images, data.labels, out=folder / board)
+    with tables.working(f"{data.count} images on {board}"):
+        result = flow.run(model, board, data.inputs, data.labels, out=folder / board)
     for difference in result.differences:
         print(f"{board}: not bit-exact: {difference}", file=sys.stderr)
     return result.as_json()

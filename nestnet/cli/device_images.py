@@ -10,7 +10,7 @@ import numpy as np
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Int8Array
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from nestnet import config, datasets, runs
 from nestnet.classes import check_classes, check_names
 
@@ -21,19 +21,24 @@ class DeviceImages:
 
     data: str
     """The data set's title."""
-    images: Int8Array
-    """Shape (n, h, w, c): pixel - 128."""
+    inputs: tuple[Int8Array, ...]
+    """Per input (n, h, w, c); of pixels: pixel - 128."""
     labels: tuple[int, ...] | None
     """None for random images."""
     available: int
     """Size of the whole test set; of random images their number."""
 
     @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return len(self.inputs[0])
+
+    @property
     def title(self) -> str:
         """Return what was run, as the title of a table says it."""
         if self.labels is None:
-            return f"{len(self.images)} random images: bit-exactness only, no accuracy"
-        return f"{self.data}, {len(self.images)} of {self.available} test images"
+            return f"{self.count} random images: bit-exactness only, no accuracy"
+        return f"{self.data}, {self.count} of {self.available} test images"
 
 
 def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
@@ -58,8 +63,8 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
                 expected="a network in the folder of its run",
                 action="Name the run with --run, or leave --data out for random images",
             )
-        images = random_images(nestfile.load(model), count, seed=0)
-        return DeviceImages("random images", images, None, len(images))
+        inputs = random_inputs(nestfile.load(model), count, seed=0)
+        return DeviceImages("random images", inputs, None, count)
     chosen = config.load(run / runs.CONFIG)
     dataset = datasets.of(chosen, data)
     _check_classes(model, dataset.class_names)
@@ -67,7 +72,7 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
     images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
     labels = tuple(int(label) for label in dataset.test.labels[index])
-    return DeviceImages(dataset.title, images, labels, available)
+    return DeviceImages(dataset.title, (images,), labels, available)
 
 
 def _check_classes(model: Path, found: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ import torch
 from codegen.emit import project
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.target import runners, toolchain
 from codegen.target.target import resolve
 from nestnet.preview.untrained import untrained, write_untrained
@@ -64,7 +64,7 @@ def measure(network: str, board_id: str, folder: Path) -> dict[str, int]:
         graph, nestfile.file_sha256(path), resolve(board_id), folder / f"{network}-{board_id}"
     )
     built = toolchain.build(made)
-    result = runners.run(built, random_images(graph, 1, 0), range(len(graph.levels)))
+    result = runners.run(built, random_inputs(graph, 1, 0), range(len(graph.levels)))
     assert result.instructions is not None and result.stack_bytes is not None
     instructions = {
         f"instructions_{round(100 * level.sparsity)}": round(count)

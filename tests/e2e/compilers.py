@@ -156,11 +156,11 @@ def build_and_run(way: Way, network: str, folder: Path) -> Outcome:
     right = np.stack([reference.run_one(graph, images, level) for level in levels])
     if way.uses_lto:
         answer = _run_uncounted(built, images, levels, folder)
-        outputs, stack, instructions = answer.outputs, answer.stack_bytes, None
+        outputs, stack, instructions = answer.outputs[0], answer.stack_bytes, None
     else:
-        result = runners.run(built, images, levels)
+        result = runners.run(built, (images,), levels)
         assert result.instructions is not None and result.stack_bytes is not None
-        outputs, stack = result.outputs, result.stack_bytes
+        outputs, stack = result.outputs[0], result.stack_bytes
         instructions = round(result.instructions[-1])
     found = re.search(r"_STACK_BYTES (\d+)u", (made / "library/model.h").read_text())
     assert found is not None

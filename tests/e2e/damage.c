@@ -29,7 +29,7 @@ static size_t bytes_of(const nn_tensor_info *tensor)
  * and is right again once the byte is. Parts are offset and size in turn. */
 static int damage_parts(size_t step, int count, char **parts)
 {
-    const size_t input_bytes = bytes_of(&MODEL.input), output_bytes = bytes_of(&MODEL.output);
+    const size_t input_bytes = bytes_of(MODEL.inputs), output_bytes = bytes_of(MODEL.outputs);
     uint8_t *const image = (uint8_t *)(uintptr_t)MODEL.weights;
     void *const arena = aligned_alloc(NN_ARENA_ALIGN_BYTES, MODEL.arena_bytes);
     int8_t *const input = malloc(input_bytes), *const right = malloc(output_bytes);

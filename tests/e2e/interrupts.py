@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +99,7 @@ def _link(made: Path, info: manifest.ProjectInfo, runs: int, seed: int) -> Path:
     defines = {
         "MODEL": f"nn_model_{info.network}",
         "ARENA_BYTES": info.arena_bytes,
-        "INPUT_BYTES": prod(info.input_shape),
+        "INPUT_BYTES": info.inputs[0].size_bytes,
         "OUTPUT_BYTES": info.output_bytes,
         "LEVELS": len(info.levels),
         "RUNS": f"{runs}u",

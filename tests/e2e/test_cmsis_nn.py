@@ -45,7 +45,7 @@ def test_cmsis_flavour_equals_the_reference(tmp_path: Path, board_id: str, graph
     folder = project.write(graph, SHA256, resolve(board_id, kernels="cmsis-nn"), tmp_path / "out")
     built = toolchain.build(folder, variables(tmp_path, board_id))
     images = random_images(graph, 4, seed=2)
-    made = compare.compare(built, graph, images, None, range(len(graph.levels)))
+    made = compare.compare(built, graph, (images,), None, range(len(graph.levels)))
     assert made.kernels == "cmsis-nn"
     assert made.bit_exact, "\n".join(map(str, made.differences))
 

@@ -100,12 +100,12 @@ def test_every_machine_equals_the_reference(tmp_path: Path, board_id: str, mode:
     graph = coded_graph()
     built = made(tmp_path, board_id, mode)
     images = random_images(graph, 3, seed=5)
-    compared = compare.compare(built, graph, images, [0, 1, 2], range(3))
+    compared = compare.compare(built, graph, (images,), [0, 1, 2], range(3))
     assert compared.bit_exact, "\n".join(map(str, compared.differences))
     order = (1, 0, 2, 0, 1, 2)  # up, down, and back
-    result = runners.run(built, images, order)
+    result = runners.run(built, (images,), order)
     for position, level in enumerate(order):
-        assert np.array_equal(result.outputs[position], reference.run_one(graph, images, level))
+        assert np.array_equal(result.outputs[0][position], reference.run_one(graph, images, level))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,7 +113,7 @@ def test_decoding_has_a_row_of_its_own(tmp_path: Path, mode: str) -> None:
     """Rows add up to the level; decoding once costs less than decoding at every inference."""
     built = made(tmp_path, "qemu_m4", mode)
     images = random_images(coded_graph(), 4, seed=6)
-    measured = bench.measure(built, images, range(3))
+    measured = bench.measure(built, (images,), range(3))
     for level in measured.levels:
         names = [layer.name for layer in level.layers]
         assert names[-2:] == [bench.DECODE, bench.OTHER]
@@ -122,7 +122,7 @@ def test_decoding_has_a_row_of_its_own(tmp_path: Path, mode: str) -> None:
     if mode == "inference":
         assert decoding == sorted(decoding) and decoding[0] > 0
     else:  # the first image decodes each level's own streams, the others nothing
-        every_time = bench.measure(made(tmp_path / "each", "qemu_m4", "inference"), images, [2])
+        every_time = bench.measure(made(tmp_path / "each", "qemu_m4", "inference"), (images,), [2])
         assert 0 < 3 * sum(decoding) < (every_time.levels[0].layers[-2].instructions or 0)
 
 

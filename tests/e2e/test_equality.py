@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from codegen.graph.synthetic import (
     linear_layer_graph,
     random_graph,
     random_images,
+    random_inputs,
 )
 from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.target import runners, toolchain
 from codegen.target.target import resolve
 from tests.support.channel_nets import channel_graph
-from tests.support.projects import SHA256, Build, small_graph
+from tests.support.edge_nets import detector, edge_graphs, fusion, gates
+from tests.support.projects import SHA256, Build, need_tools, small_graph
 
 BOARDS = ("host", "qemu_m4", "qemu_m7")
 
@@ -95,7 +98,7 @@ def graphs() -> list[Graph]:
 def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id: str) -> None:
     images = random_images(graph, 3, seed=5)
     levels = range(len(graph.levels))
-    made = compare.compare(build(graph, board_id), graph, images, [0, 1, 2], levels)
+    made = compare.compare(build(graph, board_id), graph, (images,), [0, 1, 2], levels)
     assert made.bit_exact, "\n".join(map(str, made.differences))
     assert made.differences == ()
     for level in made.levels:
@@ -108,7 +111,7 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
 )
 def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:
     images = random_images(graph, 2, seed=5)
-    made = compare.compare(build(graph, "qemu_m0"), graph, images, [0, 1], range(3))
+    made = compare.compare(build(graph, "qemu_m0"), graph, (images,), [0, 1], range(3))
     assert made.bit_exact, "\n".join(map(str, made.differences))
 
 
@@ -118,6 +121,70 @@ def test_every_operator_and_every_kernel_is_compared() -> None:
     assert ops == set(OPERATORS)
     used = {layer.kernel for program in programs for layer in program.layers}
     assert used == {kernel.name for kernel in kernels.KERNELS if kernel.stem != "cmsis_nn"}
+
+
+@pytest.mark.parametrize("board_id", BOARDS)
+@pytest.mark.parametrize("graph", edge_graphs(), ids=lambda graph: f"{graph.name}")
+def test_every_output_of_several_equals_the_reference(
+    build: Build, graph: Graph, board_id: str
+) -> None:
+    inputs = random_inputs(graph, 3, seed=5)
+    built = build(graph, board_id)
+    made = compare.compare(built, graph, inputs, None, range(len(graph.levels)))
+    assert made.bit_exact, "\n".join(map(str, made.differences))
+    result = runners.run(built, inputs, (0,))
+    expected = reference.run(graph, inputs, 0)
+    assert len(result.outputs) == len(expected) == len(graph.outputs)
+    for got, wanted in zip(result.outputs, expected, strict=True):
+        assert np.array_equal(got[0], wanted)
+
+
+@pytest.mark.parametrize("board_id", ["qemu_m0", "qemu_m33"])
+@pytest.mark.parametrize("make", [fusion, detector, gates])
+def test_several_edges_on_other_cores(
+    build: Build, make: Callable[[], Graph], board_id: str
+) -> None:
+    graph = make()
+    inputs = random_inputs(graph, 2, seed=6)
+    made = compare.compare(build(graph, board_id), graph, inputs, None, range(len(graph.levels)))
+    assert made.bit_exact, "\n".join(map(str, made.differences))
+
+
+@pytest.mark.parametrize("board_id", BOARDS)
+@pytest.mark.parametrize("make", [fusion, detector, gates])
+def test_several_edges_with_streams_decoded_once(
+    tmp_path: Path, make: Callable[[], Graph], board_id: str
+) -> None:
+    """Levels in an order that decodes more, less and the same; inputs are given before each."""
+    need_tools(board_id)
+    graph = make()
+    target = resolve(board_id, optimize="size", decode="level")
+    built = toolchain.build(project.write(graph, SHA256, target, tmp_path / "made"))
+    inputs = random_inputs(graph, 2, seed=7)
+    last = len(graph.levels) - 1
+    order = (0, last, 0, last)
+    result = runners.run(built, inputs, order)
+    for position, level in enumerate(order):
+        expected = reference.run(graph, inputs, level)
+        for got, wanted in zip(result.outputs, expected, strict=True):
+            assert np.array_equal(got[position], wanted)
+
+
+def test_a_wrong_output_of_several_is_located(build: Build) -> None:
+    """A board whose second output is wrong in one place: the layer that writes it is named."""
+    graph = detector()
+    built = build(graph, "host")
+    source = built.project / "rig/runner.c"
+    text = source.read_text(encoding="utf-8")
+    call = "    status = nn_run(net, NULL, NULL);\n"
+    assert call in text
+    source.write_text(text.replace(call, call + "    nn_output(net, 1)[3] ^= 1;\n"))
+    damaged = toolchain.build(built.project)
+    inputs = random_inputs(graph, 2, seed=1)
+    made = compare.compare(damaged, graph, inputs, None, (0, 1))
+    assert [level.bit_exact for level in made.levels] == [False, False]
+    assert {str(item.layer) for item in made.differences} == {f"output {graph.outputs[1]}"}
+    assert all(item.index == 3 for item in made.differences)
 
 
 def test_a_project_without_werror(tmp_path: Path) -> None:
@@ -130,7 +197,7 @@ def test_a_project_without_werror(tmp_path: Path) -> None:
 def test_the_compiler_keeps_every_layer(build: Build) -> None:
     """gcc 12 -O3 once took this layer's function for one that writes nothing: no call, old bits."""
     graph = conv_layer_graph(7, 3, 31, 31, padding=(0, 1, 0, 0), groups=31, group=1, densities=None)
-    made = compare.compare(build(graph, "host"), graph, random_images(graph, 2, 1), None, [0])
+    made = compare.compare(build(graph, "host"), graph, random_inputs(graph, 2, 1), None, [0])
     assert made.bit_exact, "\n".join(map(str, made.differences))
 
 
@@ -138,7 +205,7 @@ def test_instructions_are_attributed_to_layers(build: Build) -> None:
     graph = small_graph()
     built = build(graph, "qemu_m4")
     images = random_images(graph, 4, seed=6)
-    result = runners.run(built, images, (1, 0, 1))
+    result = runners.run(built, (images,), (1, 0, 1))
     assert result.instructions is not None
     assert result.instructions[0] == result.instructions[2] > result.instructions[1]
     assert set(result.layer_instructions) == {layer.c_name for layer in built.info.layers}
@@ -146,8 +213,8 @@ def test_instructions_are_attributed_to_layers(build: Build) -> None:
         parts = [*result.layer_instructions.values(), *result.other_instructions.values()]
         assert sum(part[position] for part in parts) == result.instructions[position]
     assert result.stack_bytes is not None and 0 < result.stack_bytes < 2048
-    assert np.array_equal(result.outputs[1], reference.run_one(graph, images, 0))
-    again = runners.run(built, images, (1, 0, 1))
+    assert np.array_equal(result.outputs[0][1], reference.run_one(graph, images, 0))
+    again = runners.run(built, (images,), (1, 0, 1))
     assert again.instructions == result.instructions
 
 
@@ -162,7 +229,7 @@ def test_the_first_wrong_layer_is_named(build: Build) -> None:
     lines[row + 1] = lines[row + 1].replace(",", "+(3<<16),", 1)
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     damaged = toolchain.build(built.project, {"EXTRA_CFLAGS": "-DNN_CHECK_WEIGHTS=0"})
-    made = compare.compare(damaged, graph, random_images(graph, 2, seed=1), None, (0, 1))
+    made = compare.compare(damaged, graph, random_inputs(graph, 2, seed=1), None, (0, 1))
     assert [level.bit_exact for level in made.levels] == [False, True]
     (difference,) = made.differences
     assert (difference.level, difference.layer) == (0, "add3")

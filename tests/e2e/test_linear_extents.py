@@ -20,5 +20,5 @@ def test_dense_linear_of_any_output_count(build: Build, board_id: str, out_c: in
     net.linear(net.linear("input", out_c, relu=True), 12)
     graph = net.graph()
     images = random_images(graph, 5, seed=1)
-    made = compare.compare(build(graph, board_id), graph, images, [0] * 5, range(1))
+    made = compare.compare(build(graph, board_id), graph, (images,), [0] * 5, range(1))
     assert made.bit_exact, "\n".join(map(str, made.differences))

@@ -9,7 +9,7 @@ from torch import nn
 
 import nestnet
 from codegen.graph import file as nestfile
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.measure import compare
 from tests.support.projects import Build
 
@@ -38,5 +38,5 @@ def test_own_normalization_is_bit_exact(
     nestnet.quantize(net, pixels)
     path = nestnet.export(net, tmp_path_factory.mktemp("net") / f"{name}.nestnet")
     graph = nestfile.load(path)
-    made = compare.compare(build(graph, board_id), graph, random_images(graph, 3, 1), None, (0, 1))
+    made = compare.compare(build(graph, board_id), graph, random_inputs(graph, 3, 1), None, (0, 1))
     assert made.bit_exact, "\n".join(map(str, made.differences))

@@ -8,6 +8,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,13 +17,16 @@ from codegen.emit import project, render
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Meaning
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
-from codegen.graph.synthetic import linear_layer_graph, random_images
+from codegen.graph.synthetic import linear_layer_graph, random_images, random_inputs
 from codegen.measure import compare
 from codegen.target import boards, manifest, toolchain
+from codegen.target.manifest import EdgeFacts
 from codegen.target.target import resolve
 from tests.support.commands import ROOT
+from tests.support.edge_nets import detector, fusion, gates
 from tests.support.projects import SHA256, Build, need_tools, small_graph
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -89,7 +93,8 @@ def test_lines_are_short(tmp_path: Path) -> None:
 def test_facts_survive_the_marker_file(tmp_path: Path) -> None:
     info = manifest.read_info(write(tmp_path / "out"))
     assert (info.network, info.target.board.id, info.graph_sha256) == ("tiny", "stm32f7", SHA256)
-    assert info.input_shape == (5, 7, 3) and info.output_shape == (1, 1, 3)
+    assert info.inputs == (EdgeFacts("input", "pixels", (5, 7, 3)),)
+    assert info.outputs == (EdgeFacts("value6", "class_scores", (1, 1, 3)),)
     assert [layer.index for layer in info.layers] == list(range(len(info.layers)))
     assert info.levels[0].weight_bytes < info.levels[1].weight_bytes <= info.weights_bytes
 
@@ -129,7 +134,7 @@ def test_a_network_without_weights(build: Build, board_id: str) -> None:
     net = GraphBuilder((4, 6, 5), 2, 3, "pools")
     net.pool(net.pool("input", MaxPool, (2, 2), (2, 2)), AvgPool, (2, 3), (1, 1))
     graph = net.graph()
-    made = compare.compare(build(graph, board_id), graph, random_images(graph, 2, 1), None, [0, 1])
+    made = compare.compare(build(graph, board_id), graph, random_inputs(graph, 2, 1), None, [0, 1])
     assert made.bit_exact and made.weights_bytes == 4
 
 
@@ -138,7 +143,7 @@ def test_link_time_optimization_keeps_the_markers(tmp_path: Path) -> None:
     graph = small_graph()
     flags = {"EXTRA_CFLAGS": "-flto", "AR": "arm-none-eabi-gcc-ar"}
     built = toolchain.build(write(tmp_path / "out", "qemu_m4"), flags)
-    made = compare.compare(built, graph, random_images(graph, 2, 1), None, [0, 1])
+    made = compare.compare(built, graph, random_inputs(graph, 2, 1), None, [0, 1])
     assert made.bit_exact and (made.levels[0].instructions or 0) > 1000
 
 
@@ -146,7 +151,7 @@ def test_a_program_without_markers_is_a_user_error(build: Build) -> None:
     built = build(small_graph(), "qemu_m4")
     subprocess.run(["arm-none-eabi-strip", built.runner_elf], check=True)
     with pytest.raises(UserError, match=r"got no nn_mark_begin.* -flto or -s"):
-        compare.compare(built, small_graph(), random_images(small_graph(), 1, 1), None, [0])
+        compare.compare(built, small_graph(), random_inputs(small_graph(), 1, 1), None, [0])
 
 
 def test_comments_hold_no_control_characters(tmp_path: Path) -> None:
@@ -331,3 +336,68 @@ def test_the_readme_says_how_to_turn_caches_on(
     text = (write(tmp_path / "out", board_id) / "README.md").read_text()
     assert ("## Caches" in text) == bool(lines)
     assert all(line in text for line in lines)
+
+
+def test_the_example_of_several_edges_runs(build: Build) -> None:
+    built = build(detector(), "host")
+    shown = subprocess.run([built.firmware_elf], capture_output=True, text=True, check=True).stdout
+    frames = shown.splitlines()
+    assert len(frames) == 4
+    for number, line in enumerate(frames):
+        found = rf"frame {number}, level L[01], class [0-4], largest at \d+, largest at \d+"
+        assert re.fullmatch(found, line), line
+
+
+def test_the_header_names_every_edge(tmp_path: Path) -> None:
+    made = project.write(detector(), SHA256, resolve("stm32f7"), tmp_path / "made")
+    header = (made / "library/model.h").read_text()
+    assert "Input: 13x11x3 int8 pixels" in header
+    assert re.search(r"Output 1 \(value\d+\): 6x5x4 int8 boxes", header)
+    assert "#define NN_DETECTOR_OUTPUT_COUNT 3u\n" in header
+    assert "#define NN_DETECTOR_INPUT_BYTES 429u\n" in header, "one input needs no number"
+    assert "#define NN_DETECTOR_OUTPUT_2_HEIGHT 30u\n" in header
+    assert "NN_DETECTOR_OUTPUT_BYTES" not in header
+    readme = (made / "README.md").read_text()
+    assert "nn_output(&net, 2)" in readme and "nn_run(&net, NULL, NULL)" in readme
+
+
+def test_the_run_function_of_one_input_and_output_reads_the_callers(tmp_path: Path) -> None:
+    text = (write(tmp_path / "made") / "library/model.c").read_text()
+    body = text[text.index("static nn_status run_tiny(") :]
+    body = body[: body.index("\n}\n")]
+    assert "(void)input" not in body and "(net, input, arena" in body and ", output);" in body
+
+
+def test_meanings_are_those_of_the_header() -> None:
+    header = (paths.firmware() / "nestnet.h").read_text(encoding="utf-8")
+    assert re.findall(r"NN_MEANS_(\w+)", header) == [name.upper() for name in get_args(Meaning)]
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_built(tmp_path: Path) -> None:
+    path = tmp_path / "gates.nestnet"
+    nestfile.save(gates(), path)
+    inputs = random_inputs(gates(), 2, seed=1)
+    with pytest.raises(UserError, match="no task knows its outputs"):
+        flow.run(path, "host", inputs, [0, 1], out=tmp_path / "out")
+    with pytest.raises(UserError, match="wrong number of inputs; got 1, expected 3"):
+        flow.bench(path, "qemu_m4", inputs[0], out=tmp_path / "out")
+    with pytest.raises(UserError, match="input gate: wrong type or shape"):
+        flow.run(path, "host", (*inputs[:2], inputs[1]), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_output_of_a_run_is_compared(tmp_path: Path) -> None:
+    need_tools("host")
+    path = tmp_path / "detector.nestnet"
+    nestfile.save(detector(), path)
+    images = random_images(detector(), 3, seed=1)
+    report = flow.run(path, "host", images, out=tmp_path / "out")
+    assert report.bit_exact and report.levels[1].accuracy_device is None
+
+
+def test_several_edges_are_measured(tmp_path: Path) -> None:
+    need_tools("qemu_m4")
+    path = tmp_path / "fusion.nestnet"
+    nestfile.save(fusion(), path)
+    made = flow.bench(path, "stm32f4", random_inputs(fusion(), 2, seed=1), out=tmp_path / "out")
+    assert len(made.levels) == 3 and made.levels[0].instructions

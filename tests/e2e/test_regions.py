@@ -13,7 +13,7 @@ from codegen import flow, paths
 from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.synthetic import random_graph, random_images
+from codegen.graph.synthetic import random_graph, random_images, random_inputs
 from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.target import boards, sizes, toolchain
@@ -109,7 +109,7 @@ def test_a_chip_with_several_regions_is_bit_exact(
     parts = built.sizes.arena_bytes + built.sizes.variables_bytes + built.sizes.stack_reserve_bytes
     assert built.sizes.ram_bytes == parts
     assert built.sizes.flash_bytes == built.sizes.weights_bytes + built.sizes.code_bytes
-    exact = compare.compare(built, graph, random_images(graph, 3, seed=5), None, range(2))
+    exact = compare.compare(built, graph, random_inputs(graph, 3, seed=5), None, range(2))
     assert exact.bit_exact, "\n".join(map(str, exact.differences))
     page = " ".join((made / "README.md").read_text().split())
     assert f"arena | {arena}" in page or f"weights, arena | {arena}" in page

@@ -15,7 +15,7 @@ from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import NEVER, Graph, Requant, Residual, TfliteRequant
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.graph.verify import VerifyError, verify
 from codegen.measure import compare
 from codegen.target import toolchain
@@ -150,5 +150,5 @@ def test_the_rest_is_bit_exact(tmp_path: Path, kernels: str) -> None:
     graph = verify(network(chosen))
     folder = project.write(graph, SHA256, resolve("host", kernels=kernels), tmp_path / "out")
     built = toolchain.build(folder, variables(tmp_path, "host"))
-    made = compare.compare(built, graph, random_images(graph, 3, seed=5), None, range(LEVELS))
+    made = compare.compare(built, graph, random_inputs(graph, 3, seed=5), None, range(LEVELS))
     assert made.bit_exact, [f"{item} {item.layer}" for item in made.differences]

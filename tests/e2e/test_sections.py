@@ -8,7 +8,7 @@ import pytest
 
 from codegen.emit import project
 from codegen.errors import UserError
-from codegen.graph.synthetic import random_images
+from codegen.graph.synthetic import random_inputs
 from codegen.measure import compare
 from codegen.target import toolchain
 from codegen.target.target import resolve
@@ -24,7 +24,7 @@ def test_position_independent_code_reads_its_table_of_addresses(
     graph = small_graph()
     folder = project.write(graph, SHA256, resolve(board_id), tmp_path / "out")
     built = toolchain.build(folder, {"EXTRA_CFLAGS": flag})
-    made = compare.compare(built, graph, random_images(graph, 2, seed=3), None, range(2))
+    made = compare.compare(built, graph, random_inputs(graph, 2, seed=3), None, range(2))
     assert made.bit_exact, "\n".join(map(str, made.differences))
 
 

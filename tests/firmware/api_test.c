@@ -7,6 +7,7 @@
 #include "nestnet.h"
 #include "core/nn_crc32.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,14 +54,24 @@ static nn_status decode(const nn_net *net)
     return decode_status;
 }
 
+static const nn_tensor_info inputs[1] = {
+    {.height = 1, .width = 1, .channels = 1, .zero_point = 0, .scale = 0.25f, .offset_bytes = 32},
+};
+static const nn_tensor_info outputs[1] = {
+    {.height = 1, .width = 1, .channels = 2, .zero_point = 0, .scale = 1.0f, .offset_bytes = 40},
+};
+
 static nn_model model = {
     .runtime_version = NN_RUNTIME_VERSION,
     .name = "test",
-    .input = {.height = 1, .width = 1, .channels = 1, .zero_point = 0, .scale = 0.25f},
-    .output = {.height = 1, .width = 1, .channels = 2, .zero_point = 0, .scale = 1.0f},
+    .inputs = inputs,
+    .outputs = outputs,
     .arena_bytes = 24,
+    .arena_and_edges_bytes = 42,
     .level_count = 3,
     .layer_count = 2,
+    .input_count = 1,
+    .output_count = 1,
     .levels = levels,
     .layer_names = layer_names,
     .weights = weights,
@@ -287,6 +298,65 @@ static void test_values(void)
     CHECK(nn_argmax(values, 5) == 2 && nn_argmax(values, 1) == 0 && nn_argmax(values, 2) == 1);
 }
 
+/* Tell the level in the second of three outputs; the third is a view of it. */
+static nn_status run_edges(const nn_net *net, const int8_t *input, int8_t *output)
+{
+    if (input != nn_input(net, 0) || output != nn_output(net, 0)) {
+        return NN_ERR_EDGES;
+    }
+    *nn_output(net, 1) = (int8_t)(net->run_level + *nn_input(net, 1));
+    return NN_OK;
+}
+
+static void test_edges(void)
+{
+    static _Alignas(8) unsigned char room[48];
+    nn_net net;
+    /* One of each: own buffers where the arena has room for them, byte by byte. */
+    for (size_t bytes = 24; bytes <= sizeof room; bytes++) {
+        CHECK(nn_init(&net, &model, room, bytes) == NN_OK);
+        CHECK(nn_input(&net, 0) == (bytes >= 42 ? (int8_t *)room + 32 : NULL));
+        CHECK(nn_output(&net, 0) == (bytes >= 42 ? (int8_t *)room + 40 : NULL));
+        CHECK(nn_run(&net, NULL, NULL) == (bytes >= 42 ? NN_OK : NN_ERR_NULL));
+    }
+    int8_t output[2];
+    *nn_input(&net, 0) = 17;
+    CHECK(nn_run(&net, NULL, output) == NN_OK && output[1] == 17);
+    CHECK(nn_run(&net, output, NULL) == NN_OK && nn_output(&net, 0)[1] == output[0]);
+    CHECK(nn_input(&net, 1) == NULL && nn_output(&net, 1) == NULL && nn_output(&net, UINT_MAX) == NULL);
+
+    static const nn_tensor_info two[2] = {
+        {.height = 1, .width = 1, .channels = 3, .scale = 1.0f, .offset_bytes = 0},
+        {.height = 1, .width = 1, .channels = 1, .scale = 1.0f, .offset_bytes = 8},
+    };
+    static const nn_tensor_info three[3] = {
+        {.height = 1, .width = 1, .channels = 1, .scale = 1.0f, .offset_bytes = 0},
+        {.height = 1, .width = 2, .channels = 1, .scale = 1.0f, .offset_bytes = 16},
+        {.height = 2, .width = 1, .channels = 1, .scale = 1.0f, .offset_bytes = 16},
+    };
+    nn_model several = model;
+    several.arena_and_edges_bytes = 24;
+    several.inputs = two;
+    several.outputs = three;
+    several.input_count = 2;
+    several.output_count = 3;
+    several.run = run_edges;
+    CHECK(nn_init(&net, &several, room, 24) == NN_OK);
+    for (unsigned i = 0; i < several.input_count; i++) {
+        CHECK(nn_input(&net, i) == (int8_t *)room + two[i].offset_bytes);
+    }
+    *nn_input(&net, 1) = 40;
+    CHECK(nn_run(&net, NULL, NULL) == NN_OK && *nn_output(&net, 2) == 42);
+    CHECK(nn_output(&net, 1) == nn_output(&net, 2) && nn_output(&net, 3) == NULL &&
+          nn_input(&net, 2) == NULL);
+    CHECK(nn_run(&net, output, NULL) == NN_ERR_EDGES && nn_run(&net, NULL, output) == NN_ERR_EDGES);
+    CHECK(nn_run(&net, nn_input(&net, 0), nn_output(&net, 0)) == NN_OK);
+    nn_net empty;
+    memset(&empty, 0, sizeof empty);
+    CHECK(nn_input(NULL, 0) == NULL && nn_output(NULL, 0) == NULL);
+    CHECK(nn_input(&empty, 0) == NULL && nn_output(&empty, 0) == NULL);
+}
+
 static void test_texts(void)
 {
     for (int status = 0; status < NN_STATUS_COUNT; status++) {
@@ -313,6 +383,7 @@ int main(void)
     test_run();
     test_damage();
     test_decode();
+    test_edges();
     test_values();
     test_texts();
     test_crc();

@@ -42,7 +42,7 @@ def test_no_number_becomes_the_zero_point_with_fast_math(
     (tmp_path / "main.c").write_text(
         '#include <stdlib.h>\n#include "nestnet.h"\n'
         "int main(int count, char **words)\n{\n"
-        "    const nn_tensor_info tensor = {1, 1, 1, -3, 0.5f};\n"
+        "    const nn_tensor_info tensor = {.zero_point = -3, .scale = 0.5f};\n"
         "    return count == 3 && nn_quantize(&tensor, strtof(words[1], NULL)) == atoi(words[2])"
         " ? 0 : 1;\n}\n",
         encoding="ascii",

@@ -245,7 +245,7 @@ def check_bits(checked: Checked, board_id: str, folder: Path, count: int = 3) ->
     place = folder / f"{graph.name}-{board_id}"
     project.write(graph, SHA256, resolve(board_id), place)
     made = compare.compare(
-        toolchain.build(place), graph, checked.images[:count], None, range(len(graph.levels))
+        toolchain.build(place), graph, (checked.images[:count],), None, range(len(graph.levels))
     )
     if not made.bit_exact:
         raise Broken(f"{board_id}: {made.differences[0]}")

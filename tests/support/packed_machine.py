@@ -9,6 +9,7 @@ this proves the packing, not the arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,14 +39,22 @@ class PackedMachine:
         self.orders = [order_of(layer) for layer in packed.layers]
 
     def run(self, image: np.ndarray, level: int) -> np.ndarray:
-        """Return the flat output of one (h, w, c) image."""
-        graph = self.packed.graph
-        output = np.zeros(int(np.prod(graph.only_output.shape)), np.int8)
+        """Return the flat output of one (h, w, c) image by a network with one input and output."""
+        (output,) = self.run_all([image], level)
+        return output
+
+    def run_all(self, inputs: Sequence[np.ndarray], level: int) -> list[np.ndarray]:
+        """Return the flat outputs of one sample, an (h, w, c) array per input."""
+        graph, packed = self.packed.graph, self.packed
+        output = np.zeros(int(np.prod(graph.value(graph.outputs[0]).shape)), np.int8)
+        image = inputs[0]
         places = {"input": image.reshape(-1).copy(), "output": output, "arena": self.arena}
 
         def view(buffer: Buffer) -> np.ndarray:
             return places[buffer.place][buffer.offset_bytes :][: buffer.size_bytes]
 
+        for buffer, given in zip(packed.inputs, inputs, strict=True):
+            view(buffer)[:] = given.reshape(-1)
         if self.packed.target.decode == "level" and level != self.decoded_level:
             for layer in self.packed.layers:
                 self.decode(layer, level)
@@ -73,8 +82,9 @@ class PackedMachine:
                     changed = self.orders[layer.index].clobbered(position, distance)
                     given.reshape(-1)[changed] = view(buffer)[changed]
             target[:] = op.run(graph, inputs, level).reshape(-1)
-        assert np.array_equal(places["input"], image.reshape(-1))
-        return output
+        if packed.inputs[0].place == "input":
+            assert np.array_equal(places["input"], image.reshape(-1))
+        return [view(buffer).copy() for buffer in packed.outputs]
 
     def load(self, field: Member | None) -> np.ndarray:
         """Return a member's content from the image bytes."""

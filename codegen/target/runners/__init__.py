@@ -31,8 +31,8 @@ class RunResult:
 
     levels: tuple[int, ...]
     images: int
-    outputs: Int8Array
-    """Shape (levels, images, h, w, c)."""
+    outputs: tuple[Int8Array, ...]
+    """Each (levels, images, h, w, c)."""
     instructions: tuple[float, ...] | None
     """Executed per inference, averaged over the images (exact sums); None where not counted."""
     layer_instructions: dict[str, tuple[float, ...]]
@@ -50,12 +50,12 @@ class RunResult:
 
 def run(
     built: Built,
-    images: Int8Array,
+    inputs: Sequence[Int8Array],
     levels: Sequence[int],
     memory: Mapping[str, int] | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Run int8 ``images`` (n, h, w, c) at each of ``levels``.
+    """Run int8 ``inputs``, each (n, h, w, c), at each of ``levels``.
 
     ``memory`` describes caches the emulator shall simulate
     (:func:`codegen.target.memory_system.plugin_arguments`); other machines ignore it.
@@ -66,11 +66,12 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="nestnet-run-") as name:
         folder = Path(name)
-        protocol.write_request(folder, images, levels)
-        inferences = len(images) * len(levels)
+        protocol.write_request(folder, inputs, levels)
+        images = len(inputs[0])
+        inferences = images * len(levels)
         with watch(folder / protocol.OUTPUTS, built.info.output_bytes, inferences, progress):
             recorded = _EXECUTE[built.board.runner](built, folder, len(levels), memory or {})
-        answer = protocol.read_answer(folder, built.info, len(images), levels)
+        answer = protocol.read_answer(folder, built.info, images, levels)
     layers = {layer.c_name for layer in built.info.layers}
     by_function: dict[str, tuple[float, ...]] = {}
     instructions = None
@@ -81,14 +82,14 @@ def run(
             by_function[function] = tuple(total / n for total in totals)
     cycles = layer_cycles = None
     if answer.cycles is not None:
-        cycles = tuple(sum(row) / len(images) for row in answer.cycles)
+        cycles = tuple(sum(row) / images for row in answer.cycles)
         layer_cycles = {
-            layer.c_name: tuple(row[layer.index] / len(images) for row in answer.cycles)
+            layer.c_name: tuple(row[layer.index] / images for row in answer.cycles)
             for layer in built.info.layers
         }
     return RunResult(
         levels=tuple(levels),
-        images=len(images),
+        images=images,
         outputs=answer.outputs,
         instructions=instructions,
         layer_instructions={k: v for k, v in by_function.items() if k in layers},
@@ -101,7 +102,7 @@ def run(
 
 
 def count_layers(
-    built: Built, images: Int8Array, levels: Sequence[int]
+    built: Built, inputs: Sequence[Int8Array], levels: Sequence[int]
 ) -> dict[str, tuple[int, ...]]:
     """Return how many instructions every function executed, layer by layer, on an emulated board.
 
@@ -110,19 +111,19 @@ def count_layers(
     """
     with tempfile.TemporaryDirectory(prefix="nestnet-layers-") as name:
         folder = Path(name)
-        protocol.write_request(folder, images, levels, mode=protocol.MODE_LAYERS)
+        protocol.write_request(folder, inputs, levels, mode=protocol.MODE_LAYERS)
         slots = len(levels) * (len(built.info.layers) + 1)
         recorded = _EXECUTE[built.board.runner](built, folder, slots, {})
-        protocol.read_answer(folder, built.info, len(images), levels)
+        protocol.read_answer(folder, built.info, len(inputs[0]), levels)
     assert recorded is not None, "only emulators count"
     return recorded.by_function(counts.functions(built.runner_elf))
 
 
-def trace(built: Built, image: Int8Array, level: int) -> tuple[bytes, ...]:
-    """Run one image (h, w, c) at one level; return the whole arena as it is after each layer."""
+def trace(built: Built, inputs: Sequence[Int8Array], level: int) -> tuple[bytes, ...]:
+    """Run one sample, (1, h, w, c) per input; return the whole arena as it is after each layer."""
     with tempfile.TemporaryDirectory(prefix="nestnet-trace-") as name:
         folder = Path(name)
-        protocol.write_request(folder, image[None], [level], mode=protocol.MODE_TRACE)
+        protocol.write_request(folder, inputs, [level], mode=protocol.MODE_TRACE)
         _EXECUTE[built.board.runner](built, folder, 1, {})
         protocol.read_answer(folder, built.info, 1, [level])
         return protocol.read_trace(folder, built.info)

@@ -34,25 +34,26 @@ _PLACES = ("nowhere", "reading the request", "nn_init", "nn_set_level", "nn_run"
 class Answer:
     """What a run wrote."""
 
-    outputs: Int8Array
-    """Shape (levels, images, h, w, c)."""
+    outputs: tuple[Int8Array, ...]
+    """Each (levels, samples, h, w, c)."""
     stack_bytes: int
     """0 if not known."""
     cycles: tuple[tuple[int, ...], ...] | None
-    """Per requested level and layer, summed over the images; None if not counted."""
+    """Per requested level and layer, summed over the samples; None if not counted."""
 
 
 def write_request(
-    folder: Path, images: Int8Array, levels: Sequence[int], mode: int = MODE_RUN
+    folder: Path, inputs: Sequence[Int8Array], levels: Sequence[int], mode: int = MODE_RUN
 ) -> None:
-    """Write request.bin."""
-    header = struct.pack("<4I", _REQUEST_MAGIC, mode, len(images), len(levels))
+    """Write request.bin; ``inputs`` are the network's, each (n, h, w, c)."""
+    samples = len(inputs[0])
+    header = struct.pack("<4I", _REQUEST_MAGIC, mode, samples, len(levels))
     numbers = struct.pack(f"<{len(levels)}I", *levels)
-    body = np.ascontiguousarray(images, dtype=np.int8).tobytes()
-    (folder / REQUEST).write_bytes(header + numbers + body)
+    flat = [np.asarray(given, dtype=np.int8).reshape(samples, -1) for given in inputs]
+    (folder / REQUEST).write_bytes(header + numbers + np.concatenate(flat, axis=1).tobytes())
 
 
-def read_answer(folder: Path, info: ProjectInfo, images: int, levels: Sequence[int]) -> Answer:
+def read_answer(folder: Path, info: ProjectInfo, samples: int, levels: Sequence[int]) -> Answer:
     """Read outputs.bin and stats.bin.
 
     Raises:
@@ -66,17 +67,21 @@ def read_answer(folder: Path, info: ProjectInfo, images: int, levels: Sequence[i
         raise _failed(f"{STATS} is not what runner.c writes", hex(magic))
     if place != 0:
         raise _failed(f"the program failed in {_PLACES[place]}", _status_name(status))
-    shape = (images, len(levels), *info.output_shape)
-    outputs = np.frombuffer(_read(folder / OUTPUTS), np.int8)
-    if outputs.size != int(np.prod(shape)):
-        raise _failed(f"{OUTPUTS} has the wrong size", f"{outputs.size} bytes")
+    written = np.frombuffer(_read(folder / OUTPUTS), np.int8)
+    if written.size != samples * len(levels) * info.output_bytes:
+        raise _failed(f"{OUTPUTS} has the wrong size", f"{written.size} bytes")
+    by_level = written.reshape(samples, len(levels), info.output_bytes).swapaxes(0, 1)
+    ends = np.cumsum([output.size_bytes for output in info.outputs])
+    outputs = tuple(
+        np.ascontiguousarray(part).reshape(len(levels), samples, *output.shape)
+        for part, output in zip(np.split(by_level, ends[:-1], axis=2), info.outputs, strict=True)
+    )
     cycles = None
     if has_cycles:
         table = np.frombuffer(stats, "<u8", offset=_STATS.size)
         table = table.reshape(len(info.levels), len(info.layers))
         cycles = tuple(tuple(int(value) for value in table[level]) for level in levels)
-    by_level = np.ascontiguousarray(outputs.reshape(shape).swapaxes(0, 1))
-    return Answer(by_level, stack_bytes, cycles)
+    return Answer(outputs, stack_bytes, cycles)
 
 
 def read_trace(folder: Path, info: ProjectInfo) -> tuple[bytes, ...]:

@@ -88,8 +88,8 @@ def command(
         trained = runs.model_file(run)
         outputs.refuse_inputs([csv_path, json_path], outputs.settings_of(trained))
         source = bench_source.trained(trained, images, data)
-    with tables.working(f"{len(source.images)} images on {board}"):
-        result = flow.bench(source.model, board, source.images, out=out, **said)
+    with tables.working(f"{len(source.inputs[0])} images on {board}"):
+        result = flow.bench(source.model, board, source.inputs, out=out, **said)
     tables.console().print(bench_tables.as_table(result))
     outputs.write(csv_path, bench_tables.as_csv(result))
     outputs.write_json(json_path, result.as_json())

@@ -52,11 +52,11 @@ def command(
     outputs.refuse_inputs([json_path], outputs.settings_of(model))
     test = device_images(model, images, data)
     chosen = arguments.levels(levels)
-    with tables.working(f"{len(test.images)} images on {board}"):
+    with tables.working(f"{test.count} images on {board}"):
         report = flow.run(
             model,
             board,
-            test.images,
+            test.inputs,
             test.labels,
             levels=chosen,
             out=out,

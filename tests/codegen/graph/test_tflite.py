@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from codegen.graph import reference
-from codegen.graph.builder import make_requant
 from codegen.graph.ir import Graph, Level, Provenance, Requant, TfliteRequant, Value
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.requantize import make_requant
 from codegen.graph.verify import verify
 
 tflite_layer = pytest.importorskip("tests.support.tflite_layer", reason="needs ai-edge-litert")

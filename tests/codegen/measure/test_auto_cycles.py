@@ -183,10 +183,10 @@ def test_the_analytic_model_stays_above_the_estimate(tmp_path: Path, emulator: s
         packed = lowering.lower(graph, resolve("host"))
         for name in CHIPS[emulator]:
             chip = boards.load(name)
-            spans, _ = benches.level_cycles(built, images, levels, chip)
+            spans, _ = benches.level_cycles(built, (images,), levels, chip)
             reckoned = level_cycles.analytic(replace(packed, target=resolve(chip))).cycles
             assert all(span.high <= top for span, top in zip(spans, reckoned, strict=True)), name
-        measured = benches.measure(built, images, levels)
+        measured = benches.measure(built, (images,), levels)
         below = [
             f"{layer.name} ({layer.kernel}): {spent.cycles.high} > {top}"
             for level in measured.levels

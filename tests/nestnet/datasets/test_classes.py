@@ -101,8 +101,8 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(run: Path) -> None:
     with pytest.raises(UserError, match="no such file or directory"):
         device_images(run / runs.MODEL, 5)
     after = device_images(run / runs.MODEL, 5, str(new))
-    assert (after.images == before.images).all() and after.labels == before.labels
-    assert (trained(run / runs.MODEL, 5, str(new)).images == before.images).all()
+    assert (after.inputs[0] == before.inputs[0]).all() and after.labels == before.labels
+    assert (trained(run / runs.MODEL, 5, str(new)).inputs[0] == before.inputs[0]).all()
     _rename(new)
     with pytest.raises(UserError, match="got 0 'bee', 1 'cat', 2 'wasp'"):
         device_images(run / runs.MODEL, 5, str(new))

@@ -125,7 +125,7 @@ def test_a_run_meets_the_images_it_was_not_trained_on(tmp_path: Path) -> None:
     test = datasets.load("folder", data, (8, 8), 0.4).test
     found = device_images(run / runs.MODEL, 1000)
     assert found.available == len(test.labels) != 33 * 0.2
-    assert np.array_equal(found.images.astype(np.int16) + 128, test.images)
+    assert np.array_equal(found.inputs[0].astype(np.int16) + 128, test.images)
 
 
 def test_files_beside_class_folders(tmp_path: Path) -> None:

@@ -273,28 +273,41 @@ static const char *const layer_names_tiny[NN_TINY_LAYER_COUNT] = {
     "softmax6",
 };
 
+static const nn_tensor_info inputs_tiny[NN_TINY_INPUT_COUNT] = {
+    {
+        .height = NN_TINY_INPUT_HEIGHT,
+        .width = NN_TINY_INPUT_WIDTH,
+        .channels = NN_TINY_INPUT_CHANNELS,
+        .zero_point = NN_TINY_INPUT_ZERO_POINT,
+        .meaning = NN_MEANS_PIXELS,
+        .scale = NN_TINY_INPUT_SCALE,
+        .offset_bytes = 848,
+    },
+};
+
+static const nn_tensor_info outputs_tiny[NN_TINY_OUTPUT_COUNT] = {
+    {
+        .height = NN_TINY_OUTPUT_HEIGHT,
+        .width = NN_TINY_OUTPUT_WIDTH,
+        .channels = NN_TINY_OUTPUT_CHANNELS,
+        .zero_point = NN_TINY_OUTPUT_ZERO_POINT,
+        .meaning = NN_MEANS_CLASS_SCORES,
+        .scale = NN_TINY_OUTPUT_SCALE,
+        .offset_bytes = 960,
+    },
+};
+
 const nn_model nn_model_tiny = {
-    .runtime_version = 3,
+    .runtime_version = 4,
     .name = "tiny",
-    .input =
-        {
-            .height = NN_TINY_INPUT_HEIGHT,
-            .width = NN_TINY_INPUT_WIDTH,
-            .channels = NN_TINY_INPUT_CHANNELS,
-            .zero_point = NN_TINY_INPUT_ZERO_POINT,
-            .scale = NN_TINY_INPUT_SCALE,
-        },
-    .output =
-        {
-            .height = NN_TINY_OUTPUT_HEIGHT,
-            .width = NN_TINY_OUTPUT_WIDTH,
-            .channels = NN_TINY_OUTPUT_CHANNELS,
-            .zero_point = NN_TINY_OUTPUT_ZERO_POINT,
-            .scale = NN_TINY_OUTPUT_SCALE,
-        },
+    .inputs = inputs_tiny,
+    .outputs = outputs_tiny,
     .arena_bytes = NN_TINY_ARENA_BYTES,
+    .arena_and_edges_bytes = NN_TINY_ARENA_AND_EDGES_BYTES,
     .level_count = LEVEL_COUNT,
     .layer_count = NN_TINY_LAYER_COUNT,
+    .input_count = NN_TINY_INPUT_COUNT,
+    .output_count = NN_TINY_OUTPUT_COUNT,
     .levels = levels_tiny,
     .layer_names = layer_names_tiny,
     .weights = &nn_weights_tiny,

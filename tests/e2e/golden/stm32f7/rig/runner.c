@@ -4,8 +4,8 @@
  * Network tiny: graph sha256 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
  *
  * Files in the current folder; all numbers are little-endian uint32 unless stated otherwise.
- * request.bin   magic, mode, image count, level count, the levels, the images (int8)
- * outputs.bin   per image and level the output (int8)
+ * request.bin   magic, mode, image count, level count, the levels; per image all inputs (int8)
+ * outputs.bin   per image and level all outputs (int8)
  * stats.bin     magic, where it failed (0: nowhere), nn_status, deepest stack in bytes (0: not known),
  *               1 if cycles were counted, then per level and layer of the model the cycles (uint64)
  * trace.bin     mode 1 only: the whole arena after each layer
@@ -80,6 +80,11 @@ static int fail(place where, nn_status status)
     return 0;
 }
 
+static int write_outputs(int output_file)
+{
+    return nn_port_write(output_file, output, sizeof output);
+}
+
 /* Run the image in `input` at one level. */
 static int run_level(nn_net *net, uint32_t level, int first_image)
 {
@@ -113,7 +118,7 @@ static int run_images(nn_net *net, const request_header *request, int request_fi
             if (!run_level(net, levels[i], image == 0u)) {
                 return 0;
             }
-            if (!nn_port_write(output_file, output, sizeof output)) {
+            if (!write_outputs(output_file)) {
                 return fail(AT_OUTPUT, NN_OK);
             }
         }

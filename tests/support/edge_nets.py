@@ -1,0 +1,62 @@
+"""Networks with several inputs and outputs, small enough to compile quickly."""
+
+from __future__ import annotations
+
+from codegen.graph.builder import GraphBuilder
+from codegen.graph.ir import Graph
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.synthetic import random_graph
+
+
+def fusion() -> Graph:
+    """Return 2 inputs and 1 output: pixels and samples; the second is read twice, once late."""
+    net = GraphBuilder((11, 7, 3), 3, 5, "fusion")
+    samples = net.input("samples", (5, 4, 5), "samples")
+    body = net.conv(
+        "input", 8, (3, 3), stride=(2, 2), padding=(1, 1, 0, 0), group=4, densities=(0.2, 0.5, 0.9)
+    )
+    body = net.pool(body, MaxPool, (1, 1), (1, 1))
+    body = net.conv(body, 5, (1, 1), group=2, densities=(0.1, 0.4, 0.8))
+    body = net.reshape(body, (1, 1, 5 * 3 * 5)) if net.shape(body) == (5, 3, 5) else body
+    side = net.linear(samples, net.shape(body)[2], group=4, densities=(0.1, 0.3, 0.5))
+    both = net.add(body, side)
+    late = net.linear(samples, net.shape(body)[2])
+    net.softmax(net.linear(net.add(both, late), 7, group=2, densities=(0.3, 0.6, 0.9)))
+    return net.graph()
+
+
+def detector() -> Graph:
+    """Return 1 input and 3 outputs: a map that is read inside, a view of it, class scores."""
+    net = GraphBuilder((13, 11, 3), 2, 6, "detector")
+    stem = net.conv("input", 6, (3, 3), stride=(2, 2), group=1, densities=(0.3, 0.7))
+    boxes = net.conv(stem, 4, (3, 3), padding=(1, 1, 1, 1), groups=2, relu=False)
+    body = net.conv(boxes, 6, (1, 1), group=4, densities=(0.3, 0.6), residual=stem)
+    height, width, channels = net.shape(boxes)
+    rows = net.reshape(boxes, (height * width, 1, channels))
+    pooled = net.pool(body, AvgPool, net.shape(body)[:2], (1, 1))
+    scores = net.linear(pooled, 5, group=2, densities=(0.4, 0.8))
+    return net.graph({scores: "class_scores", boxes: "boxes", rows: "plain"})
+
+
+def gates() -> Graph:
+    """Return 3 inputs and 2 outputs: two inputs meet in the first layer, one only in the last."""
+    net = GraphBuilder((3, 5, 7), 4, 7, "gates")
+    second = net.input("state", (3, 5, 7), "map")
+    third = net.input("gate", (1, 1, 11))
+    both = net.add(second, "input", relu=True)
+    deep = net.conv(
+        both, 7, (3, 3), padding=(1, 1, 1, 1), groups=7, group=1, densities=(0.3, 0.5, 0.7, 1.0)
+    )
+    deep = net.conv(deep, 13, (2, 2), group=4, densities=(0.1, 0.2, 0.4, 0.6))
+    last = net.add(net.linear(deep, 11, group=4, densities=(0.2, 0.4, 0.6, 0.9)), third)
+    return net.graph({both: "map", last: "plain"})
+
+
+def edge_graphs() -> list[Graph]:
+    """Return the three above and random ones."""
+    random = [
+        random_graph(31, blocks=3, largest=7, inputs=2, outputs=2),
+        random_graph(32, blocks=3, largest=7, inputs=3, outputs=4),
+    ]
+    return [fusion(), detector(), gates(), *random]
