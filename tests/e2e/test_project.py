@@ -277,7 +277,7 @@ def test_flow_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     }  # fmt: skip
     assert {"weights_bytes", "arena_bytes", "elf"} <= set(as_json)
     json.dumps(as_json)
-    with pytest.raises(UserError, match=r"expected \(n, 5, 7, 3\)"):
+    with pytest.raises(UserError, match=r"expected int8 \(n, 5, 7, 3\)"):
         flow.run(path, "qemu_m4", images[:, :4])
     with pytest.raises(UserError, match=r"no such level; got 2, expected 0\.\.1"):
         flow.run(path, "qemu_m4", images, levels=[0, 2])
