@@ -61,9 +61,7 @@ class Grids:
         if grid == self.of(self._network.logits):
             return True
         return any(
-            (stage.one_scale and self.of(stage.output) == grid)
-            or (stage.one_input_scale and any(self.of(x) == grid for x in stage.inputs))
-            for stage in self._network.stages
+            stage.one_scale and self.of(stage.output) == grid for stage in self._network.stages
         )
 
     def _join(self, one: str, other: str) -> None:

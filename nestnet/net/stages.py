@@ -92,8 +92,6 @@ class Stage(ABC):
     what it reads."""
     is_monotone: ClassVar[bool] = False
     """Whether an activation behind it may as well be computed in front of it."""
-    one_input_scale: ClassVar[bool] = False
-    """Whether its inputs need one scale at all levels."""
 
     @property
     def one_scale(self) -> bool:
@@ -154,7 +152,8 @@ class Stage(ABC):
         return None
 
     def weight_count(self, network: Network) -> int:
-        """Return the number of its weights."""
+        """Return the number of its weights: of two stages that could take an addition in, the one
+        with more does."""
         return 0
 
     # Computation.

@@ -12,7 +12,7 @@ from codegen.graph.ops import linear as graph_linear
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.weighted import Weighted, group_levels, stored_weight
-from nestnet.net.stages import Network, Step
+from nestnet.net.stages import Step
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "linear"
@@ -30,10 +30,6 @@ class Linear(Weighted):
     def prunable(self) -> bool:
         """Return True: every output reads every input."""
         return True
-
-    def weight_count(self, network: Network) -> int:
-        """Return outputs x inputs."""
-        return network.tensor(self.output).shape[2] * network.tensor(self.input).shape[2]
 
     def nested(self, weight: torch.Tensor, bias: torch.Tensor | None) -> NestedWeight:
         """Return the layer."""

@@ -31,7 +31,6 @@ class Softmax(OneInput):
     grid = GridRule.FIXED
     elementwise = True
     only_last = True
-    one_input_scale = True
 
     @property
     def notice(self) -> str:

@@ -4,7 +4,8 @@ case in tests/support/nets.py, on which tracing, quantization, export and bytes 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -15,15 +16,29 @@ from codegen.errors import UserError
 from codegen.graph.ops import OPERATORS
 from nestnet.frontend.capture import capture
 from nestnet.frontend.replay import operator_name
+from nestnet.net.fuse import fuse
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.grids import Grids
 from nestnet.net.network import NestedNet, to_float_input
-from nestnet.net.ops import ATEN, STAGES, SUPPORTED, aten_in, dropout, stages_in, unsaid
+from nestnet.net.ops import (
+    ACTIVATIONS,
+    ATEN,
+    STAGES,
+    SUPPORTED,
+    aten_in,
+    dropout,
+    stages_in,
+    unsaid,
+)
+from nestnet.net.ops.add import Add
+from nestnet.net.ops.clamp import Clamp
+from nestnet.net.ops.common.weighted import Weighted
 from nestnet.net.ops.conv2d import Conv2D
+from nestnet.net.ops.linear import Linear
 from nestnet.net.quantize import quantize
 from nestnet.net.quantizer import Observer
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
-from nestnet.net.tensors import OPEN, Clip, Tensor
+from nestnet.net.tensors import OPEN, RELU, Clip, NormParams, Tensor
 from nestnet.net.walk import Aten
 from tests.support.commands import ROOT
 from tests.support.nets import CASES, trained_like
@@ -114,6 +129,60 @@ def test_lists_of_what_is_supported_have_every_file() -> None:
     assert all(isinstance(row, Aten) for row in ATEN.values())
 
 
+LIMITING = pytest.mark.parametrize(
+    "make",
+    [
+        lambda act: conv("y", "x", act),
+        lambda act: Linear("y", "x", "y", "y.weight", None, act=act),
+        lambda act: Add("y", ("x", "x"), "y", act),
+        lambda act: Clamp("y", "x", "y", act),
+    ],
+    ids=["conv2d", "linear", "add", "clamp"],
+)
+"""Stages with limits of their own, from x to y."""
+VECTORS = tuple(Tensor(name, (2,)) for name in ("x", "y", "z", "w"))
+
+
+@LIMITING
+def test_an_activation_becomes_the_limits_of_what_makes_its_input(
+    make: Callable[[Clip], Stage],
+) -> None:
+    clamp = Clamp("z", "y", "z", Clip(0.25, 0.75))
+    (stage,) = fuse(Network("x", "z", VECTORS, (make(RELU), clamp))).stages
+    assert stage == make(Clip(0.25, 0.75)).making("z")
+    read_twice = (make(RELU), clamp, Add("w", ("y", "z"), "w"))
+    assert fuse(Network("x", "w", VECTORS, read_twice)).stages == read_twice
+
+
+@LIMITING
+def test_a_batch_norm_becomes_part_only_of_sums_that_nothing_follows(
+    make: Callable[[Clip], Stage],
+) -> None:
+    norm = NormParams("z", None, None, "z.mean", "z.var", 0.0, 0.1)
+    alone = Conv2D.unit("z", "y", "z", 2, norm)
+    for act in (OPEN, RELU):
+        first = make(act)
+        stages = fuse(Network("x", "z", VECTORS, (first, alone))).stages
+        if isinstance(first, Weighted) and act == OPEN:
+            assert stages == (replace(first, norm=norm, output="z"),)
+        else:
+            assert stages == (first, alone)
+
+
+@pytest.mark.parametrize("limit", [math.inf, 6.0])
+@LIMITING
+def test_a_limit_is_one_number_for_all_levels(make: Callable[[Clip], Stage], limit: float) -> None:
+    last = Linear("z", "y", "z", "z.weight", None)
+    grids = Grids(Network("x", "z", VECTORS, (make(Clip(0.0, limit)), last)))
+    assert grids.one_scale("y") == math.isfinite(limit)
+
+
+def test_what_takes_the_place_of_an_activation_is_named_whole() -> None:
+    assert set(ACTIVATIONS) == {name for kind in STAGES.values() for name in kind.activations}
+    for name in ("ReLU", "ReLU6", "Hardtanh", "LeakyReLU", "Sigmoid", "GELU"):
+        assert f"nn.{name}" in ACTIVATIONS and hasattr(torch.nn, name)
+
+
 # Tensors that share a grid: what a concatenation asks of its inputs.
 
 
@@ -140,7 +209,7 @@ class Joined(Stage):
         return 0
 
 
-RELU, LIMITED = Clip(0.0, math.inf), Clip(0.0, 6.0)
+LIMITED = Clip(0.0, 6.0)
 
 
 def conv(name: str, source: str, act: Clip = RELU, residual: str | None = None) -> Conv2D:
