@@ -54,8 +54,10 @@ def functions_graph() -> Graph:
     net.conv(net.last, 11, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.3, 0.6))
     net.lookup(net.last, lambda x: x * np.clip(x / 6 + 0.5, 0, 1))
     net.conv(net.last, 11, (3, 3), groups=11)
+    net.conv(net.conv(net.last, 12, (1, 1)), 8, (2, 2), groups=4)
     gate = net.lookup(net.last, lambda x: 1 / (1 + np.exp(-x)))
     net.pool(net.add(net.lookup(gate, np.tanh), gate), MaxPool, (2, 1), (2, 1))
+    net.reshape(net.last, (1, 1, int(np.prod(net.shape(net.last)))))
     net.lookup(net.linear(net.last, 7, group=2, densities=(0.2, 0.4, 0.8)), np.arctan)
     return net.graph()
 
@@ -116,7 +118,8 @@ def test_a_core_without_unaligned_access_equals_the_reference(build: Build, grap
 
 
 def test_every_operator_and_every_kernel_is_compared() -> None:
-    programs = [lowering.lower(graph, resolve("qemu_m4")) for graph in graphs()]
+    chosen = [graph for graph in graphs() if not graph.name.startswith("random")]
+    programs = [lowering.lower(graph, resolve("qemu_m4")) for graph in chosen]
     ops = {type(op).__name__ for program in programs for op in program.source.ops}
     assert ops == set(OPERATORS)
     used = {layer.kernel for program in programs for layer in program.layers}

@@ -153,6 +153,13 @@ def test_cases_are_what_contracts_say(family: str) -> None:
         check_case(case)
 
 
+def test_every_kernel_has_sizes_of_its_own() -> None:
+    """Beside those drawn from its contract."""
+    rng = np.random.default_rng(SEED)
+    chosen = [make(rng) for family, make in FAMILIES.items() if family != "contract"]
+    assert {case.macro.lower() for cases in chosen for case in cases} == set(KERNELS)
+
+
 def check_case(case: Case) -> None:
     """Compare every number and buffer of a case with the kernel's contract."""
     promised = case.contract
