@@ -24,7 +24,12 @@ from codegen.graph.ir import Graph
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.serialize import RecordError, decode
-from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_inputs
+from codegen.graph.synthetic import (
+    conv_layer_graph,
+    linear_layer_graph,
+    random_graph,
+    random_inputs,
+)
 from codegen.lower import lowering
 from codegen.target.target import resolve
 
@@ -87,7 +92,7 @@ def examine(data: bytes) -> Outcome:
         return Outcome.NOT_LOWERED
     for level in range(len(graph.levels)):
         reference.run(packed.graph, inputs, level)
-    files = render.project_files(packed, "0" * 64, render.RuntimeFiles((), ()), "none")
+    files = render.project_files(packed, None, "0" * 64, render.RuntimeFiles((), ()), "none")
     for text in files.values():
         text.encode("utf-8")
     return Outcome.LOWERED
@@ -299,5 +304,6 @@ def seeds() -> list[bytes]:
         conv_layer_graph(2, 3, 5, 3, (1, 2), group=4, densities=(0.3, 0.8)),
         conv_layer_graph(3, 2, 3, 3, groups=3, densities=None),
         linear_layer_graph(7, 3, group=1, densities=(0.2, 0.4, 1.0)),
+        random_graph(42, levels=2, blocks=1, largest=3, inputs=2, outputs=3),
     ]
     return [nestfile.to_bytes(graph) for graph in graphs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import linecache
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
-from codegen.graph.ir import Graph
+from codegen.graph.ir import Graph, Int8Array
 from codegen.graph.ops.softmax import Softmax as SoftmaxOp
 from codegen.measure import compare
 from codegen.target import toolchain
@@ -237,15 +237,41 @@ def _cut_softmax(traced: fx.GraphModule) -> None:
 def check_bits(checked: Checked, board_id: str, folder: Path, count: int = 3) -> None:
     """Build the network for a board and compare every level on ``count`` images with the reference.
 
+    Then do so once more with some of its inner values as outputs, too.
+
     Raises:
         Broken: some bit differs.
         UserError: the network is refused, or a tool is missing.
     """
-    graph = checked.graph
+    check_graph(checked.graph, checked.images[:count], board_id, folder)
+    check_graph(with_more_outputs(checked.graph), checked.images[:count], board_id, folder)
+
+
+def with_more_outputs(graph: Graph) -> Graph:
+    """Return ``graph`` with up to two inner values as further outputs, before its own.
+
+    Those have one scale for all levels, as edges do; where there are none, it stays as it is.
+    """
+    given = set(graph.inputs)
+    inner = []
+    for op in graph.ops:
+        if op.is_view and op.inputs[0] in given:
+            given.add(op.output)
+        elif op.output not in graph.outputs and len(set(graph.value(op.output).scale)) == 1:
+            inner.append(op.output)
+    more = inner[:: max(1, len(inner) - 1)][:2]
+    return replace(graph, outputs=(*more, *graph.outputs), name=f"{graph.name}_more")
+
+
+def check_graph(graph: Graph, images: Int8Array, board_id: str, folder: Path) -> None:
+    """Build ``graph`` for a board and compare it on ``images`` with the reference.
+
+    Raises:
+        Broken: some bit differs.
+        UserError: the network is refused, or a tool is missing.
+    """
     place = folder / f"{graph.name}-{board_id}"
     project.write(graph, SHA256, resolve(board_id), place)
-    made = compare.compare(
-        toolchain.build(place), graph, (checked.images[:count],), None, range(len(graph.levels))
-    )
+    made = compare.compare(toolchain.build(place), graph, (images,), None, range(len(graph.levels)))
     if not made.bit_exact:
         raise Broken(f"{board_id}: {made.differences[0]}")
