@@ -3,6 +3,8 @@
 # make setup    install only: system packages (Debian, Ubuntu) and .venv
 # make format   rewrite Python and C sources in the project's format
 # make budgets  measure instructions, flash, RAM and stack of tests/e2e/budgets.toml and rewrite it
+# make docs     write the documentation as a site into build/docs/
+# make reference   rewrite docs/reference/ from the code
 # make fuzz SECONDS=600   fuzz the decoders of coded weights
 # make fuzz-loader SECONDS=600   fuzz the loader of .nestnet files; by coverage if atheris is installed
 # make interrupt RUNS=20000   change the level by an interrupt at pseudo-random moments of that many inferences
@@ -29,7 +31,7 @@ PYTEST_FLAGS ?= -n auto
 SECONDS ?= 60
 RUNS ?= 20000
 
-.PHONY: setup system demo test lint pytest format budgets fuzz fuzz-loader fuzz-models interrupt experiment clean
+.PHONY: setup system demo test lint pytest format docs reference budgets fuzz fuzz-loader fuzz-models interrupt experiment clean
 
 demo: setup
 	$(BIN)/python -m nestnet.cli.demo
@@ -49,6 +51,13 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(CLANG_FORMAT) -i $(C_SOURCES)
+
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo build/docs/index.html
+
+reference: setup
+	$(BIN)/python docs/reference/generate.py
 
 budgets: setup
 	$(TEST_ENV) $(BIN)/python -m tests.e2e.budgets

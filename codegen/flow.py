@@ -195,7 +195,7 @@ def runnable(name: str) -> Board:
             "nestnet cannot run it",
             got='runner = "none" in its file',
             expected="a board with a runner; `nestnet build` and `nestnet bench` need none",
-            action="Run the same core emulated, as with --board qemu_m4, or see docs/boards.md",
+            action="Run the same core emulated (--board qemu_m4), or see docs/howto/board.md",
         )
     return board
 

@@ -94,6 +94,7 @@ class TrainConfig:
     task: str = "classification"
     """What the network is trained for: a file of nestnet/tasks/."""
     dataset: str = "digits"
+    """One of `nestnet datasets`; ``folder`` for images of your own."""
     data: str = ""
     """Directory or archive of the data set; empty for data sets that need none."""
     resize: tuple[int, ...] = ()
@@ -111,6 +112,8 @@ class TrainConfig:
     """How a level's sparsity is shared out over the layers: all alike, by magnitude over the whole
     network, or by magnitude per multiply-accumulate (experiments/allocation/page.md)."""
     routing: str = "shared"
+    """Which weights of a level its loss moves: all alike (shared), those it adds (shell), or all,
+    half as strongly for each level further in (mixed)."""
     dense_layers: tuple[str, ...] = ()
     """Layers kept dense at every level, besides the first convolution and the last linear."""
     epochs: int = 40
@@ -118,18 +121,25 @@ class TrainConfig:
     split: tuple[float, ...] = (0.35, 0.25, 0.25, 0.15)
     """Shares of the epochs: dense warm-up, pruning ramp, recovery, quantization-aware."""
     batch: int = 128
+    """Images of one training step."""
     lr: float = 0.1
     """Peak of the one-cycle schedule."""
     lr_quantized: float = 0.004
     """Peak of the quantization-aware phase."""
     momentum: float = 0.9
+    """Of stochastic gradient descent, 0..1."""
     weight_decay: float = 5e-4
+    """Of convolution and linear weights."""
     distill_weight: float = 0.5
     """Share of a sparser level's loss that follows the densest level's outputs, 0..1."""
     distill_temperature: float = 2.0
+    """What logits are divided by before a sparser level follows the densest."""
     augment: str = "auto"
+    """Training images are shifted (crop), also mirrored (flip-crop) or as suits the data."""
     seed: int = 0
+    """Of weights, order of images and augmentation; the same seed gives the same run on a CPU."""
     device: str = "auto"
+    """``auto``: a GPU if there is one."""
     amp: str = "auto"
     """Mixed precision of the float phases: bf16 where the device is fast at it, or off."""
     init_from: str = ""
@@ -150,6 +160,7 @@ class TrainConfig:
     """With std: the network sees (pixel / 255 - mean) / std, one number or one per channel. Empty:
     it sees (pixel - 128) / 64."""
     std: tuple[float, ...] = ()
+    """With mean: of pixel / 255, one number or one per channel."""
 
     def __post_init__(self) -> None:
         """Read short forms and check every field; UserError for the first wrong one."""

@@ -151,7 +151,7 @@ def load(name: str) -> Board:
             "unknown board",
             got=repr(name),
             expected=one_of(shipped) + ", or the path of a TOML file",
-            action="Choose one with --board, or write my_board.toml as docs/boards.md says",
+            action="Choose one with --board, or write my_board.toml as docs/howto/board.md says",
         )
     path = Path(name)
     board = load_file(path)
@@ -201,7 +201,7 @@ def parse(table: Table) -> Board:
     flat = [key for key in ("core", "cache", "memory") if table.has(key)]
     if flat and not table.has("chip"):
         expected = "them in [chip], [chip.cache] and [[chip.memory]], or chip = NAME"
-        action = "Move them as the example in docs/boards.md shows"
+        action = "Move them as the example in docs/howto/board.md shows"
         raise error(table.where, "facts of a chip beside the board's", flat[0], expected, action)
     table.close(("id", "title", "status", "runner", "chip"), ("qemu_machine", "place"))
     board = Board(

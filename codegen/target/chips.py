@@ -17,7 +17,7 @@ USES = ("code", "weights", "data", "stack", "arena")
 SPARE = "spare"
 """The one use of a region that is never linked."""
 CACHE_KINDS = ("none", "flash", "l1")
-ADD = "Choose one, or describe the chip in a TOML file of its own: docs/boards.md, [chip]"
+ADD = "Choose one, or describe the chip in a TOML file of its own: docs/howto/board.md, [chip]"
 
 _ADDRESSES = 2**32
 _LEAST_REGION_BYTES = 512

@@ -11,7 +11,7 @@ FPUS = ("none", "single", "double")
 """What floating point a chip's maker put in, of what the core allows."""
 KERNELS = ("portable", "dsp", "m7")
 """The sets of firmware/nn_kernels.h."""
-ADD = "Choose one, or describe the core in a TOML file of its own: docs/boards.md, [chip.core]"
+ADD = "Choose one, or describe the core in a TOML file of its own: docs/howto/board.md, [chip.core]"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 from tests.support.commands import ROOT, Here, environment, nestnet
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
     path for folder in ("docs", "experiments") for path in (ROOT / folder).rglob("*.md")
 )
@@ -23,13 +24,14 @@ LONG = {
 NEEDS_DATA = ("photos.zip", "--data DIR")
 
 
-def blocks(language: str) -> list[str]:
-    """Return the README's fenced blocks of one language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+def blocks(language: str, text: str = README) -> list[str]:
+    """Return the fenced blocks of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
-def commands() -> list[str]:
-    return [line.strip() for block in blocks("sh") for line in block.splitlines() if line.strip()]
+def commands(text: str = README) -> list[str]:
+    lines = (line.strip() for block in blocks("sh", text) for line in block.splitlines())
+    return [line for line in lines if line]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -76,14 +78,37 @@ def test_readme_flow_runs(tmp_path: Path) -> None:
 def _compile_the_knob(folder: Path) -> None:
     """Compile the README's C against the project that the README's commands made."""
     (code,) = blocks("c")
-    project = folder / "build/net-digits-1-stm32f7"
+    _compile(code, folder, folder / "build/net-digits-1-stm32f7", "cortex-m7")
+
+
+def _compile(code: str, folder: Path, project: Path, cpu: str) -> None:
     (folder / "knob.c").write_text(code)
     done = subprocess.run(
-        ["arm-none-eabi-gcc", "-mcpu=cortex-m7", "-mthumb", "-Wall", "-Wextra", "-Werror",
+        ["arm-none-eabi-gcc", f"-mcpu={cpu}", "-mthumb", "-Wall", "-Wextra", "-Werror",
          "-std=c99", f"-I{project}/library", "-c", "knob.c", "-o", "knob.o"],
         cwd=folder, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_tutorial_runs(tmp_path: Path) -> None:
+    """Do what the tutorial says, in an empty folder, with few epochs and images."""
+    (photos,) = blocks("python", TUTORIAL)
+    subprocess.run([sys.executable, "-c", photos], cwd=tmp_path, check=True)
+    ran = []
+    for line in commands(TUTORIAL):
+        program, *arguments = shlex.split(line)
+        assert program == "nestnet", f"unknown command in the tutorial: {line}"
+        if arguments[0] == "train":
+            arguments[arguments.index("--epochs") + 1] = "4"
+        if arguments[0] == "run":
+            arguments += ["--images", "2"]
+        done = nestnet(*arguments, folder=tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        ran.append(arguments[0])
+    assert ran == ["train", "info", "bench", "run", "run", "codegen", "build", "classify"]
+    (code,) = blocks("c", TUTORIAL)
+    _compile(code, tmp_path, tmp_path / "mine-stm32f4", "cortex-m4")
 
 
 @pytest.mark.parametrize("line", [c for c in commands() if any(w in c for w in NEEDS_DATA)])

@@ -26,7 +26,7 @@ def command(json_path: JsonOption = None) -> None:
     ]
     heads = ("name", "what it is", "kernels", "cycle model", "emulated by")
     tables.console().print(tables.names("Cores", about, heads))
-    print("More of one: nestnet info NAME. Your own: --board my_board.toml (docs/boards.md)")
+    print("More of one: nestnet info NAME. Your own: --board my_board.toml (docs/howto/board.md)")
     outputs.write_json(json_path, {board.id: asdict(board) for board in known})
 
 

@@ -17,7 +17,7 @@ from codegen.target import boards, chips, cores, manifest, toolchain
 from tests.support.commands import ROOT
 from tests.support.projects import need_tools, small_graph
 
-PAGE = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/howto/board.md").read_text(encoding="utf-8")
 SHORT, EXAMPLE = (part.split("```")[0] for part in PAGE.split("```toml\n")[1:])
 INLINE = EXAMPLE[EXAMPLE.index("[chip]") :]
 
@@ -111,7 +111,7 @@ def test_what_no_board_is(name: str, text: str, message: str, tmp_path: Path) ->
 
 
 def test_an_unknown_board_says_how_to_have_one() -> None:
-    with pytest.raises(UserError, match=r"the path of a TOML file\. .*docs/boards\.md"):
+    with pytest.raises(UserError, match=r"the path of a TOML file\. .*docs/howto/board\.md"):
         boards.load("nrf52840")
     with pytest.raises(UserError, match=r"nowhere\.toml: cannot read"):
         boards.load("nowhere.toml")
@@ -148,10 +148,10 @@ def test_chip_and_core_may_be_files_beside_the_board(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new", "words"), [
     ('"cortex-m4"', '"cortex-m6"', r"core: unknown core; got 'cortex-m6', expected one of cortex-m0"
-     r".*cortex-m85, host, the path of a TOML file, or a table \[core\]\. .*docs/boards\.md"),
+     r".*cortex-m85, host, the path of a TOML file, or a table \[core\]\. .*docs/howto/board\.md"),
     ('"cortex-m4"', '"mine.toml"', r"mine\.toml: cannot read"),
     (INLINE, 'chip = "stm32f9"', r"unknown chip; got 'stm32f9'.*stm32f767zi"),
-    ("[chip]\n", "[core]\n", r"facts of a chip beside the board's; got core.*docs/boards\.md"),
+    ("[chip]\n", "[core]\n", r"facts of a chip beside the board's; got core.*docs/howto/board\.md"),
     ('fpu = "single"', 'fpu = "double"', r"expected one of none, single"),
 ])  # fmt: skip
 def test_what_no_chip_and_no_core_is(old: str, new: str, words: str, tmp_path: Path) -> None:
