@@ -188,11 +188,11 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "add tables are int32": lambda: with_op(Add, offset=np.zeros(2, np.int64)),
     "multiplier is below 2**22": lambda: with_op(Add, multiplier=np.full((2, 2), 2**22, np.int32)),
     "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
-    "scale and zero point pass through": lambda: with_value("value3", zero_point=1),
-    "at least two inputs": lambda: with_op(Concat, inputs=("value4",)),
+    "scale and zero point pass through": lambda: with_value(last(MaxPool).output, zero_point=1),
+    "at least two inputs": lambda: with_op(Concat, inputs=(last(Reshape).output,)),
     "the axis is 0, 1 or 2": lambda: with_op(Concat, axis=3),
     "all inputs have the shape (1, 1, 30) but for axis 2": lambda: with_op(
-        Concat, inputs=("value4", "value3")
+        Concat, inputs=(last(Reshape).output, last(MaxPool).output)
     ),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
     "table is int8 of shape (1, 256) or (2, 256)": lambda: with_op(
@@ -200,9 +200,9 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     ),
     "table is uint16": lambda: with_op(Softmax, table=np.zeros(255, np.uint16)),
     "table falls from 2**15": lambda: with_op(Softmax, table=np.zeros(256, np.uint16)),
-    "output scale is 1/256": lambda: with_value("value9", zero_point=0),
-    "the output has the shape (1, 1, 4)": lambda: with_value("value8", shape=(1, 4, 1)),
-    "the output has 30 elements": lambda: with_value("value4", shape=(1, 1, 31)),
+    "output scale is 1/256": lambda: with_value(last(Softmax).output, zero_point=0),
+    "the output has the shape (1, 1, 4)": lambda: with_value(last(Linear).output, shape=(1, 4, 1)),
+    "the output has 30 elements": lambda: with_value(last(Reshape).output, shape=(1, 1, 31)),
 }
 
 
