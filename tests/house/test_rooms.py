@@ -164,6 +164,23 @@ def test_every_kernel_has_its_stack_and_its_random_tests() -> None:
         )
 
 
+TESTED_TOGETHER = {
+    *("add", "avg_pool", "batch_norm", "clamp", "conv2d", "dense_conv", "dense_linear"),
+    *("depthwise_conv", "dropout", "grouped_conv", "linear", "max_pool", "nested_conv"),
+    *("nested_linear", "reshape", "softmax"),
+}
+"""Kernels and stages that modules about several of them test."""
+
+
+@pytest.mark.parametrize(
+    ("folder", "tests"),
+    [("codegen/kernels", "tests/codegen/kernels"), ("nestnet/net/ops", "tests/nestnet/net")],
+)
+def test_what_is_special_about_a_kernel_or_a_stage_is_tested(folder: str, tests: str) -> None:
+    alone = stems(folder) - {"cmsis_nn"} - TESTED_TOGETHER
+    assert {f"test_{name}" for name in alone} <= stems(tests, "test_*.py")
+
+
 def test_the_page_of_the_contract_names_every_operator() -> None:
     page = (ROOT / "docs/integer-contract.md").read_text(encoding="utf-8")
     rows = set(re.findall(r"^\| ([a-z ]+) \| ", page, re.M))
