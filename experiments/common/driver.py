@@ -10,7 +10,8 @@ An experiment is a folder with a module run.py, which has
 - ``measure(options)``: yields findings, plain data for JSON; a long experiment yields what is
   finished so far each time that something is, and continues where it was stopped;
 - ``page(findings)``: the page, from findings alone;
-- ``problems(findings)``: what contradicts a promise of the project.
+- ``problems(findings)``: what contradicts a promise of the project;
+- ``picture(findings, path)``, if its page shows one: writes picture.svg.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from codegen.errors import UserError
 from experiments.common.record import Record, command, machine, versions
 
 HERE = Path(__file__).resolve().parents[1]
-RESULT, PAGE = "result.json", "page.md"
+RESULT, PAGE, PICTURE = "result.json", "page.md", "picture.svg"
 
 
 class Experiment(Protocol):
@@ -144,8 +145,15 @@ def write(experiment: Experiment, record: Record, findings: Any, folder: Path) -
     result: dict[str, Any] = json.loads(text)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULT).write_text(text, encoding="utf-8")
-    (folder / PAGE).write_text(page(experiment, result), encoding="utf-8")
+    show(experiment, result, folder)
     return result
+
+
+def show(experiment: Experiment, result: Mapping[str, Any], folder: Path) -> None:
+    """Write page.md of a result, and picture.svg where there is one."""
+    (folder / PAGE).write_text(page(experiment, result), encoding="utf-8")
+    if hasattr(experiment, "picture"):
+        experiment.picture(result["findings"], folder / PICTURE)
 
 
 def run(experiment: Experiment, options: argparse.Namespace, said: str) -> dict[str, Any]:
@@ -178,7 +186,7 @@ def main(words: Sequence[str]) -> int:
     options, _ = shared_options(name).parse_known_args(arguments)
     if options.page:
         result = read(options.out)
-        (options.out / PAGE).write_text(page(experiment, result), encoding="utf-8")
+        show(experiment, result, options.out)
     else:
         options = all_options(name, experiment).parse_args(arguments)
         result = run(experiment, options, command(name, arguments))
