@@ -18,6 +18,10 @@ IN_PROJECT = "board.toml"
 """The file of a generated project that holds its board, with chip and core written out."""
 
 
+JOIN = "+"
+"""Between the names of regions that are one piece of memory."""
+
+
 @dataclass(frozen=True)
 class Bank:
     """Regions that touch and serve the same uses, as one piece of memory."""
@@ -28,7 +32,7 @@ class Bank:
     @property
     def name(self) -> str:
         """Return what the bank is called, as in ``DTCM+SRAM1``."""
-        return "+".join(region.name for region in self.regions)
+        return JOIN.join(region.name for region in self.regions)
 
     @property
     def address(self) -> int:
@@ -109,15 +113,19 @@ class Board:
     def placed(self, use: str) -> Bank | None:
         """Return the bank that ``use`` shall lie in by order; None if it is to be chosen."""
         named = {placed.use: placed.region for placed in self.place}
-        for bank in self.banks(use):
-            if any(region.name == named.get(use) for region in bank.regions):
-                return bank
-        return None
+        return next((bank for bank in self.banks(use) if bank.name == named.get(use)), None)
 
     def _joined(self, region: Memory) -> tuple[Memory, ...]:
-        """Return the regions of the same uses that ``region`` touches, directly or not."""
+        """Return the regions of the same uses that ``region`` touches, directly or not.
+
+        Regions that ``place`` names join those alone that it names with them.
+        """
         alike = sorted(
-            (other for other in self.memory if set(other.use) == set(region.use)),
+            (
+                other
+                for other in self.memory
+                if set(other.use) == set(region.use) and self._order(other) == self._order(region)
+            ),
             key=lambda other: other.address,
         )
         joined = [region]
@@ -128,6 +136,11 @@ class Board:
             if other.end == joined[0].address:
                 joined.insert(0, other)
         return tuple(joined)
+
+    def _order(self, region: Memory) -> str | None:
+        """Return what ``place`` names ``region`` by: its name, or several; None if it does not."""
+        named = (placed.region for placed in self.place)
+        return next((order for order in named if region.name in order.split(JOIN)), None)
 
 
 def names() -> tuple[str, ...]:
@@ -232,12 +245,17 @@ def with_places(board: Board, regions: Mapping[str, str], where: str) -> Board:
         if use not in chips.USES:
             raise error(where, "unknown use of memory", use, one_of(chips.USES), "Choose one")
         allowed = [each.name for each in board.memory if use in each.use]
-        if region not in allowed:
+        if not set(region.split(JOIN)) <= set(allowed):
             expected = one_of(allowed) if allowed else f"none: {board.title} has no such memory"
             raise error(where, f"no region for {use}", region, expected, "Choose one")
     kept = {placed.use: placed.region for placed in board.place} | dict(regions)
     place = tuple(Placed(use, kept[use]) for use in chips.USES if use in kept)
-    return replace(board, place=place)
+    board = replace(board, place=place)
+    for use in regions:
+        if board.placed(use) is None:
+            expected = "regions that touch, in the order of their addresses, each named once"
+            raise error(where, f"no piece of memory for {use}", kept[use], expected, "Name one")
+    return board
 
 
 def to_toml(board: Board) -> str:

@@ -57,7 +57,11 @@ def test_an_arena_no_region_holds_names_what_is_free_in_each() -> None:
 
 
 def test_a_board_says_where_it_wants_the_arena() -> None:
-    board = boards.with_places(H7, {"arena": "SRAM2"}, "--place")
+    alone = boards.with_places(H7, {"arena": "SRAM2"}, "--place")
+    assert where(alone, needs())["arena"] == "SRAM2"
+    two = boards.with_places(H7, {"arena": "SRAM1+SRAM2"}, "--place")
+    assert where(two, needs())["arena"] == "SRAM1+SRAM2"
+    board = boards.with_places(H7, {"arena": "SRAM1+SRAM2+SRAM3"}, "--place")
     assert where(board, needs())["arena"] == "SRAM1+SRAM2+SRAM3"
     again = boards.with_places(board, {"data": "AXI_SRAM"}, "--place")
     assert where(again, needs())["data"] == "AXI_SRAM"
@@ -69,9 +73,22 @@ def test_a_board_says_where_it_wants_the_arena() -> None:
         ({"arena": "FLASH"}, r"--place: no region for arena; got FLASH, expected one of DTCM, AXI"),
         ({"heap": "DTCM"}, r"unknown use of memory; got heap, expected one of code, weights"),
         ({"code": "DTCM"}, r"no region for code; got DTCM, expected one of FLASH"),
+        (
+            {"arena": "SRAM1+SRAM3"},
+            r"no piece of memory for arena; got SRAM1\+SRAM3, ",
+        ),
+        ({"arena": "SRAM2+SRAM1"}, "no piece of memory for arena"),
+        ({"arena": "DTCM+AXI_SRAM"}, "no piece of memory for arena"),
     ):
         with pytest.raises(UserError, match=message):
             boards.with_places(H7, regions, "--place")
+
+
+def test_a_region_that_is_named_is_a_piece_of_its_own() -> None:
+    """Of the F7 all RAM touches; an arena that shall not lie in DTCM does not."""
+    board = boards.with_places(boards.load("stm32f7"), {"arena": "SRAM1"}, "--place")
+    assert where(board, needs())["arena"] == "SRAM1"
+    assert where(board, needs())["data"] == "DTCM"
 
 
 FLASH = Memory("FLASH", ("code", "weights"), 0, 64 * KIB, 5, True)
@@ -155,7 +172,7 @@ def test_wait_states_of_ram_count_only_where_something_lies() -> None:
 def test_place_is_a_choice_of_the_target() -> None:
     target = resolve("stm32h7", place="arena=SRAM1,data=AXI_SRAM")
     found = where(target.board, needs())
-    assert (found["arena"], found["data"]) == ("SRAM1+SRAM2+SRAM3", "AXI_SRAM")
+    assert (found["arena"], found["data"]) == ("SRAM1", "AXI_SRAM")
     for text in ("arena", "arena=", "=SRAM1", "arena=SRAM1,data"):
         with pytest.raises(UserError, match=r"--place: not a use and a region; got '.*arena=SRAM1"):
             resolve("stm32h7", place=text)
