@@ -53,7 +53,7 @@ def _draft(op: Add, graph: Graph) -> Draft:
     return Draft(
         args=AddArgs(count, op.shift, op.act_min, op.act_max),
         contents=(
-            Content("add_multiplier", op.multiplier, 4),
+            Content("add_multiplier", op.multiplier, 4, by_level=True),
             Content("add_offset", op.offset, 4),
         ),
         levels=(level_cost,) * len(graph.levels),

@@ -56,7 +56,9 @@ def _draft(op: Lookup, graph: Graph) -> Draft:
     count = prod(graph.value(op.output).shape)
     is_shared = len(op.table) == 1
     table = (
-        Content("shared_lookup", op.table[0], 1) if is_shared else Content("lookup", op.table, 1)
+        Content("shared_lookup", op.table[0], 1)
+        if is_shared
+        else Content("lookup", op.table, 1, by_level=True)
     )
     cycles = cost.cycles(count * ELEMENT + cost.LAYER_START)
     return Draft(

@@ -46,6 +46,7 @@ def lay_out_image(state: State) -> State:
             align_bytes=content.align_bytes,
             layer=op_name,
             coded=content.coded,
+            by_level=content.by_level,
         )
         members.append(member)
         parts.append(little.tobytes())

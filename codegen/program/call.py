@@ -85,6 +85,8 @@ class Member:
     """Name of the op it belongs to."""
     coded: Coded | None = None
     """None: it lies in flash as kernels read it."""
+    by_level: bool = False
+    """Whether a level reads its own row of the first axis."""
 
     @property
     def size_bytes(self) -> int:
@@ -125,9 +127,6 @@ class LevelCost:
 
 STORED_ROLES = ("weights", "channel_level")
 """Members beside the streams that hold weights or say which there are; the rest are tables."""
-
-PER_LEVEL_ROLES = ("multiplier", "bias_delta", "shift", "add_multiplier", "lookup")
-"""Tables with one row per level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +191,7 @@ class Call:
         for stream in self.streams:
             if stream.level == level:
                 own += stream.positions.size_bytes + stream.weights.size_bytes
-        tables = (self.members[role] for role in PER_LEVEL_ROLES if role in self.members)
+        tables = (member for member in self.members.values() if member.by_level)
         return own + sum(table.size_bytes // table.dims[0] for table in tables)
 
     def _stored(self) -> Iterator[Member]:

@@ -43,6 +43,8 @@ class Content:
     """Set for the streams of a nested layer."""
     coded: Coded | None = None
     """Set if ``array`` is the stored code of a stream."""
+    by_level: bool = False
+    """Whether a level reads its own row of the first axis and no other."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,13 +47,16 @@ def table_contents(op: Weighted, levels: int) -> tuple[Content, ...]:
     requant = op.requant
     if isinstance(requant, TfliteRequant):
         return (
-            Content("multiplier", requant.multiplier, 4),
-            Content("shift", requant.shift.astype(np.int32), 4),
+            Content("multiplier", requant.multiplier, 4, by_level=True),
+            Content("shift", requant.shift.astype(np.int32), 4, by_level=True),
             Content("bias", requant.bias, 4),
         )
-    fields = [Content("multiplier", requant.multiplier, 2), Content("bias", requant.bias, 2)]
+    fields = [
+        Content("multiplier", requant.multiplier, 2, by_level=True),
+        Content("bias", requant.bias, 2),
+    ]
     if levels > 1:
-        fields.append(Content("bias_delta", requant.bias_delta[:-1], 1))
+        fields.append(Content("bias_delta", requant.bias_delta[:-1], 1, by_level=True))
     if op.residual is not None:
         fields.append(Content("residual_multiplier", op.residual.multiplier, 4))
     return tuple(fields)
