@@ -39,6 +39,7 @@ class AddKernel(Kernel):
     """Both inputs element by element."""
 
     name = "add"
+    args = AddArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every addition."""

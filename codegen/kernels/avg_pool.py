@@ -32,6 +32,7 @@ class AvgPoolKernel(Kernel):
     """The window where it lies, channel by channel."""
 
     name = "avg_pool"
+    args = AvgPoolArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every average pool."""

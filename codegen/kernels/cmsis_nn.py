@@ -56,6 +56,7 @@ class CmsisConv(Kernel):
     """``arm_convolve_wrapper_s8`` on plain OHWI weights."""
 
     name = "cmsis_conv"
+    args = CmsisArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions under the TFLite rule."""
@@ -72,6 +73,7 @@ class CmsisDepthwiseConv(Kernel):
     """``arm_depthwise_conv_wrapper_s8`` on weights in height, width, channel order."""
 
     name = "cmsis_depthwise_conv"
+    args = CmsisArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take depthwise convolutions under the TFLite rule."""
@@ -89,6 +91,7 @@ class CmsisLinear(Kernel):
     """A 1x1 convolution: ``arm_fully_connected_s8`` takes one multiplier for all channels."""
 
     name = "cmsis_linear"
+    args = CmsisArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers under the TFLite rule."""
@@ -104,6 +107,7 @@ class CmsisMaxPool(Kernel):
     """``arm_max_pool_s8``."""
 
     name = "cmsis_max_pool"
+    args = CmsisPoolArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every max pool where CMSIS-NN is asked for; the bits are those of our kernel."""

@@ -44,9 +44,9 @@ class ConcatArgs(Args):
     slices: tuple[Slice, ...]
 
     @property
-    def in_elements(self) -> int:
-        """Return the elements of the first input."""
-        return self.runs * self.slices[0].size
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of every input."""
+        return tuple(self.runs * part.size for part in self.slices)
 
     @property
     def out_elements(self) -> int:
@@ -58,6 +58,7 @@ class ConcatKernel(Kernel):
     """Input by input, run by run."""
 
     name = "concat"
+    args = ConcatArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every concatenation."""

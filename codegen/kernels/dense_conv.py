@@ -48,6 +48,7 @@ class DenseConvKernel(Kernel):
     """Every weight of a row, P output columns and two rows at once."""
 
     name = "dense_conv"
+    args = DenseConvArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions whose levels share one weight set."""

@@ -37,6 +37,7 @@ class DenseLinearKernel(Kernel):
     """Four output channels share each input."""
 
     name = "dense_linear"
+    args = DenseLinearArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers whose levels share one weight set."""

@@ -82,6 +82,7 @@ class DepthwiseConvKernel(Kernel):
     """Four channels at once, in bands of rows."""
 
     name = "depthwise_conv"
+    args = DepthwiseConvArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take convolutions with as many groups as input and output channels, no residual."""

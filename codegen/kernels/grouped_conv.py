@@ -43,6 +43,7 @@ class GroupedConvKernel(Kernel):
     """Every output by itself, the window where it lies."""
 
     name = "grouped_conv"
+    args = GroupedConvArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take grouped convolutions that the depthwise kernel does not."""

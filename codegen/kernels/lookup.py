@@ -43,6 +43,7 @@ class LookupKernel(Kernel):
     """An element at a time, in place where its input dies."""
 
     name = "lookup"
+    args = LookupArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every lookup."""

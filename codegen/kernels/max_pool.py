@@ -29,6 +29,7 @@ class MaxPoolKernel(Kernel):
     """The window where it lies, channel by channel."""
 
     name = "max_pool"
+    args = MaxPoolArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every max pool that is not CMSIS-NN's, which gives the same bits."""

@@ -53,6 +53,7 @@ class NestedConvKernel(Kernel):
     """The groups that a level keeps, P output columns at once."""
 
     name = "nested_conv"
+    args = NestedConvArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions with levels."""

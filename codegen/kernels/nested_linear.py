@@ -42,6 +42,7 @@ class NestedLinearKernel(Kernel):
     """The groups that a level keeps, row by row."""
 
     name = "nested_linear"
+    args = NestedLinearArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take linear layers with levels."""

@@ -38,6 +38,7 @@ class SoftmaxKernel(Kernel):
     """Position by position."""
 
     name = "softmax"
+    args = SoftmaxArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every softmax."""

@@ -9,7 +9,7 @@ from codegen.graph.ir import Graph, Op
 from codegen.lower.plan_decoded import plan_with_areas, room_bytes
 from codegen.lower.plan_memory import Plan, Request
 from codegen.program.call import Buffer, Place
-from codegen.program.draft import Draft, Overlap
+from codegen.program.draft import Candidate, Draft, Overlap
 from codegen.target.target import Decode
 
 
@@ -18,10 +18,17 @@ class Lowered:
     """An op that computes and what it is lowered to."""
 
     op: Op
-    kernel: str
+    offer: Candidate
+    """The chosen one."""
     reason: str
-    """Why this kernel."""
+    """Why this one."""
     draft: Draft
+    """What the offer draws up."""
+
+    @property
+    def kernel(self) -> str:
+        """Return the kernel that computes it."""
+        return self.offer.kernel
 
 
 class Buffers:

@@ -98,7 +98,7 @@ def _choice(state: State) -> Choice:
             offered = [item for item in state.offers[op.name] if item.codecs <= codecs]
             best, reason = choose(offered, state.target.optimize, rooms.get(op.name, 0))
             reason += _kept_from_cmsis_nn(op, state)
-            chosen.append(Lowered(op, best.kernel, reason, draft(best)))
+            chosen.append(Lowered(op, best, reason, draft(best)))
         return tuple(chosen)
 
     return choice

@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 from codegen import kernels
+from codegen.formats.base import ROLES
 from codegen.formats.storage import IMAGE_ALIGN_BYTES
 from codegen.graph.ir import Broken, Graph
 from codegen.graph.verify import VerifyError, verify
@@ -18,8 +19,8 @@ from codegen.lower.buffers import Buffers, Lowered
 from codegen.lower.plan_memory import ALIGN_BYTES, conflicts
 from codegen.lower.simulation import Finding, Simulation, Use
 from codegen.lower.state import State
-from codegen.program.call import Call
-from codegen.program.draft import Content, round_up
+from codegen.program.call import Call, Member
+from codegen.program.draft import Candidate, Content, Draft, round_up
 
 Rules = Callable[[State], Iterable[Finding]]
 
@@ -30,8 +31,28 @@ LEVEL = "level"
 
 
 def verify_graph(state: State, step: str) -> None:
-    """Prove the rules of a graph after a pass."""
+    """Prove the rules of a graph after a pass, and that its user sees the one that was exported.
+
+    Raises:
+        VerifyError: the first broken rule.
+    """
     verify(state.graph, step)
+    for node, (rule, value) in _as_exported(state.graph, state.source):
+        raise VerifyError(state.graph.name, step, node, rule, value)
+
+
+def _as_exported(graph: Graph, source: Graph) -> Iterator[Finding]:
+    """Return what a user of the network would find changed."""
+    for part in ("name", "inputs", "outputs", "levels", "provenance"):
+        found, wanted = getattr(graph, part), getattr(source, part)
+        if found != wanted:
+            yield "graph", (f"its {part} as exported, {wanted}", found)
+    for name in (*source.inputs, *source.outputs):
+        edge, exported = graph.value(name), source.value(name)
+        for part in ("shape", "scale", "zero_point", "meaning"):
+            found, wanted = getattr(edge, part), getattr(exported, part)
+            if found != wanted:
+                yield f"value {name}", (f"its {part} as exported, {wanted}", found)
 
 
 def raising(rules: Rules) -> Callable[[State, str], None]:
@@ -67,10 +88,10 @@ def offers(state: State) -> Iterator[Finding]:
 
 
 def layers(state: State) -> Iterator[Finding]:
-    """After choose_storage: every op is lowered once, as one of its offers, to fitting arguments.
+    """After choose_storage: every op is lowered once, to what one of its offers draws up.
 
-    A layer's members have distinct roles, its streams come in pairs, and what is decoded has its
-    own bytes of the decoded area.
+    The arguments fit the values and the kernel's template. A layer's members have distinct roles,
+    its streams come in pairs, and what is decoded has its own bytes of the decoded area.
     """
     names = [item.op.name for item in state.layers]
     if names != _computing(state.graph):
@@ -81,10 +102,14 @@ def layers(state: State) -> Iterator[Finding]:
     ):
         if item.op is not op:
             yield op.name, ("the op of the graph", item.op)
-        if item.kernel not in {offer.kernel for offer in state.offers[op.name]}:
-            yield op.name, ("a kernel that was offered", item.kernel)
-        for broken in (*_arguments(item, state.graph), *_contents(item, len(state.graph.levels))):
-            yield op.name, broken
+        if not any(item.offer is offer for offer in state.offers[op.name]):
+            yield op.name, ("one of the op's offers", item.kernel)
+        for rules in (
+            _arguments(item, state.graph),
+            _contents(item, len(state.graph.levels)),
+            _offered(item.draft, item.offer),
+        ):
+            yield from ((op.name, broken) for broken in rules)
 
 
 def _computing(graph: Graph) -> list[str]:
@@ -93,10 +118,13 @@ def _computing(graph: Graph) -> list[str]:
 
 def _arguments(item: Lowered, graph: Graph) -> Iterator[Broken]:
     """Return what of a layer does not agree with the values it reads and writes."""
-    read, written = (prod(graph.value(name).shape) for name in (item.op.inputs[0], item.op.output))
+    *read, written = (prod(graph.value(name).shape) for name in (*item.op.inputs, item.op.output))
     args, draft = item.draft.args, item.draft
-    if args.in_elements != read:
-        yield f"arguments for {read} input elements", args.in_elements
+    if type(args) is not kernels.row(item.kernel).args:
+        yield f"arguments of {item.kernel}", type(args).__name__
+    taken = [*args.in_elements, *(written for _ in read[len(args.in_elements) :])]
+    if taken != read:
+        yield f"arguments for {read} input elements", taken
     if args.out_elements != written:
         yield f"arguments for {written} output elements", args.out_elements
     if len(draft.levels) != len(graph.levels):
@@ -131,7 +159,40 @@ def _contents(item: Lowered, levels: int) -> Iterator[Broken]:
             yield f"{content.role} of whole units aligned to 1, 2 or 4", content.align_bytes
         if content.coded and (content.array.dtype != np.uint8 or content.align_bytes != 1):
             yield f"the code of {content.role} as bytes", content.array.dtype
+        if content.by_level and content.array.shape[0] not in (levels, levels - 1):
+            yield f"a row of {content.role} for each of {levels} levels", content.array.shape
     yield from _decoded(contents, item.draft.decoded_bytes)
+
+
+def _offered(draft: Draft, offer: Candidate) -> Iterator[Broken]:
+    """Return where a layer is not what its offer says and draws up, this time like the last."""
+    fresh = offer.draft()
+    for part in ("args", "levels", "scratch_bytes", "decoded_bytes", "storage", "overlaps"):
+        found, wanted = getattr(draft, part), getattr(fresh, part)
+        if found != wanted:
+            yield f"{part} as the offer draws them up, {wanted}", found
+    roles, wanted_roles = ([(it.role, it.level) for it in of.contents] for of in (draft, fresh))
+    if roles != wanted_roles:
+        yield f"members as the offer draws them up, {wanted_roles}", roles
+        return
+    for content, drawn in zip(draft.contents, fresh.contents, strict=True):
+        if _kind(content) != _kind(drawn):
+            yield f"{content.role} as the offer draws it up, {_kind(drawn)}", _kind(content)
+        if not np.array_equal(content.array, drawn.array):
+            yield f"the elements of {content.role} as drawn up", content.array.reshape(-1)[:8]
+    coded = frozenset(content.coded.codec for content in draft.contents if content.coded)
+    said = (offer.storage or draft.storage, offer.area_bytes, offer.codecs)
+    if said != (draft.storage, draft.decoded_bytes, coded):
+        yield f"the offer's storage, area and codecs, {said}", draft.storage
+    stored = sum(part.array.nbytes for part in draft.contents if part.role in ROLES)
+    if offer.storage and offer.stored_bytes != stored:
+        yield f"the offer's bytes of weights and positions, {offer.stored_bytes}", stored
+
+
+def _kind(content: Content) -> tuple[object, ...]:
+    """Return what a member is, beside its role, level and elements."""
+    array = content.array
+    return content.align_bytes, content.coded, content.by_level, array.dtype, array.shape
 
 
 def _decoded(contents: Iterable[Content], area_bytes: int) -> Iterator[Broken]:
@@ -174,6 +235,11 @@ def memory(state: State) -> Iterator[Finding]:
         for item in state.layers
     ]
     yield from Simulation(buffers, state.target.decode == LEVEL).run(uses)
+    offsets = buffers.plan.offset_bytes
+    ends = (offsets[item.name] + item.size_bytes for item in buffers.all_requests)
+    end = round_up(max(ends, default=0), ALIGN_BYTES)
+    if buffers.plan.arena_bytes != end:
+        yield "arena", (f"the end of the last area, {end}", buffers.plan.arena_bytes)
 
 
 def _places(state: State, buffers: Buffers) -> Iterator[str]:
@@ -196,14 +262,16 @@ def image(state: State) -> Iterator[Finding]:
     """After lay_out_image: every member once, aligned, without gaps, and its bytes in place."""
     assert state.image is not None
     members, content = state.image.members, state.image.content
-    wanted = Counter(
-        (item.op.name, part.role, id(part.array))
+    parts = [
+        ((item.op.name, part.role, id(part.array)), part)
         for item in state.layers
         for part in item.draft.contents
-    )
+    ]
+    wanted = Counter(key for key, _ in parts)
     found = Counter((member.layer, member.role, id(member.array)) for member in members)
     for layer, role, _ in (wanted - found) + (found - wanted):
         yield layer, (f"its {role} in the image once", found.total())
+    drawn = dict(parts)
     names = Counter(member.name for member in members)
     end = 0
     for member in members:
@@ -219,6 +287,8 @@ def image(state: State) -> Iterator[Finding]:
                 member.layer,
                 (f"{member.name} aligned to {member.align_bytes}", member.offset_bytes),
             )
+        for broken in _member(member, drawn[member.layer, member.role, id(member.array)]):
+            yield member.layer, broken
         end = member.offset_bytes + member.size_bytes
         stored = content[member.offset_bytes : end]
         if stored != member.array.astype(member.array.dtype.newbyteorder("<")).tobytes():
@@ -226,6 +296,16 @@ def image(state: State) -> Iterator[Finding]:
     size = max(round_up(end, IMAGE_ALIGN_BYTES), IMAGE_ALIGN_BYTES)
     if len(content) != size or any(content[end:]):
         yield "image", (f"{size} bytes, zeros after the last member", len(content))
+
+
+def _member(member: Member, part: Content) -> Iterator[Broken]:
+    """Return where a member is not what the layer's draft says of it."""
+    if member.c_type != f"{part.array.dtype.name}_t":
+        yield f"{member.name} of type {part.array.dtype.name}_t", member.c_type
+    for what in ("align_bytes", "coded", "by_level"):
+        found, wanted = getattr(member, what), getattr(part, what)
+        if found != wanted:
+            yield f"{what} of {member.name} as drawn up, {wanted}", found
 
 
 def calls(state: State) -> Iterator[Finding]:
@@ -241,10 +321,10 @@ def calls(state: State) -> Iterator[Finding]:
             yield member.layer, (f"{member.name} in one call", owners[id(member)])
     c_names = Counter(call.c_name for call in state.calls)
     for index, (call, item) in enumerate(zip(state.calls, state.layers, strict=True)):
-        for broken in _call(index, call, item, state):
-            yield call.name, broken
         if c_names[call.c_name] > 1 or not C_NAME.fullmatch(call.c_name):
             yield call.name, ("a C name of its own", call.c_name)
+        for broken in _call(index, call, item, state):
+            yield call.name, broken
     uses = [
         Use(call.name, call.inputs, call.output, call.scratch, call.decoded, item.draft.overlaps)
         for call, item in zip(state.calls, state.layers, strict=True)
@@ -256,13 +336,17 @@ def _call(index: int, call: Call, item: Lowered, state: State) -> Iterator[Broke
     graph = state.graph
     if call.index != index:
         yield f"index {index}", call.index
-    if (call.op, call.kernel, call.args) != (item.op, item.kernel, item.draft.args):
+    draft = item.draft
+    if (call.op, call.kernel, call.args) != (item.op, item.kernel, draft.args):
         yield "the op, kernel and arguments of its layer", call.kernel
-    for member in call.all_members():
-        if member.layer != call.name:
-            yield "members of its own", member.name
+    if (call.reason, call.storage, call.levels) != (item.reason, draft.storage, draft.levels):
+        yield "the reason, storage and costs of its layer", (call.reason, call.storage, call.levels)
+    shapes = (graph.value(item.op.inputs[0]).shape, graph.value(item.op.output).shape)
+    if (call.in_shape, call.out_shape) != shapes:
+        yield f"the shapes of the graph, {shapes}", (call.in_shape, call.out_shape)
     if [stream.level for stream in call.streams] not in ([], list(range(len(graph.levels)))):
         yield "a stream per level, or none", [stream.level for stream in call.streams]
+    yield from _held(call, draft)
     for name, buffer in zip(
         (*item.op.inputs, item.op.output), (*call.inputs, call.output), strict=True
     ):
@@ -277,3 +361,23 @@ def _call(index: int, call: Call, item: Lowered, state: State) -> Iterator[Broke
     ):
         if (0 if area is None else area.size_bytes) != size:
             yield f"a work area of {size} bytes", area
+
+
+def _held(call: Call, draft: Draft) -> Iterator[Broken]:
+    """Return the members of a call that are not what the place in which it holds them says."""
+    held: dict[tuple[str, int | None], Member] = {
+        (role, None): member for role, member in call.members.items()
+    }
+    for stream in call.streams:
+        held["positions", stream.level] = stream.positions
+        held["weights", stream.level] = stream.weights
+    parts = {(part.role, part.level): part for part in draft.contents}
+    if held.keys() != parts.keys():
+        yield f"members for {sorted(parts, key=str)}", sorted(held, key=str)
+        return
+    for (role, level), member in held.items():
+        name = "_".join([call.c_name, role, *([] if level is None else [str(level)])])
+        if (member.layer, member.role, member.name) != (call.name, role, name):
+            yield f"{name} as the {role} of {call.name}", member.name
+        if member.array is not parts[role, level].array:
+            yield f"the elements of {name}", member.array.reshape(-1)[:8]

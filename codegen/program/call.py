@@ -41,9 +41,9 @@ class Args:
         return True
 
     @property
-    def in_elements(self) -> int:
-        """Return the elements of the first input."""
-        return self.out_elements
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of the first inputs; each further one is as large as the output."""
+        return ()
 
     @property
     def out_elements(self) -> int:

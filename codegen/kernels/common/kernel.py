@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from codegen.graph.ir import Graph, Op
+from codegen.program.call import Args
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
 
@@ -18,6 +19,8 @@ class Kernel(ABC):
 
     name: str
     """``nn_<name>`` is the C function; the module, the template and the header are called so."""
+    args: type[Args]
+    """The literals its template is written for."""
 
     @property
     def stem(self) -> str:

@@ -34,9 +34,9 @@ class WindowArgs(Args):
     shape: WindowShape
 
     @property
-    def in_elements(self) -> int:
-        """Return the elements of the input."""
-        return self.shape.in_h * self.shape.in_w * self.shape.in_c
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of the first input; a residual is as large as the output."""
+        return (self.shape.in_h * self.shape.in_w * self.shape.in_c,)
 
     @property
     def out_elements(self) -> int:
