@@ -186,6 +186,19 @@ def test_numbers_of_boards_have_a_unit() -> None:
             assert key.endswith(UNITS) or key in NO_UNIT_NEEDED, f"{path.name}: {key}"
 
 
+C_LINES = 400
+"""Most lines of a C file or header."""
+
+
+def test_c_files_stay_readable() -> None:
+    files = [
+        path for path in tracked() if path.suffix in (".c", ".h") and "golden" not in path.parts
+    ]
+    assert files
+    for path in files:
+        assert path.read_text(encoding="utf-8").count("\n") <= C_LINES, path
+
+
 # What must not be in the repository.
 
 
@@ -229,9 +242,37 @@ def test_every_skip_has_a_reason() -> None:
 
 def test_every_test_can_fail() -> None:
     """A test asserts, expects an exception, or calls a helper whose name says that it checks."""
-    words = ("assert", "check", "raises", "verify", "expect", "refuse", "compare", "except")
     for path in python_files("tests"):
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                body = "\n".join(ast.unparse(statement) for statement in node.body)
-                assert any(word in body for word in words), f"{path}:{node.lineno} {node.name}"
+                assert any(map(can_fail, ast.walk(node))), f"{path}:{node.lineno} {node.name}"
+
+
+CHECKERS = ("assert", "check", "raises", "verify", "expect", "refuse", "compare")
+"""Words in the names of functions that fail where something is wrong."""
+
+
+def can_fail(node: ast.AST) -> bool:
+    """Return whether ``node`` is an assertion, or a call that checks: ``run(check=True)``, too."""
+    if not isinstance(node, ast.Call):
+        return isinstance(node, ast.Assert | ast.Raise)
+    name = ast.unparse(node.func).rpartition(".")[2]
+    checked = any(
+        word.arg == "check" and ast.unparse(word.value) == "True" for word in node.keywords
+    )
+    return checked or any(word in name for word in CHECKERS)
+
+
+@pytest.mark.parametrize(
+    ("body", "fails"),
+    [
+        ("subprocess.run(command, check=False)", False),
+        ("subprocess.run(command, check=True)", True),
+        ("checked = run(command)", False),
+        ("verify(graph)", True),
+        ("with pytest.raises(ValueError): run()", True),
+        ("assert run()", True),
+    ],
+)
+def test_what_counts_as_a_check(body: str, fails: bool) -> None:
+    assert any(map(can_fail, ast.walk(ast.parse(body)))) == fails
