@@ -146,7 +146,7 @@ def run(
             f"network {graph.name}",
             "targets, and no task knows its outputs",
             got=", ".join(f"{name}: {graph.value(name).meaning}" for name in graph.outputs),
-            expected="one output of class_scores",
+            expected="; or ".join(task.fitting for task in tasks.TASKS.values()),
             action="Run it without targets",
         )
     target = resolve(machine, graph.provenance, **said)

@@ -11,11 +11,9 @@ from codegen.emit import fit, level_cycles, output_folder, render
 from codegen.emit.level_cycles import LevelCycles
 from codegen.errors import UserError
 from codegen.formats import entropy
-from codegen.graph.ir import Graph
-from codegen.graph.ops.conv2d import Conv2D
-from codegen.graph.ops.linear import Linear
+from codegen.graph.ir import NAME_CHARACTERS, Graph
 from codegen.graph.verify import C_IDENTIFIER
-from codegen.graph.weighted import kept_macs
+from codegen.graph.weighted import Weighted, kept_macs
 from codegen.lower import lowering
 from codegen.program.call import Call
 from codegen.program.program import Program
@@ -30,9 +28,6 @@ from codegen.target.manifest import (
     read_info,
 )
 from codegen.target.target import Target
-
-MAX_NAME_CHARACTERS = 40
-"""Of --name: the generated text stays readable."""
 
 _RIG_FOLDERS = ("port", "startup")
 """Of firmware/: what is not the library."""
@@ -87,12 +82,12 @@ def renamed(graph: Graph, name: str | None) -> Graph:
     """
     if name is None:
         return graph
-    if not C_IDENTIFIER.fullmatch(name) or len(name) > MAX_NAME_CHARACTERS:
+    if not C_IDENTIFIER.fullmatch(name) or len(name) > NAME_CHARACTERS:
         raise UserError(
             "--name",
             "not a name for C",
             got=repr(name),
-            expected=f"a-z, 0-9 and _, a letter first, at most {MAX_NAME_CHARACTERS}",
+            expected=f"a-z, 0-9 and _, a letter first, at most {NAME_CHARACTERS}",
             action="Choose another --name, such as keywords",
         )
     return replace(graph, name=name)
@@ -156,15 +151,15 @@ def _sources(copied: Iterable[PurePosixPath]) -> render.RuntimeFiles:
 
 def _dense_macs(layer: Call) -> int:
     """Return the multiply-accumulates of a layer without pruning; 0 without weights."""
-    if not isinstance(layer.op, Conv2D | Linear):
+    if not isinstance(layer.op, Weighted):
         return 0
     height, width, _ = layer.out_shape
-    return int(layer.op.weight.size) * (height * width if isinstance(layer.op, Conv2D) else 1)
+    return int(layer.op.weight.size) * height * width
 
 
 def _storage(layer: Call, levels: int) -> StorageFacts | None:
     op = layer.op
-    if not isinstance(op, Conv2D | Linear):
+    if not isinstance(op, Weighted):
         return None
     return StorageFacts(
         name=layer.storage,

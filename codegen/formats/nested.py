@@ -64,15 +64,6 @@ def encode(
     return tuple(streams)
 
 
-def group_counts(group_size: int, group_level: Uint8Array, levels: int) -> tuple[int, ...]:
-    """Return how many groups, dummies included, each level's stream stores.
-
-    The stream takes exactly ``count * (1 + group_size)`` bytes.
-    """
-    first_level = position_order(group_level)
-    return tuple(len(walk(first_level == level, group_size).positions) for level in range(levels))
-
-
 @dataclass(frozen=True, eq=False)
 class Walk:
     """The stored groups of one level, dummies included, in order."""

@@ -41,11 +41,15 @@ Meaning = Literal["plain", "pixels", "samples", "class_scores", "boxes", "map"]
 signal), "class_scores" (one channel per class, the largest wins), "boxes", a "map" (something at
 each position); "plain" says nothing."""
 
+INT32_MAX = 2**31 - 1
+"""Largest accumulator."""
 MAX_LEVELS = 16
 MAX_EXTENT = 65535
 """Of edge tensors, kernels and strides, which the firmware is told in 16 bits."""
 MAX_EDGES = 255
 """Inputs of a graph, and outputs, which the firmware counts in 8 bits."""
+NAME_CHARACTERS = 40
+"""Longest part of a name in C: compilers need to tell apart 63 characters only."""
 
 
 def input_span(zero_point: int) -> int:
@@ -142,6 +146,8 @@ class Residual:
 
 Broken = tuple[str, object]
 """A broken rule: its text and the offending value."""
+Finding = tuple[str, Broken]
+"""Where a rule is broken, a node or a layer; and the rule."""
 
 
 @dataclass(frozen=True, eq=False)

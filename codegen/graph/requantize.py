@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from codegen.graph.ir import Requant
-from codegen.graph.weighted import INT32_MAX
+from codegen.graph.ir import INT32_MAX, Requant
 
 FloatArray = NDArray[np.float64]
 

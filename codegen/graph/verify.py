@@ -17,6 +17,7 @@ from codegen.graph.ir import (
     MAX_LEVELS,
     Allowed,
     Broken,
+    Finding,
     Graph,
     Level,
     Meaning,
@@ -68,10 +69,6 @@ def verify(graph: Graph, after: str = "export") -> Graph:
         for node, (rule, value) in check(graph):
             raise VerifyError(graph.name, after, node, rule, value)
     return graph
-
-
-Finding = tuple[str, Broken]
-"""The node a rule is broken at, and the rule."""
 
 
 def _check_levels(graph: Graph) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from codegen.graph.arithmetic import kept_weight
 from codegen.graph.ir import (
+    INT32_MAX,
     NEVER,
     Broken,
     Graph,
@@ -22,7 +23,6 @@ from codegen.graph.ir import (
     Uint8Array,
 )
 
-INT32_MAX = 2**31 - 1
 MAX_RESIDUAL_MULTIPLIER = 2**22
 
 
@@ -74,6 +74,11 @@ class Weighted(OneInput):
     def group_shape(self) -> tuple[int, ...]:
         """Return the shape that ``group_level`` has."""
         return (*self.weight.shape[:-1], -(-self.weight.shape[-1] // self.group_size))
+
+    @property
+    def density(self) -> float:
+        """Return the share of the weights that some level keeps."""
+        return kept_macs(self, 1, NEVER - 1) / self.weight.size
 
     @property
     def channels_have_levels(self) -> bool:

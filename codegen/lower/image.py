@@ -8,12 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from codegen.formats.storage import IMAGE_ALIGN_BYTES
+from codegen.graph.ir import NAME_CHARACTERS
 from codegen.lower.state import Image, State
 from codegen.program.call import Member
 from codegen.program.draft import Content
-
-NAME_CHARACTERS = 40
-"""Longest part a layer's name has in C names."""
 
 C_TYPES = {
     np.dtype(np.int8): "int8_t",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from math import lcm
 
-from codegen.graph.ir import Broken
+from codegen.graph.ir import Finding
 from codegen.program.draft import Overlap, round_up
 
 ALIGN_BYTES = 8
@@ -71,7 +71,7 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
     return Plan(best, _extent(requests, best), peaks)
 
 
-def conflicts(requests: Sequence[Request], result: Plan) -> Iterator[tuple[str, Broken]]:
+def conflicts(requests: Sequence[Request], result: Plan) -> Iterator[Finding]:
     """Yield what makes a plan unsound: a buffer's name, the broken rule and the value.
 
     A buffer is missing, misaligned, outside the arena, or shares a byte with one alive at the same

@@ -11,13 +11,10 @@ from itertools import combinations, product
 
 import numpy as np
 
-from codegen.graph.ir import Broken
+from codegen.graph.ir import Finding
 from codegen.lower.buffers import Buffers
 from codegen.program.call import Buffer
 from codegen.program.draft import Overlap
-
-Finding = tuple[str, Broken]
-"""The layer a rule is broken at; the rule and the value that breaks it."""
 
 
 @dataclass(frozen=True)

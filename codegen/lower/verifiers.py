@@ -13,11 +13,11 @@ import numpy as np
 from codegen import kernels
 from codegen.formats.base import ROLES
 from codegen.formats.storage import IMAGE_ALIGN_BYTES
-from codegen.graph.ir import Broken, Graph
+from codegen.graph.ir import Broken, Finding, Graph
 from codegen.graph.verify import VerifyError, verify
 from codegen.lower.buffers import Buffers, Lowered
 from codegen.lower.plan_memory import ALIGN_BYTES, conflicts
-from codegen.lower.simulation import Finding, Simulation, Use
+from codegen.lower.simulation import Simulation, Use
 from codegen.lower.state import State
 from codegen.program.call import Call, Member
 from codegen.program.draft import Candidate, Content, Draft, round_up

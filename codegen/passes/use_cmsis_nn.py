@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.cmsis_nn import obstacle
-from codegen.graph.ir import Graph, Int8Array, Op, Requant, TfliteRequant
+from codegen.graph.ir import INT32_MAX, Graph, Int8Array, Op, Requant, TfliteRequant
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
-from codegen.graph.weighted import INT32_MAX, accumulator_bound
+from codegen.graph.weighted import accumulator_bound
 
 FloatArray = NDArray[np.float64]
 

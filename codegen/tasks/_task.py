@@ -30,6 +30,10 @@ class Answer:
 class Task(ABC):
     """What outputs mean, and what they are worth beside the targets of the data."""
 
+    fitting: str
+    """The outputs that it fits, in words."""
+    has_classes: bool = False
+    """Whether targets are class numbers: answers then have `classes`, details a `confusion`."""
     firmware: tuple[str, ...] = ()
     """Functions of the C runtime that compute the same answer on a device."""
 

@@ -31,6 +31,8 @@ class ClassAnswer(Answer):
 class Classification(Task):
     """One output per class; targets are class numbers."""
 
+    fitting = "one output of class_scores, or of plain numbers, 1x1xCLASSES"
+    has_classes = True
     firmware = ("nn_argmax",)
 
     def fits(self, graph: Graph) -> bool:

@@ -11,9 +11,8 @@ from typing import Any
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import NEVER, Graph, Op
-from codegen.graph.ops.conv2d import Conv2D
-from codegen.graph.ops.linear import Linear
+from codegen.graph.ir import Graph
+from codegen.graph.weighted import Weighted
 from codegen.lower import lowering
 from codegen.target import manifest, toolchain
 from codegen.target.target import resolve
@@ -105,7 +104,7 @@ def _budget(graph: Graph) -> dict[str, Any]:
         "stored_layers": [
             {
                 "name": layer.name,
-                "density": _density(layer.op),
+                "density": layer.op.density if isinstance(layer.op, Weighted) else 1.0,
                 "bytes": layer.stored_bytes,
                 "storage": layer.storage,
             }
@@ -113,14 +112,6 @@ def _budget(graph: Graph) -> dict[str, Any]:
             if layer.storage
         ],
     }
-
-
-def _density(op: Op) -> float:
-    """Return the share of an operator's weights that some level keeps."""
-    if not isinstance(op, Conv2D | Linear) or op.group_level is None:
-        return 1.0
-    kept = (op.group_level != NEVER).repeat(op.group_size, axis=-1)[..., : op.weight.shape[-1]]
-    return float(kept.mean())
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import Graph, Level, Provenance
+from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Provenance
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.runfiles import write_atomic
@@ -18,8 +18,6 @@ from nestnet.version import VERSION
 
 MOST_DECIMALS = 4
 """Of a per cent in the name of a level."""
-NAME_CHARACTERS = 40
-"""Longest name of a network in C; compilers need to tell apart 63 characters only."""
 
 
 def write_model(

@@ -47,11 +47,6 @@ class Trace:
     """What the module computes of its logits in training mode, as far as that can be read."""
 
 
-def trace_network(module: nn.Module, input_shape: Shape) -> Network:
-    """Return the fused stages of ``module``; see :func:`capture`."""
-    return capture(module, input_shape).network
-
-
 def capture(module: nn.Module, input_shape: Shape) -> Trace:
     """Return the fused stages of ``module`` for inputs of ``input_shape`` (h, w, c).
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codegen.graph.ir import input_span
+from codegen.graph.ir import INT32_MAX, input_span
 
 MAX_RESIDUAL_STEPS = 63.0
 """Steps of a sum that one step of a residual may be; its multiplier has room for 64."""
@@ -29,7 +29,6 @@ _MIN_RANGE = 1e-6
 _ONLY_ZEROS = 1e-30
 """Range of a tensor of which nothing but zeros was seen; its scale is that of range 1."""
 
-_INT32_MAX = 2**31 - 1
 
 WIDEST_INPUT = input_span(-128)
 """Steps that an input is at most from its zero point, whatever that is."""
@@ -73,7 +72,7 @@ def weight_scale(weight: Tensor, kept: Tensor | None, span: int = WIDEST_INPUT) 
     values = (weight.detach() if kept is None else weight.detach() * kept).abs().flatten(1)
     scale = values.amax(dim=1).float() / 127.0
     terms = values.shape[1]
-    largest_sum = _INT32_MAX // span
+    largest_sum = INT32_MAX // span
     if terms * 127 > largest_sum:
         # Rounding adds at most half a step to each weight, and two to the sum in single precision.
         sums = values.double().sum(dim=1) / max(largest_sum - terms / 2 - 2, 1.0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from codegen.graph.ir import Requant
+from codegen.graph.ir import INT32_MAX, Requant
 
 FloatArray = NDArray[np.float64]
 
@@ -19,7 +19,6 @@ MAX_MULTIPLIER_SHIFT = 16
 MAX_DELTA_SHIFT = 8
 MAX_SIDE_MULTIPLIER = 2**22 - 1
 """Largest multiplier of a residual or of an addition."""
-_INT32_MAX = 2**31 - 1
 
 
 def make_requant(
@@ -44,12 +43,12 @@ def make_requant(
     Raises:
         UserError: the accumulators do not fit int32 or the residual's scale is out of range.
     """
-    if largest_accumulator > _INT32_MAX:
+    if largest_accumulator > INT32_MAX:
         raise UserError(
             where,
             "accumulators can overflow int32",
             got=f"sums up to {largest_accumulator}",
-            expected=f"at most {_INT32_MAX}",
+            expected=f"at most {INT32_MAX}",
             action="Use fewer inputs per output",
         )
     for fraction_bits in range(MAX_FRACTION_BITS, -1, -1):
@@ -60,7 +59,7 @@ def make_requant(
         bias = np.rint(offset * unit + half)
         fits = (
             pre_shift <= MAX_PRE_SHIFT
-            and largest_accumulator << pre_shift <= _INT32_MAX
+            and largest_accumulator << pre_shift <= INT32_MAX
             and float(np.abs(bias[-1]).max(initial=0.0)) <= 32767
             and _delta_shift(bias) <= MAX_DELTA_SHIFT
             and (residual is None or float(np.abs(residual).max()) <= MAX_SIDE_MULTIPLIER)
@@ -75,7 +74,7 @@ def make_requant(
             expected="below 64",
             action="Give the sum a range of at least a 63rd of the residual's",
         )
-    while pre_shift > MAX_PRE_SHIFT or largest_accumulator << pre_shift > _INT32_MAX:
+    while pre_shift > MAX_PRE_SHIFT or largest_accumulator << pre_shift > INT32_MAX:
         pre_shift -= 1
     requant = _tables(gain * unit, bias, fraction_bits, pre_shift)
     return requant, None if residual is None else residual.astype(np.int32)
@@ -139,7 +138,7 @@ def make_add(
         half = 2.0 ** (shift - 1) if shift else 0.0
         offset = zero_point_out * 2.0**shift + half - multiplier @ points
         bound = 128.0 * np.abs(multiplier).sum(axis=1) + np.abs(offset)
-        if np.abs(multiplier).max() <= MAX_SIDE_MULTIPLIER and bound.max() <= _INT32_MAX:
+        if np.abs(multiplier).max() <= MAX_SIDE_MULTIPLIER and bound.max() <= INT32_MAX:
             break
     multiplier = np.clip(multiplier, -MAX_SIDE_MULTIPLIER, MAX_SIDE_MULTIPLIER)
     return multiplier.astype(np.int32), offset.astype(np.int32), shift

@@ -75,8 +75,11 @@ def level_text(levels: Sequence[int], scores: Sequence[float]) -> str:
     return "  ".join(f"L{k} {a:.1%}" for k, a in zip(levels, scores, strict=True))
 
 
-def plan_text(config: TrainConfig, model: str) -> str:
-    """Return what is printed before training: what is trained and how the epochs are split."""
+def plan_text(config: TrainConfig, model: str, metric: str) -> str:
+    """Return what is printed before training: what is trained and how the epochs are split.
+
+    ``metric`` is what the score of its task is called.
+    """
     split = ", ".join(f"{phase.name} {phase.epochs}" for phase in config.phases())
     levels = " / ".join(f"{sparsity:.0%}" for sparsity in config.sparsity)
     if config.flash_bytes:
@@ -88,7 +91,7 @@ def plan_text(config: TrainConfig, model: str) -> str:
     sizes = config.group_sizes
     groups = f"1x{sizes[0]}" if len(sizes) == 1 else "chosen per layer"
     what = f"{model} on {config.dataset}, sparsity {levels}, groups {groups}"
-    return f"{what}\nepochs: {split}; test accuracy shown"
+    return f"{what}\nepochs: {split}; test {metric} shown"
 
 
 def show_results(session: Session, run: Path, done: str, quantized: Sequence[float]) -> None:

@@ -85,12 +85,6 @@ class Session:
         layers = self.network.weighted().values()
         return self.train.batch * sum(layer.weight.numel() * layer.positions for layer in layers)
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels of an image."""
-        height, width, channels = self.train.images.shape[1:]
-        return int(height), int(width), int(channels)
-
 
 def named_after(config: TrainConfig, module: nn.Module | None) -> TrainConfig:
     """Return ``config`` with the model it records for a ``module`` the caller brings."""

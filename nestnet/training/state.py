@@ -21,7 +21,7 @@ def state_of(session: Session, epoch: int) -> Checkpoint:
     return Checkpoint(
         config_toml=to_toml(session.config),
         epoch=epoch,
-        input_shape=session.input_shape,
+        input_shape=session.data.input_shape,
         class_names=session.output_names,
         accuracy_float=session.accuracy_float,
         quantized=session.quantized,
@@ -70,11 +70,11 @@ def _check_data(session: Session, state: Checkpoint) -> None:
         session.output_names,
         "Name the class folders as they were, or train a new run",
     )
-    if session.input_shape != state.input_shape:
+    if session.data.input_shape != state.input_shape:
         raise UserError(
             f"{session.config.dataset} {session.config.data}".rstrip(),
             "the images have another shape than those the run was trained on",
-            got="x".join(map(str, session.input_shape)),
+            got="x".join(map(str, session.data.input_shape)),
             expected="x".join(map(str, state.input_shape)),
             action="Give the images the run was trained on, or train a new run",
         )

@@ -106,7 +106,7 @@ def _train_alone(session: Session, run: Path, first_epoch: int) -> Path:
         show_results(session, run, "kept", [x.accuracy_quantized or 0.0 for x in made.levels])
         distributed.leave()
         return run
-    session.console.print(plan_text(session.config, session.model))
+    session.console.print(plan_text(session.config, session.model, session.task.metric))
     if session.budget is not None:
         session.console.print(session.budget.plan(), soft_wrap=True)
     if session.processes.leads:

@@ -36,7 +36,7 @@ DEPTHWISE = {
 
 
 def nested_layers() -> dict[str, Case]:
-    """Return the 3x3, 16x16x32 to 32 layer of DESIGN.md's table at one level, by name."""
+    """Return a 3x3 layer, 16x16x32 to 32 channels, at one level, by name."""
     rng = np.random.default_rng(1)
     return {
         f"nested {LAYER.kernel_h}x{LAYER.kernel_w} G={group} P={tile} {100 * density:g} %": nested(

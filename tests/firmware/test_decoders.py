@@ -30,7 +30,6 @@ from tests.support.firmware.decoders import (
 from tests.support.firmware.rig import FIRMWARE, M4_FLAGS, need, run_checked
 from tests.support.weight_maps import coded_with
 
-EMULATED = MACHINES[1:]
 Batch = tuple[Request, bytes]
 """A block and what it holds."""
 

@@ -23,7 +23,6 @@ from tests.support.firmware.rig import (
 ARM_GCC = "arm-none-eabi-gcc"
 ARM_CLANG = "clang --target=arm-none-eabi"
 M0_FLAGS = ("-mcpu=cortex-m0", "-mthumb")
-M3_FLAGS = ("-mcpu=cortex-m3", "-mthumb")
 MACHINES: dict[str, tuple[str, ...]] = {
     "host gcc": ("gcc",),
     "host clang": ("clang",),

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MAX_POSITIONS = 33 * 33
 MAX_FLAT = 500
 """Longest vector that a map is flattened to."""
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 16)

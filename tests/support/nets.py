@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nestnet.frontend.capture import trace_network
+from nestnet.frontend.capture import capture
 from nestnet.net.network import NestedNet
 
 Shape = tuple[int, int, int]
@@ -280,7 +280,7 @@ def trained_like(case: Case, seed: int = 0) -> nn.Module:
 
 def macs(module: nn.Module, shape: Shape) -> int:
     """Return the multiply-accumulates of one dense inference."""
-    layers = NestedNet(module, trace_network(module, shape)).weighted().values()
+    layers = NestedNet(module, capture(module, shape).network).weighted().values()
     return sum(layer.weight.numel() * layer.positions for layer in layers)
 
 

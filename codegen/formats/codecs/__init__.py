@@ -20,8 +20,6 @@ CODECS: tuple[Codec, ...] = _codecs()
 
 BY_NAME = {codec.name: codec for codec in CODECS}
 
-RAW = BY_NAME["raw"]
-
 WORDS = ("all", *(codec.name for codec in reversed(CODECS) if set(codec.roles) == set(ROLES)))
 """What ``--codecs`` may say: every codec, or one that can store any stream."""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codegen.graph.ir import Broken, Graph, Int8Array, Int32Array, Op, Shape
-from codegen.graph.weighted import INT32_MAX, check_clamp
+from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape
+from codegen.graph.weighted import check_clamp
 
 MAX_MULTIPLIER = 2**22
 

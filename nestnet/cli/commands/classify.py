@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from codegen import tasks
 from codegen.emit import render
+from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.tasks.classification import TASK as classification
+from codegen.graph.ir import Graph
 from nestnet import runs
 from nestnet.cli import c_array as c_arrays
 from nestnet.cli import outputs, tables
@@ -29,15 +31,32 @@ def command(
     model = runs.model_file(run)
     array = c_arrays.name_in(c_array)
     graph = nestfile.load(model)
+    task = _task(graph)
     from nestnet.cli.photo import read_photo  # imports pillow
 
     made = read_photo(photo, graph)
-    answers = classification.answers(graph, made.image)
+    answers = task.answers(graph, made.image)
     title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))
-    levels = classification.as_json(graph, answers)
+    levels = task.as_json(graph, answers)
     tables.console().print(tables.answers(title, levels))
     if c_array is not None:
         digest = nestfile.file_sha256(model)
         text = render.image_header(graph, digest, photo.name, array, made.image, answers)
         outputs.write(c_array, text)
     outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
+
+
+def _task(graph: Graph) -> tasks.Task:
+    """Return the task of ``graph``; refuse a network that does not choose among classes."""
+    task = tasks.of(graph)
+    if task is None or not task.has_classes:
+        outputs = map(graph.value, graph.outputs)
+        fitting = (known.fitting for known in tasks.TASKS.values() if known.has_classes)
+        raise UserError(
+            f"network {graph.name}",
+            "it chooses no class",
+            got=", ".join(f"{out.meaning} {'x'.join(map(str, out.shape))}" for out in outputs),
+            expected="; or ".join(fitting),
+            action="Choose a network that classifies, or compare all outputs with `nestnet run`",
+        )
+    return task

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from codegen import flow
+from codegen import flow, tasks
+from codegen.graph import file as nestfile
 from codegen.target.target import Choices, resolve
 from nestnet import runs
 from nestnet.cli import options as arguments
@@ -65,7 +66,8 @@ def command(
         )
     title = f"{report.network}, {test.title}"
     tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
-    if test.labels is not None:
+    task = tasks.of(nestfile.load(model))
+    if test.labels is not None and task is not None and task.has_classes:
         tables.console().print(tables.classes(report.as_json()))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:

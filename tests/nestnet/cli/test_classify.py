@@ -136,6 +136,15 @@ def test_a_network_that_takes_no_photo(tmp_path: Path) -> None:
     assert len(TASK.as_json(graph, answers)) == len(graph.levels)
 
 
+def test_a_network_that_chooses_no_class_is_refused(tmp_path: Path, here: Here) -> None:
+    net = GraphBuilder((5, 7, 3), 2, 1)
+    net.conv("input", 4, (1, 1))
+    nestfile.save(net.graph({net.last: "map"}), tmp_path / "model.nestnet")
+    done = here("classify", photo(tmp_path / "x.png"), "--run", tmp_path / "model.nestnet")
+    assert done.returncode == 2
+    assert re.search(r"it chooses no class; got map 5x7x4, expected one output of", done.stderr)
+
+
 def test_two_photos_of_one_name_do_not_compile_together(model: Path, here: Here) -> None:
     folder = model.parents[2]
     for name in ("one", "two"):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet import models
-from nestnet.frontend.capture import trace_network
+from nestnet.frontend.capture import capture
 from nestnet.frontend.tracing import trace
 from nestnet.net.nested import LevelNorm
 from nestnet.net.ops import conv2d
@@ -80,7 +80,7 @@ def test_elementwise_stages_keep_a_flattened_map() -> None:
     norm.running_mean, norm.running_var = torch.rand(175), torch.rand(175) + 0.5
     between = (nn.ReLU(), nn.Dropout(0.5), norm)
     module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), *between, nn.Linear(175, 173))
-    tensors = trace_network(module, MAP).tensors
+    tensors = capture(module, MAP).network.tensors
     assert [tensor.flat_from for tensor in tensors] == [None, None, *[(7, 5, 5)] * 4, None]
     assert_same(module, MAP)
 
@@ -299,7 +299,7 @@ def test_auxiliary_output_is_left_out_and_dropout_kept() -> None:
     torch.manual_seed(2)
     module = Auxiliary()
     with pytest.warns(Notice, match="wrong number of tensor outputs: 2"):
-        stages = trace_network(module, MAP).stages
+        stages = capture(module, MAP).network.stages
     assert [s.p for s in stages if isinstance(s, Dropout)] == [0.3, 0.2]
     with pytest.warns(Notice):
         assert_same(module, MAP)
@@ -307,7 +307,7 @@ def test_auxiliary_output_is_left_out_and_dropout_kept() -> None:
 
 def test_softmax_of_evaluation_mode_is_kept() -> None:
     with pytest.warns(Notice, match="its outputs differ"):
-        last = trace_network(LateSoftmax(), MAP).stages[-1]
+        last = capture(LateSoftmax(), MAP).network.stages[-1]
     assert isinstance(last, Softmax)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
-from nestnet.frontend.capture import trace_network
+from nestnet.frontend.capture import capture
 from nestnet.frontend.tracing import trace
 from nestnet.net.ops.add import Add
 from nestnet.net.ops.clamp import Clamp
@@ -63,7 +63,7 @@ def test_training_mode_equals_module(case: Case) -> None:
 def stages_of(name: str) -> tuple[Stage, ...]:
     """Return the traced stages of one case."""
     case = next(case for case in CASES if case.name == name)
-    return trace_network(trained_like(case), case.shape).stages
+    return capture(trained_like(case), case.shape).network.stages
 
 
 def test_residual_becomes_one_stage() -> None:
@@ -171,7 +171,7 @@ class Call(nn.Module):
 )  # fmt: skip
 def test_unsupported_is_located(middle: nn.Module, operator: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        trace_network(Wrapper(middle), (7, 5, 3))
+        capture(Wrapper(middle), (7, 5, 3))
     text = str(caught.value)
     assert f"operator {operator}." in text or f"1 x {operator}." in text
     assert "module 'middle'" in text
@@ -196,7 +196,7 @@ def test_everything_unsupported_is_listed_at_once() -> None:
         nn.Conv2d(3, 5, 3), nn.LogSigmoid(), Gate(5), nn.GroupNorm(1, 5), nn.LogSigmoid()
     )
     with pytest.raises(UserError, match="6 operators cannot be expressed") as caught:
-        trace_network(nn.Sequential(body, *head(5)), (7, 5, 3))
+        capture(nn.Sequential(body, *head(5)), (7, 5, 3))
     text = str(caught.value)
     assert "3 x log_sigmoid.default: operator is not supported. Use nn.ReLU" in text
     for line in ("1 x mul", "1 x group_norm", "1 x slice"):
@@ -212,21 +212,21 @@ def test_everything_unsupported_is_listed_at_once() -> None:
 def test_only_the_first_places_of_a_problem_are_listed() -> None:
     layers = [layer for _ in range(6) for layer in (nn.Conv2d(3, 3, 1), nn.LogSigmoid())]
     with pytest.raises(UserError, match=r"6 x log_sigmoid.*module '7'; and at 2 more places"):
-        trace_network(nn.Sequential(*layers, *head(3)), (7, 5, 3))
+        capture(nn.Sequential(*layers, *head(3)), (7, 5, 3))
 
 
 def test_constant_batch_size_is_located() -> None:
     flatten = Call(lambda x: x.view(len(x), -1).relu())
     module = nn.Sequential(nn.Conv2d(3, 5, 3), flatten, nn.Linear(75, 3))
     with pytest.raises(UserError, match="the batch size is taken as a constant") as caught:
-        trace_network(module, (7, 5, 3))
+        capture(module, (7, 5, 3))
     assert f"{__file__}:" in caught.value.where and "'1'" in caught.value.where
     assert "x.size(0)" in caught.value.action
 
 
 def test_reshape_to_one_batch_size_is_located() -> None:
     with pytest.raises(UserError, match="mixes the images of a batch") as caught:
-        trace_network(Call(lambda x: x.reshape(5, -1)), (7, 5, 3))
+        capture(Call(lambda x: x.reshape(5, -1)), (7, 5, 3))
     assert f"{__file__}:" in caught.value.where
 
 
@@ -241,7 +241,7 @@ def test_flattened_map_plus_vector_says_what_differs() -> None:
             return self.fc(y) + y
 
     with pytest.raises(UserError, match=r"vector of 75 \+ a flattened map of 5 x 5 x 3"):
-        trace_network(Sum(), (7, 5, 3))
+        capture(Sum(), (7, 5, 3))
 
 
 class Shared(nn.Module):
@@ -258,21 +258,21 @@ class Shared(nn.Module):
 
 def test_shared_weight_is_refused() -> None:
     with pytest.raises(UserError, match=r"'conv.weight': weights are shared.*'conv' and 'conv_2'"):
-        trace_network(Shared(), (7, 5, 3))
+        capture(Shared(), (7, 5, 3))
 
 
 def test_tied_parameters_are_refused() -> None:
     first, second = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
     second.weight = first.weight
     with pytest.raises(UserError, match="weights are shared"):
-        trace_network(nn.Sequential(first, nn.ReLU(), second, *head(3)), (7, 7, 3))
+        capture(nn.Sequential(first, nn.ReLU(), second, *head(3)), (7, 7, 3))
 
 
 def test_shared_batch_norm_is_refused() -> None:
     norm = nn.BatchNorm2d(3)
     layers = [nn.Conv2d(3, 3, 3), norm, nn.ReLU(), nn.Conv2d(3, 3, 3), norm]
     with pytest.raises(UserError, match=r"'4.weight': weights are shared.*'0' and '3'"):
-        trace_network(nn.Sequential(*layers, *head(3)), (7, 7, 3))
+        capture(nn.Sequential(*layers, *head(3)), (7, 7, 3))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -287,20 +287,20 @@ def test_values_that_are_no_numbers_are_refused(tensor: str, layer: str, value: 
     with torch.no_grad():
         found.view(-1)[2] = value
     with pytest.raises(UserError, match=f"tensor '{tensor}' of layer '{layer}'.*got 1 of"):
-        trace_network(module, (7, 5, 3))
+        capture(module, (7, 5, 3))
 
 
 def test_negative_variance_is_refused() -> None:
     module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), *head(5))
     module[1].running_var[2] = -1.0  # type: ignore[index]
     with pytest.raises(UserError, match=r"'1.running_var'.*got 1 of 5 .*negative"):
-        trace_network(module, (7, 5, 3))
+        capture(module, (7, 5, 3))
 
 
 def test_unused_values_do_not_matter() -> None:
     module = Wrapper()
     module.spare = nn.Parameter(torch.full((3,), math.nan))
-    assert trace_network(module, (7, 5, 3)).stages
+    assert capture(module, (7, 5, 3)).network.stages
 
 
 def test_computed_weight_is_refused() -> None:
@@ -309,7 +309,7 @@ def test_computed_weight_is_refused() -> None:
             return F.conv2d(x, self.weight - self.weight.mean(), self.bias)
 
     with pytest.raises(UserError, match="weight is computed"):
-        trace_network(Wrapper(Standardized(5, 5, 1)), (7, 5, 3))
+        capture(Wrapper(Standardized(5, 5, 1)), (7, 5, 3))
 
 
 @pytest.mark.parametrize(
@@ -323,19 +323,19 @@ def test_computed_weight_is_refused() -> None:
 )
 def test_uncapturable_module_is_one_line(module: nn.Module) -> None:
     with pytest.raises(UserError, match=r"torch.export cannot capture") as caught:
-        trace_network(module, (7, 5, 3))
+        capture(module, (7, 5, 3))
     assert "\n" not in str(caught.value)
 
 
 def test_reshape_of_the_batch_is_refused() -> None:
     halves = nn.Sequential(nn.Conv2d(3, 4, 3), Call(lambda x: x.view(-1, 30)), nn.Linear(30, 3))
     with pytest.raises(UserError, match=r"module '1', operator view.*mixes the images of a batch"):
-        trace_network(halves, (7, 5, 3))
+        capture(halves, (7, 5, 3))
 
 
 def test_failed_capture_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError):
-        trace_network(Call(lambda x: x if x.sum() > 0 else -x), (7, 5, 3))
+        capture(Call(lambda x: x if x.sum() > 0 else -x), (7, 5, 3))
     assert capfd.readouterr() == ("", "")
 
 
@@ -368,28 +368,28 @@ def test_cumulative_batch_norm_is_traced() -> None:
 
 def test_two_outputs_are_refused() -> None:
     with pytest.raises(UserError, match="wrong number of tensor outputs; got 2"):
-        trace_network(Call(lambda x: (x, x)), (7, 5, 3))
+        capture(Call(lambda x: (x, x)), (7, 5, 3))
 
 
 def test_no_output_is_refused() -> None:
     with pytest.raises(UserError, match="wrong number of tensor outputs; got 0"):
-        trace_network(Call(lambda x: None), (7, 5, 3))
+        capture(Call(lambda x: None), (7, 5, 3))
 
 
 @pytest.mark.parametrize("tail", [[], [nn.Softmax(1)], [nn.Flatten(2)]])
 def test_a_map_as_output_is_refused(tail: list[nn.Module]) -> None:
     with pytest.raises(UserError, match="output is a map"):
-        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), *tail), (7, 5, 3))
+        capture(nn.Sequential(nn.Conv2d(3, 5, 3), *tail), (7, 5, 3))
 
 
 def test_softmax_inside_is_refused() -> None:
     with pytest.raises(UserError, match="softmax is followed"):
-        trace_network(Wrapper(nn.Softmax(1)), (7, 5, 3))
+        capture(Wrapper(nn.Softmax(1)), (7, 5, 3))
 
 
 def test_flattened_output_is_refused() -> None:
     with pytest.raises(UserError, match="flattened map"):
-        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten()), (7, 5, 3))
+        capture(nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten()), (7, 5, 3))
 
 
 def test_view_changed_in_place_is_refused() -> None:
@@ -399,7 +399,7 @@ def test_view_changed_in_place_is_refused() -> None:
         return x
 
     with pytest.raises(UserError, match="after a view of it was changed in place"):
-        trace_network(Wrapper(Call(function)), (7, 5, 3))
+        capture(Wrapper(Call(function)), (7, 5, 3))
 
 
 def test_unused_branch_is_ignored() -> None:
@@ -407,7 +407,7 @@ def test_unused_branch_is_ignored() -> None:
         F.logsigmoid(x)
         return x
 
-    assert trace_network(Wrapper(Call(function)), (7, 5, 3)).stages
+    assert capture(Wrapper(Call(function)), (7, 5, 3)).network.stages
 
 
 class PlainTensor(nn.Module):
@@ -425,4 +425,4 @@ class PlainTensor(nn.Module):
 
 def test_a_weight_the_module_does_not_know_is_refused() -> None:
     with pytest.raises(UserError, match=r"'blur' of layer.*neither a parameter nor.*register_buf"):
-        trace_network(PlainTensor(), (7, 5, 3))
+        capture(PlainTensor(), (7, 5, 3))

@@ -14,7 +14,7 @@ from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.ops.concat import Concat
 from nestnet.exporting.exporter import export
-from nestnet.frontend.capture import trace_network
+from nestnet.frontend.capture import capture
 from nestnet.net.network import predict
 from nestnet.net.ops import concat as stages
 from nestnet.net.ops.clamp import Clamp
@@ -45,7 +45,7 @@ class Joined(nn.Module):
 
 
 def traced(join: Callable[[Tensor, Sequence[Tensor]], Tensor], count: int, out_c: int) -> list:
-    return list(trace_network(Joined(join, count, out_c), SHAPE).stages)
+    return list(capture(Joined(join, count, out_c), SHAPE).network.stages)
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
@@ -146,7 +146,7 @@ def test_constants_are_refused() -> None:
 
     module = Constant(lambda x, p: x, 1, 5)
     with pytest.raises(UserError, match=r"an operand|constant|expand"):
-        trace_network(module, SHAPE)
+        capture(module, SHAPE)
 
 
 def test_one_tensor_is_itself() -> None:

@@ -15,7 +15,7 @@ from codegen.graph.ops.lookup import Lookup
 from codegen.lower.lowering import lower
 from codegen.target.target import resolve
 from nestnet.exporting.exporter import export
-from nestnet.frontend.capture import trace_network
+from nestnet.frontend.capture import capture
 from nestnet.net.network import NestedNet, predict, to_float_input
 from nestnet.net.ops import lookup as stages
 from nestnet.sparsity.storage import Storage
@@ -47,7 +47,7 @@ def network(activation: nn.Module) -> nn.Module:
 
 def stages_of(activation: nn.Module) -> list[stages.Lookup]:
     module = nn.Sequential(nn.Conv2d(3, 5, 3), activation, nn.Conv2d(5, 5, 1), *head(5))
-    found = trace_network(module, SHAPE).stages
+    found = capture(module, SHAPE).network.stages
     return [stage for stage in found if isinstance(stage, stages.Lookup)]
 
 

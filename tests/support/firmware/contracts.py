@@ -98,7 +98,6 @@ class Argument:
     """Elements, of a buffer."""
     access: str | None
     """"read" or "written", of a buffer."""
-    is_literal: bool
     may_be_null: bool
     align_bytes: int
     values: str | None
@@ -225,7 +224,6 @@ def _argument(name: str, text: str) -> Argument:
         type=found[1],
         count=found[2],
         access=next((part for part in rest if part in ("read", "written")), None),
-        is_literal="literal" in rest,
         may_be_null="or a literal NULL" in rest,
         align_bytes=aligned[0] if aligned else 1,
         values=numbers[0] if numbers else None,

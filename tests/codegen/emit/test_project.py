@@ -33,6 +33,18 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("meaning", ["class_scores", "plain"])
+def test_the_readme_takes_only_scores_for_classes(meaning: str, tmp_path: Path) -> None:
+    made = replace(graph(), values=tuple(
+        replace(value, meaning=meaning) if value.name in graph().outputs else value
+        for value in graph().values
+    ))  # fmt: skip
+    folder = project.write(made, "0" * 64, resolve("host"), tmp_path / "out")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert ("nn_argmax(output" in text) == (meaning == "class_scores")
+    assert ("use(output" in text) == (meaning == "plain")
+
+
 def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Path) -> None:
     made = flow.codegen(model, "host", tmp_path / "out", optimize="size")
     info, packed = manifest.read_info(made), lowering.lower(graph(), SIZE)
