@@ -14,7 +14,11 @@ from nestnet.net.network import NestedNet
 
 
 def export(
-    net: NestedNet, levels: Sequence[ir.Level], provenance: ir.Provenance, name: str
+    net: NestedNet,
+    levels: Sequence[ir.Level],
+    provenance: ir.Provenance,
+    name: str,
+    meaning: ir.Meaning | None = None,
 ) -> ir.Graph:
     """Return the integer graph of ``net``, every level included.
 
@@ -24,6 +28,7 @@ def export(
         levels: one description per level, sparsest first.
         provenance: where the graph comes from.
         name: lower-case C identifier.
+        meaning: of the output, as its task says; None where no task is known.
 
     Raises:
         UserError: unknown activation ranges, a wrong number of levels, or numbers that the integer
@@ -45,7 +50,9 @@ def export(
     given, computed = (graph.values[name] for name in (net.network.input, net.network.output))
     unique = {value.name: value for value in graph.values.values()}
     unique[given.name] = replace(given, meaning="pixels")
-    unique[computed.name] = replace(computed, meaning=_meaning(computed.shape, provenance))
+    unique[computed.name] = replace(
+        computed, meaning=meaning or _untold(computed.shape, provenance)
+    )
     return ir.Graph(
         name=name,
         inputs=(given.name,),
@@ -72,8 +79,8 @@ def _check_edges(net: NestedNet) -> None:
             )
 
 
-def _meaning(shape: ir.Shape, provenance: ir.Provenance) -> ir.Meaning:
-    """Return what the output is: only names of classes tell scores from other lists of numbers."""
+def _untold(shape: ir.Shape, provenance: ir.Provenance) -> ir.Meaning:
+    """Return what the output of no known task is: names of classes tell scores from numbers."""
     if shape[:2] != (1, 1):
         return "map"
     return "class_scores" if provenance.class_names else "plain"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Provenance
+from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Meaning, Provenance
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.runfiles import write_atomic
@@ -28,6 +28,7 @@ def write_model(
     model: str,
     dataset: str,
     class_names: tuple[str, ...],
+    meaning: Meaning,
     accuracy_float: Sequence[float],
     accuracy_quantized: Sequence[float],
     flash_budget_bytes: int | None = None,
@@ -42,6 +43,7 @@ def write_model(
         model: the model's name.
         dataset: the data set's title.
         class_names: one per logit.
+        meaning: of the output, as its task says.
         accuracy_float: per level, before quantization.
         accuracy_quantized: per level, fake-quantized.
         flash_budget_bytes: what weights and tables were pruned to fit; None without a budget.
@@ -66,7 +68,7 @@ def write_model(
         flash_budget_bytes=flash_budget_bytes,
         codecs=codecs,
     )
-    graph = export(network, levels, provenance, c_identifier(run.name))
+    graph = export(network, levels, provenance, c_identifier(run.name), meaning)
     write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codegen.graph.ir import Meaning
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
 from nestnet.pixels import Pixels
@@ -34,6 +35,8 @@ class Task(ABC):
 
     metric: str
     """What the score is called, a share 0..1 of which more is better."""
+    meaning: Meaning
+    """What the output of a network is, in its file."""
 
     @abstractmethod
     def outputs(self, data: Dataset) -> int:

@@ -56,6 +56,7 @@ class Classification(Task):
     """Targets are indices into the data set's class names, the score is top-1 accuracy."""
 
     metric = "top-1 accuracy"
+    meaning = "class_scores"
 
     def outputs(self, data: Dataset) -> int:
         """Return the number of classes."""

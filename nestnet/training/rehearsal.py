@@ -47,7 +47,8 @@ def rehearse(session: Session) -> None:
         VERSION, "0" * 64, session.model, session.data.title, session.output_names
     )
     try:
-        nestfile.to_bytes(export(network, levels, provenance, "rehearsal"))
+        graph = export(network, levels, provenance, "rehearsal", session.task.meaning)
+        nestfile.to_bytes(graph)
     except UserError as error:
         raise _located(network, error) from None
 
