@@ -15,6 +15,7 @@ from types import ModuleType
 from codegen.errors import UserError
 from nestnet.config import TrainConfig, unknown_name
 from nestnet.datasets._checks import oddities
+from nestnet.datasets._contract import check_loaded, check_module
 from nestnet.datasets._types import Dataset, Split
 
 __all__ = ["Dataset", "Split", "describe", "load", "names", "oddities", "of"]
@@ -52,7 +53,8 @@ def load(
         test_share: of test images, for data that comes without; 0 is a default.
 
     Raises:
-        UserError: unknown name, bad ``resize``, or data that cannot be used (see the module).
+        UserError: unknown name, bad ``resize``, data that cannot be used (see the module), or a
+            module that returns what it must not.
     """
     module = _module(name)
     if resize is not None and not all(1 <= side <= MAX_SIDE for side in resize):
@@ -74,6 +76,7 @@ def load(
                 action="Check the path after --data",
             )
     dataset: Dataset = module.load(data, resize, test_share)
+    check_loaded(module, dataset, resize, test_share)
     return dataset
 
 
@@ -91,4 +94,6 @@ def of(config: TrainConfig, data: str = "") -> Dataset:
 def _module(name: str) -> ModuleType:
     if name not in names():
         raise unknown_name("--dataset", "no such data set", name, names())
-    return importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    check_module(module)
+    return module

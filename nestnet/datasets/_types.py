@@ -35,6 +35,8 @@ class Dataset:
     """"none", "crop" or "flip-crop": what training uses unless told otherwise."""
     notes: tuple[str, ...] = ()
     """What was done to the data, and what is odd about it, in sentences without a full stop."""
+    test_share: float = 0.0
+    """Of test images, as asked for and drawn; 0 by default and where test images are given."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -56,6 +56,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
         class_names=decoded.class_names,
         default_augment="none",
         notes=decoded.notes,
+        test_share=test_share,
     )
 
 

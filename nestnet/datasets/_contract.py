@@ -1,0 +1,131 @@
+"""Refuse what a data set's module must not return: found when it is loaded, not in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from codegen.errors import UserError
+from nestnet.config import AUGMENTS
+from nestnet.datasets._types import Dataset, Split
+
+_AUGMENTS = tuple(name for name in AUGMENTS if name != "auto")
+
+
+def check_module(module: ModuleType) -> None:
+    """Refuse a module of this folder that is no data set.
+
+    Raises:
+        UserError: it has no docstring, or no function ``load``.
+    """
+    if not callable(getattr(module, "load", None)):
+        raise _broken(module, "no function load", "nothing", "load(data, resize, test_share)")
+    if not (module.__doc__ or "").strip():
+        raise _broken(
+            module, "no docstring", "nothing", "a first line that 'nestnet datasets' prints"
+        )
+
+
+def check_loaded(
+    module: ModuleType, dataset: object, resize: Sequence[int] | None, test_share: float
+) -> None:
+    """Refuse what ``module``'s ``load`` returned if training could not use it or would misread it.
+
+    Args:
+        module: the data set's.
+        dataset: what its ``load`` returned.
+        resize: height and width that were asked for.
+        test_share: of test images that was asked for, or 0.
+
+    Raises:
+        UserError: names the module's file, and what ``load`` must return.
+    """
+    if not isinstance(dataset, Dataset):
+        raise _broken(
+            module, "load returns no data set", type(dataset).__name__, "a nestnet.datasets.Dataset"
+        )
+    if not dataset.class_names:
+        raise _broken(module, "class_names is empty", "()", "the names of the classes")
+    for name, split in (("train", dataset.train), ("test", dataset.test)):
+        _check_split(module, name, split, len(dataset.class_names))
+    shapes = [split.images.shape[1:] for split in (dataset.train, dataset.test)]
+    if shapes[0] != shapes[1]:
+        raise _broken(
+            module,
+            "test.images have another shape than train.images",
+            _by(shapes[1]),
+            _by(shapes[0]),
+        )
+    if resize is not None and shapes[0][:2] != tuple(resize):
+        raise _broken(
+            module,
+            "load does not resize",
+            f"images of {_by(shapes[0][:2])}",
+            f"images of {_by(resize)} with --resize {_by(resize)}",
+        )
+    if dataset.test_share != test_share:
+        raise _broken(
+            module,
+            "load does not say that it drew the share of test images it was asked for",
+            f"Dataset.test_share {dataset.test_share}",
+            f"{test_share} with --test-share {test_share}, or a refusal of the flag",
+        )
+    if dataset.default_augment not in _AUGMENTS:
+        raise _broken(
+            module,
+            "default_augment is unknown",
+            repr(dataset.default_augment),
+            " | ".join(_AUGMENTS),
+        )
+
+
+def _check_split(module: ModuleType, name: str, split: Split, classes: int) -> None:
+    images, labels = split.images, split.labels
+    where = f"{name}.images"
+    expected = "uint8 (n, h, w, c), 0..255, with n, h, w and c of at least 1"
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        raise _broken(module, f"{where} cannot be used", _told(images), expected)
+    if not images.size:
+        raise _broken(module, f"{where} holds nothing", _told(images), expected)
+    where = f"{name}.labels"
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
+        raise _broken(module, f"{where} cannot be used", _told(labels), "int64 (n,)")
+    if len(images) != len(labels):
+        raise _broken(
+            module,
+            f"{where} and {name}.images differ in number",
+            f"{len(labels)} labels, {len(images)} images",
+            "a label for every image",
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise _broken(
+            module,
+            f"{where} lie outside class_names",
+            f"{labels.min()}..{labels.max()}",
+            f"0..{classes - 1} for {classes} class name{'s' * (classes > 1)}",
+        )
+
+
+def _told(array: object) -> str:
+    """Return type and shape of what stands in an array's place: "float32 (5, 8, 8)"."""
+    if not isinstance(array, np.ndarray):
+        return type(array).__name__
+    return f"{array.dtype} {array.shape}"
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _broken(module: ModuleType, what: str, got: str, expected: str) -> UserError:
+    file = Path(module.__file__ or module.__name__)
+    return UserError(
+        f"nestnet/datasets/{file.name}",
+        what,
+        got=got,
+        expected=expected,
+        action="Correct the file; docs/howto/dataset.md says what load returns",
+    )
