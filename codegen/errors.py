@@ -23,11 +23,13 @@ class UserError(Exception):
             what: what is wrong, in a few words.
             got: the value found.
             expected: the values that would be accepted.
-            action: what to do next, a full sentence without its final full stop.
+            action: what to do next, a full sentence without its final full stop, or a
+                question with its mark.
         """
         self.where = where
         self.what = what
         self.got = str(got)
         self.expected = str(expected)
         self.action = action.rstrip(".")
-        super().__init__(f"{where}: {what}; got {got}, expected {expected}. {self.action}.")
+        end = "" if self.action.endswith("?") else "."
+        super().__init__(f"{where}: {what}; got {got}, expected {expected}. {self.action}{end}")

@@ -48,6 +48,18 @@ ADDED = (
 _SAME = {"gpu": "cuda", "bfloat16": "bf16"}
 """Other words for a choice, which look nothing like it."""
 
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "group": ("auto", *GROUPS),
+    "allocation": ALLOCATIONS,
+    "routing": ROUTINGS,
+    "augment": AUGMENTS,
+    "device": DEVICES,
+    "amp": AMP_MODES,
+    "method": METHODS,
+    "codecs": CODECS,
+}
+"""Fields that are one of several words."""
+
 LEVELS = "levels"
 """Short for the default sparsities of so many levels; no field of its own."""
 NO_SETTINGS = {
@@ -55,8 +67,8 @@ NO_SETTINGS = {
     "resume": "A resumed run has its settings. Run: nestnet train --resume RUN",
     "config": "One file holds all settings; give it with --config FILE",
     "json": "Give it beside the settings: --json PATH",
-    "flash": "Did you mean 'flash_bytes'",
-    "flash_total": "Did you mean 'flash_total_bytes'",
+    "flash": "Did you mean 'flash_bytes'?",
+    "flash_total": "Did you mean 'flash_total_bytes'?",
 }
 """What the command line calls otherwise, or no configuration holds, and what to do about it."""
 
@@ -65,7 +77,7 @@ def unknown_name(where: str, what: str, got: str, valid: Iterable[str]) -> UserE
     """Return the error for a misspelt name: it lists the valid ones and the nearest match."""
     names = sorted(valid)
     near = [same] if (same := _SAME.get(got)) in names else difflib.get_close_matches(got, names, 1)
-    action = f"Did you mean {near[0]!r}" if near else "Use one of the listed names"
+    action = f"Did you mean {near[0]!r}?" if near else "Use one of the listed names"
     return UserError(where, what, got=repr(got), expected=" | ".join(names), action=action)
 
 
@@ -169,14 +181,8 @@ class TrainConfig:
             value = _plain(field.name, getattr(self, field.name), hints[field.name])
             object.__setattr__(self, field.name, value)
         _check_types(self)
-        _check_choice("group", self.group, ("auto", *GROUPS))
-        _check_choice("allocation", self.allocation, ALLOCATIONS)
-        _check_choice("routing", self.routing, ROUTINGS)
-        _check_choice("augment", self.augment, AUGMENTS)
-        _check_choice("device", self.device, DEVICES)
-        _check_choice("amp", self.amp, AMP_MODES)
-        _check_choice("method", self.method, METHODS)
-        _check_choice("codecs", self.codecs, CODECS)
+        for key, valid in _CHOICES.items():
+            _check_choice(key, getattr(self, key), valid)
         check_sparsity(self.sparsity)
         self._check_budget()
         check_split(self.split, self.epochs)
@@ -281,7 +287,8 @@ def _check_types(config: TrainConfig) -> None:
     for field in fields(config):
         value = getattr(config, field.name)
         if not is_instance(value, hints[field.name]):
-            raise bad(field.name, repr(value), type_text(hints[field.name]))
+            choices = " | ".join(f'"{name}"' for name in _CHOICES.get(field.name, ()))
+            raise bad(field.name, repr(value), choices or type_text(hints[field.name]))
 
 
 def to_toml(config: TrainConfig) -> str:

@@ -76,7 +76,7 @@ def _chip(chip: Chip) -> dict[str, Any]:
         "id": chip.id,
         "title": chip.title,
         "core": chip.core.name,
-        "kernels": list(chip.core.kernels),
+        "kernels": chip.core.kernels,
         "compile_flags": list(chip.compile_flags),
         "clock_hz": chip.clock_hz,
         "reset_clock_hz": chip.reset_clock_hz,
@@ -104,7 +104,7 @@ def _core(core: Core) -> dict[str, Any]:
     return {
         "name": core.name,
         "title": core.title,
-        "kernels": list(core.kernels),
+        "kernels": core.kernels,
         "cpu_flags": list(core.cpu_flags),
         "clang_flags": list(core.clang_flags),
         "fpu": [fpu.kind for fpu in core.fpu],

@@ -63,7 +63,7 @@ def explain(error: Any, where: str = "nestnet") -> UserError:
     """
     context = getattr(error, "ctx", None)
     where = where if context is None else context.command_path
-    message = str(error.format_message()).strip()
+    message = str(error.format_message()).strip().removeprefix("Got ")
     unknown_option = getattr(error, "option_name", None)
     if message.startswith("No such option") and unknown_option and context is not None:
         options = sorted(o for p in context.command.get_params(context) for o in p.opts if
@@ -73,6 +73,13 @@ def explain(error: Any, where: str = "nestnet") -> UserError:
     if unknown_command and context is not None:
         commands = sorted(context.command.list_commands(context))
         return _unknown(where, "no such command", unknown_command[1], commands)
+    extra = re.match(r"unexpected extra argument\S* \((\S+)", message)
+    options = [] if context is None else context.command.get_params(context)
+    if extra and any("--run" in option.opts for option in options):
+        given = extra[1].rstrip(")")
+        action = f"A run or a .nestnet file goes after --run: {where} --run {given}"
+    else:
+        action = f"See {where} --help"
     param = getattr(error, "param", None)
     name = param.opts[0] if param is not None and param.opts else ""
     return UserError(
@@ -80,7 +87,7 @@ def explain(error: Any, where: str = "nestnet") -> UserError:
         "cannot use this command line",
         got=_first_sentence(message),
         expected=f"a usable {name}" if name else "the arguments that --help shows",
-        action=f"See {where} --help",
+        action=action,
     )
 
 
@@ -98,7 +105,7 @@ def explain_missing(module: str) -> UserError:
 
 def _unknown(where: str, what: str, got: str, valid: list[str]) -> UserError:
     near = difflib.get_close_matches(got, valid, n=1, cutoff=0.5)
-    action = f"Did you mean {near[0]!r}" if near else f"See {where} --help"
+    action = f"Did you mean {near[0]!r}?" if near else f"See {where} --help"
     return UserError(where, what, got=repr(got), expected=" | ".join(valid), action=action)
 
 

@@ -79,6 +79,7 @@ def test_wrong_files_are_user_errors(text: str, fragments: list[str]) -> None:
         ({"sparsity": tuple(0.9 - i / 20 for i in range(9))}, ["wrong number of levels"]),
         ({"routing": "sharde"}, ["Did you mean 'shared'", "shell"]),
         ({"group": "1x3"}, ["1x1 | 1x2 | 1x4"]),
+        ({"group": (1, 4)}, ["got (1, 4)", '"auto" | "1x1" | "1x2" | "1x4"']),
         ({"split": (0.5, 0.5)}, ["four shares"]),
         ({"split": (1.0, 0.0, 0.0, 0.0)}, ["ramp"]),
         ({"epochs": 0}, ["epochs", "at least 1"]),

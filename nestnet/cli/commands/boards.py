@@ -21,13 +21,17 @@ def command(json_path: JsonOption = None) -> None:
     tables.console().print(tables.names("Boards", rows, columns))
     listed = [core_files.load(name) for name in core_files.names()]
     about = [
-        (core.name, core.title, ", ".join(core.kernels), core.pricer or "-", core.emulator or "-")
+        (core.name, core.title, core.kernels, core.pricer or "-", core.emulator or "-")
         for core in listed
     ]
     heads = ("name", "what it is", "kernels", "cycle model", "emulated by")
     tables.console().print(tables.names("Cores", about, heads))
     print("More of one: nestnet info NAME. Your own: --board my_board.toml (docs/howto/board.md)")
-    outputs.write_json(json_path, {board.id: asdict(board) for board in known})
+    found = {
+        "boards": {board.id: asdict(board) for board in known},
+        "cores": {core.name: asdict(core) for core in listed},
+    }
+    outputs.write_json(json_path, found)
 
 
 def _sizes(board: board_files.Board) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from tests.support.commands import Done, Here, nestnet
 COMMANDS = [
     "train", "codegen", "build", "run", "bench", "classify", "models", "datasets", "boards", "info",
 ]  # fmt: skip
-FORM = re.compile(r"^.+: .+; got .*, expected .*\. .+\.$", re.S)
+FORM = re.compile(r"^.+: .+; got .*, expected .*\. .+[.?]$", re.S)
 
 
 def test_help_is_one_screen_and_shows_the_flow(tmp_path: Path) -> None:
@@ -43,7 +43,12 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("--bogus", r"no such option; got '--bogus', expected --help \| --version"),
     ("train --epoch 3", r"no such option; got '--epoch'.*Did you mean '--epochs'"),
     ("run --bord host", r"no such option.*--board.*Did you mean '--board'"),
-    ("train extra", r"got .*extra"),
+    ("train extra", r"got unexpected extra argument.*extra.*See nestnet train --help"),
+    (
+        "codegen x.nestnet",
+        r"got .*x\.nestnet.*A run or a \.nestnet file goes after --run: nestnet ",
+    ),
+    ("run a b", r"goes after --run: nestnet run --run a\."),
     ("train --levels four", r"--levels"),
     ("train --levels", r"--levels"),
     ("train --flash", r"'--flash' requires an argument.*See nestnet train --help"),
@@ -292,8 +297,19 @@ def test_run_writes_the_schema_of_the_demo(copy: Path, here: Here) -> None:
 def test_lists_as_json(command: str, here: Here, tmp_path: Path) -> None:
     done = here(command, "--json", "list.json")
     assert done.returncode == 0
-    for name in json.loads((tmp_path / "list.json").read_text()):
-        assert name in done.stdout
+    listed = json.loads((tmp_path / "list.json").read_text())
+    names = [*listed["boards"], *listed["cores"]] if command == "boards" else [*listed]
+    assert names and all(name in done.stdout for name in names)
+
+
+def test_the_kernels_of_a_core_are_one_word(here: Here, tmp_path: Path) -> None:
+    done = here("boards", "--json", "list.json")
+    assert "portable" in done.stdout and "p, o, r" not in done.stdout
+    cores = json.loads((tmp_path / "list.json").read_text())["cores"]
+    assert cores["cortex-m0"]["kernels"] == "portable"
+    for name in ("cortex-m0", "nrf51822"):
+        assert here("info", name, "--json", "info.json").returncode == 0
+        assert json.loads((tmp_path / "info.json").read_text())["kernels"] == "portable"
 
 
 def test_info_explains_boards_chips_and_cores(here: Here, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_wrong_task_is_refused_with_the_list_before_a_folder_is_made(tmp_path:
         nestnet.train(task="classificaton", out=tmp_path / "runs", quiet=True)
     assert str(caught.value) == (
         f"config key 'task': no such task; got 'classificaton', expected {listed}. "
-        "Did you mean 'classification'."
+        "Did you mean 'classification'?"
     )
     assert not (tmp_path / "runs").exists()
 
