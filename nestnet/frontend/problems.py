@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,12 @@ def source_lines(node: fx.Node) -> list[str]:
     """Return 'file.py:12' for the user's frames of ``node``, innermost last."""
     frames = re.findall(r'File "([^"]+)", line (\d+)', node.meta.get("stack_trace") or "")
     return [f"{file}:{line}" for file, line in frames if not file.startswith(_FOREIGN)]
+
+
+def user_line(frames: Iterable[tuple[str, int]]) -> str:
+    """Return 'file.py:12' for the last of ``frames`` that is the user's; empty where none is."""
+    own = [f"{file}:{line}" for file, line in frames if not file.startswith(_FOREIGN)]
+    return own[-1] if own else ""
 
 
 def source_line(node: fx.Node) -> str:

@@ -6,6 +6,7 @@ import copy
 import io
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -14,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from codegen.errors import UserError
-from nestnet.frontend.problems import place
+from nestnet.frontend.problems import place, user_line
 from nestnet.frontend.reader import read
 from nestnet.net.tensors import Shape
 
@@ -51,7 +52,7 @@ def export(
         batch: instead of a free batch size this one.
 
     Raises:
-        UserError: torch.export cannot capture the module.
+        UserError: torch.export cannot capture the module, or its own code fails.
     """
     height, width, channels = input_shape
     example = torch.zeros(batch or EXAMPLE_BATCH, channels, height, width)
@@ -64,6 +65,9 @@ def export(
         with quiet():
             return torch.export.export(clone, (example,), dynamic_shapes=dynamic, strict=False)
     except (Exception, SystemExit) as error:  # torch.export raises many types for a user's mistake
+        own = _own_error(module, example, training=training)
+        if own is not None:
+            raise own from error
         raise UserError(
             f"model {type(module).__name__}",
             "torch.export cannot capture the model",
@@ -73,6 +77,29 @@ def export(
             action="Remove data-dependent control flow and constants equal to the batch size, "
             "and check the input shape",
         ) from error
+
+
+def _own_error(module: nn.Module, example: torch.Tensor, *, training: bool) -> UserError | None:
+    """Return the error that names the user's line where ``module`` itself fails for ``example``.
+
+    None if it runs, or where no line is the user's: then PyTorch's own layers do not fit.
+    """
+    try:
+        with quiet(), torch.no_grad():
+            float_clone(module).train(training)(example)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = user_line((frame.filename, frame.lineno or 0) for frame in frames)
+        if line:
+            return UserError(
+                line,
+                f"the forward of {type(module).__name__} fails by itself, outside nestnet too",
+                got=f"{type(error).__name__}: {one_line(error)}",
+                expected="a module that runs for one batch x "
+                + " x ".join(map(str, example.shape[1:])),
+                action="Correct that line, or the input shape",
+            )
+    return None
 
 
 def fixed_batch(module: nn.Module, input_shape: Shape) -> UserError | None:

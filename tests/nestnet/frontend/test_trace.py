@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -325,6 +326,18 @@ def test_uncapturable_module_is_one_line(module: nn.Module) -> None:
     with pytest.raises(UserError, match=r"torch.export cannot capture") as caught:
         capture(module, (7, 5, 3))
     assert "\n" not in str(caught.value)
+
+
+def fails_by_itself(x: Tensor) -> Tensor:
+    return cast(Tensor, x.relu6())  # type: ignore[attr-defined]  # what a user wrote
+
+
+def test_an_error_of_the_users_own_is_shown_with_its_line() -> None:
+    line = fails_by_itself.__code__.co_firstlineno + 1
+    words = rf"test_trace\.py:{line}: the forward of .* fails by itself.*AttributeError.*relu6"
+    with pytest.raises(UserError, match=words) as caught:
+        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), Call(fails_by_itself)), (7, 5, 3))
+    assert "control flow" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_reshape_of_the_batch_is_refused() -> None:
