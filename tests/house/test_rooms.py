@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -115,6 +116,11 @@ def stems(folder: str, pattern: str = "[a-z]*.py") -> set[str]:
 def test_an_operator_is_one_file_of_its_name() -> None:
     files = {stem.replace("_", "") for stem in stems("codegen/graph/ops")}
     assert {name.lower() for name in OPERATORS} == files
+
+
+def test_an_operator_is_complete() -> None:
+    """A class that a file cannot hold would be found by name, and fail when it is made."""
+    assert not [name for name, kind in OPERATORS.items() if inspect.isabstract(kind)]
 
 
 def test_every_operator_is_computed_by_a_kernel_or_is_a_view() -> None:
