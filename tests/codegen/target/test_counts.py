@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,17 @@ def test_no_emulator_says_how_to_install(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="apt-get install qemu-system-arm"):
         qemu.run_elf(tmp_path / "x.elf", "mps2-an386", tmp_path, 1, tmp_path / "out")
+
+
+def test_code_where_the_machine_has_none_is_told_from_an_old_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = LINKER_SCRIPT.replace("ORIGIN = 0,", "ORIGIN = 0x08000000,")
+    monkeypatch.setattr(sys.modules[__name__], "LINKER_SCRIPT", moved)
+    elf = compile_program(tmp_path, "qemu_m4", PROGRAM)
+    with pytest.raises(UserError, match=r"program faulted.*code at 0x08000000 on mps2") as caught:
+        qemu.run_elf(elf, "mps2-an386", tmp_path, 1, tmp_path / "out")
+    assert "7.2" not in str(caught.value) and "R00" not in str(caught.value)
 
 
 STRAIGHT_LINE = """
