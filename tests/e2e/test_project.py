@@ -27,7 +27,7 @@ from codegen.target.manifest import EdgeFacts
 from codegen.target.target import resolve
 from tests.support.commands import ROOT
 from tests.support.edge_nets import detector, fusion, gates
-from tests.support.projects import SHA256, Build, need_tools, small_graph
+from tests.support.projects import SHA256, Build, coded_graph, need_tools, small_graph
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -359,6 +359,16 @@ def test_the_header_names_every_edge(tmp_path: Path) -> None:
     assert "NN_DETECTOR_OUTPUT_BYTES" not in header
     readme = (made / "README.md").read_text()
     assert "nn_output(&net, 2)" in readme and "nn_run(&net, NULL, NULL)" in readme
+
+
+def test_the_readme_compares_with_no_coding_where_something_is_coded(tmp_path: Path) -> None:
+    """Nothing is smaller for want of coding that is not there: padding alone made it so."""
+    for codecs in ("all", "raw"):
+        target = resolve("stm32f7", optimize="size", codecs=codecs)
+        folder = project.write(coded_graph(), SHA256, target, tmp_path / codecs)
+        header, page = ((folder / name).read_text() for name in ("library/model.h", "README.md"))
+        assert ("Coded streams are decoded" in header) == (codecs == "all")
+        assert ("the same without coding" in page) == (codecs == "all")
 
 
 def test_the_run_function_of_one_input_and_output_reads_the_callers(tmp_path: Path) -> None:
