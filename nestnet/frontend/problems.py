@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 
 from codegen.errors import UserError
+from nestnet.frontend.handwritten import written_out
 from nestnet.frontend.replay import operator_name
 from nestnet.net.ops import ACTIVATIONS, ATEN, SUPPORTED
 from nestnet.net.walk import Unsupported, is_last
@@ -24,17 +25,26 @@ _PLACES = 4
 
 _ACTIVATION = f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}"
 _NORMALIZATION = "nn.BatchNorm2d"
+_FACTOR = (
+    "a factor in the weights: a learned scale of channels is nn.BatchNorm2d, that of the input is "
+    "std of nest or train; a factor computed from the image (a gate) has no equivalent"
+)
 _INSTEAD = {
     **dict.fromkeys(
-        ("prelu", "rrelu", "softsign", "log_sigmoid", "threshold", "hardshrink", "softshrink",
+        ("softsign", "log_sigmoid", "threshold", "hardshrink", "softshrink",
          "tanhshrink", "glu"),
         _ACTIVATION,
     ),
     **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
                      "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
-    **dict.fromkeys(("mul", "div", "true_divide"), "a factor in the weights: a learned scale of "
-                    "channels is nn.BatchNorm2d, that of the input is std of nest or train; a "
-                    "factor computed from the image (a gate) has no equivalent"),
+    **dict.fromkeys(("prelu", "rrelu", "_prelu_kernel", "rrelu_with_noise"),
+                    f"nn.LeakyReLU with a constant slope, or another of {_ACTIVATION}"),
+    **dict.fromkeys(("maximum", "minimum", "where", "gt", "ge", "lt", "le", "abs", "exp", "expm1"),
+                    "the module of an activation function in place of its formula: nn.LeakyReLU, "
+                    f"nn.ELU, or another of {_ACTIVATION}"),
+    "mul": _FACTOR,
+    **dict.fromkeys(("div", "true_divide"), f"{_FACTOR}; a division that is part of an activation "
+                    "function is in its module: nn.LeakyReLU, nn.ELU and others"),
     **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
                     "weights, a constant of the input into mean of nest or train"),
     **dict.fromkeys(("stack", "hstack", "dstack"), "torch.cat along an existing dimension"),
@@ -93,6 +103,8 @@ class Problem:
         """Return what to do about it."""
         name = operator_name(self.node).rstrip("_")
         instead = None if name in ATEN else _INSTEAD.get(name)
+        if known := written_out(self.node):
+            return f"Use {known}, which this is a step of"
         if self.error.action:
             return self.error.action
         if name == "sigmoid" and is_last(self.node):

@@ -16,11 +16,23 @@ from nestnet.frontend.problems import Problem, module_path, source_lines, unsupp
 from nestnet.frontend.replay import Program, operator_name
 from nestnet.net.ops import ATEN
 from nestnet.net.stages import Network
-from nestnet.net.walk import Aten, Unsupported, Walk
+from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 
-def _handed_on(walk: Walk, node: fx.Node) -> None:
+def _shared(walk: Walk, node: fx.Node) -> None:
     walk.alias(node, node.args[0])
+
+
+def _copied(walk: Walk, node: fx.Node) -> None:
+    walk.copy(node, node.args[0])
+
+
+def _contiguous(walk: Walk, node: fx.Node) -> None:
+    """Read what copies a tensor only where its elements lie in another order."""
+    before = node.all_input_nodes[0].meta["val"]
+    order = argument(node, 1, "memory_format", torch.contiguous_format)
+    bind = walk.alias if before.is_contiguous(memory_format=order) else walk.copy
+    bind(node, node.args[0])
 
 
 def _converted(walk: Walk, node: fx.Node) -> None:
@@ -28,15 +40,18 @@ def _converted(walk: Walk, node: fx.Node) -> None:
     dtype = node.meta["val"].dtype
     if dtype != torch.float32:
         raise Unsupported("another number format", dtype, "float32 activations")
-    walk.alias(node, node.args[0])
+    copies = operator_name(node) == "_to_copy" or node.kwargs.get("copy") or True in node.args
+    bind = walk.copy if copies else walk.alias
+    bind(node, node.args[0])
 
 
 _ROWS = {
     **ATEN,
-    **dict.fromkeys(
-        ("clone", "contiguous", "alias", "detach", "lift_fresh_copy"), Aten(_handed_on)
-    ),
-    **dict.fromkeys(("to", "_to_copy"), Aten(_converted)),
+    **dict.fromkeys(("clone", "lift_fresh_copy"), Aten(_copied)),
+    **dict.fromkeys(("alias", "detach"), Aten(_shared, is_view=True)),
+    "contiguous": Aten(_contiguous, is_view=True),
+    "to": Aten(_converted, is_view=True),
+    "_to_copy": Aten(_converted),
 }
 """The operators, and what computes nothing."""
 

@@ -18,6 +18,7 @@ from codegen.errors import UserError
 from nestnet.frontend.problems import place, user_line
 from nestnet.frontend.reader import read
 from nestnet.net.tensors import Shape
+from nestnet.net.walk import CONSTANTS
 
 EXAMPLE_BATCH = 5
 _ODD_BATCH = 211
@@ -68,14 +69,19 @@ def export(
         own = _own_error(module, example, training=training)
         if own is not None:
             raise own from error
+        action = (
+            "Remove data-dependent control flow and constants equal to the batch size, "
+            "and check the input shape"
+        )
+        if "DataDependent" in type(error).__name__:
+            action = f"{CONSTANTS}; remove control flow that depends on the images"
         raise UserError(
             f"model {type(module).__name__}",
             "torch.export cannot capture the model",
             got=f"{type(error).__name__}: {one_line(error)}",
             expected=f"a module whose forward takes one batch x {channels} x {height} x {width} "
             "float tensor and works for any batch size",
-            action="Remove data-dependent control flow and constants equal to the batch size, "
-            "and check the input shape",
+            action=action,
         ) from error
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import fx
 
 from nestnet.net.stages import Stage
 from nestnet.net.tensors import Shape, Tensor
+
+CONSTANTS = "Numbers read from parameters: write them as Python floats"
+"""What to do about float(parameter), or its item(), as an argument."""
 
 
 class Unsupported(Exception):
@@ -60,9 +65,10 @@ class Walk:
     _lost: set[fx.Node] = field(default_factory=set)
     """Results of unsupported operators whose shape no activation can have."""
     _bound: dict[fx.Node, str] = field(default_factory=dict)
-    _storage: dict[str, int] = field(default_factory=dict)
-    """Tensor name -> storage it lies in; views share one."""
-    _stale: set[str] = field(default_factory=set)
+    _storage: dict[fx.Node, int] = field(default_factory=dict)
+    """Storage that the result lies in: views share one, copies of one tensor do not."""
+    _storages: Iterator[int] = field(default_factory=itertools.count)
+    _stale: set[fx.Node] = field(default_factory=set)
     _batch: str = ""
     """The symbol of the batch size."""
 
@@ -95,7 +101,7 @@ class Walk:
         if not isinstance(node, fx.Node) or node not in self._bound:
             return None
         name = self._bound[node]
-        if name in self._stale:
+        if node in self._stale:
             raise Unsupported(
                 "a tensor is used after a view of it was changed in place",
                 name,
@@ -153,36 +159,44 @@ class Walk:
             node,
             stage_name,
             flat_from=source.flat_from if stage.elementwise else flat_from,
-            storage=self._storage[source.name] if is_view else None,
+            storage=self._storage[node.all_input_nodes[0]] if is_view else None,
         )
         self.stages.append(stage)
 
     def emit_beside(self, node: fx.Node, make: Callable[[str, str], Stage]) -> Tensor:
         """Append the stage ``make(name, output)`` on what ``node`` is bound to, and stays bound to;
         return what the stage makes."""
-        before = self._bound[node]
+        before, storage = self._bound[node], self._storage[node]
         self.emit(node, self.tensors[before], make)
-        made, self._bound[node] = self._bound[node], before
+        made, self._bound[node], self._storage[node] = self._bound[node], before, storage
         return self.tensors[made]
 
     def alias(self, node: fx.Node, source: object) -> None:
-        """Bind ``node`` to the tensor ``source`` is bound to."""
+        """Bind ``node`` to the tensor ``source`` is bound to, in the memory it lies in."""
         if isinstance(source, fx.Node):
             self._bound[node] = self._bound[source]
+            self._storage[node] = self._storage[source]
+
+    def copy(self, node: fx.Node, source: object) -> None:
+        """Bind ``node`` to the tensor ``source`` is bound to, in memory of its own: a change of one
+        in place leaves the other as it is."""
+        if isinstance(source, fx.Node):
+            self._bound[node] = self._bound[source]
+            self._storage[node] = next(self._storages)
 
     def replace_in_place(self, node: fx.Node) -> None:
-        """Let every name of the tensor that ``node`` changed in place mean its result."""
+        """Let every node that shares the memory ``node`` changed in place mean its result."""
         first = node.args[0]
         assert isinstance(first, fx.Node)
         old, new = self._bound[first], self._bound[node]
-        for key, name in self._bound.items():
-            if name == old:
+        storage = self._storage[node] = self._storage[first]
+        for key, where in self._storage.items():
+            if where != storage:
+                continue
+            if self._bound[key] == old:
                 self._bound[key] = new
-        storage = self._storage[old]
-        self._stale.update(
-            name for name, where in self._storage.items() if where == storage and name != new
-        )
-        self._storage[new] = storage
+            elif self._bound[key] != new:
+                self._stale.add(key)
 
     def _unique(self, name: str) -> str:
         candidate, count = name, 1
@@ -204,16 +218,26 @@ class Walk:
         self.tensors[name] = Tensor(name, shape, flat_from)
         self.nodes[name] = node
         self._bound[node] = name
-        self._storage[name] = len(self._storage) if storage is None else storage
+        self._storage[node] = next(self._storages) if storage is None else storage
+
+
+_KEEPS = ("clone", "contiguous", "cat", "clamp", "clip", "clamp_min", "clamp_max", "relu", "relu6",
+          "hardtanh", "dropout")  # fmt: skip
+"""What leaves a probability a probability, beside a change of shape."""
 
 
 def is_last(node: fx.Node) -> bool:
-    """Return whether only changes of shape lie between ``node`` and the output."""
+    """Return whether only changes of shape, copies, limits and concatenation lie between ``node``
+    and the output."""
 
-    def is_shape(user: fx.Node) -> bool:
-        return getattr(user.target, "is_view", False) or "aten.clone" in str(user.target)
+    def keeps(user: fx.Node) -> bool:
+        name = str(user.target).removeprefix("aten.").partition(".")[0].rstrip("_")
+        return getattr(user.target, "is_view", False) or name in _KEEPS
 
-    return all(user.op == "output" or (is_shape(user) and is_last(user)) for user in node.users)
+    users = [user for user in node.users if not isinstance(user.meta.get("val"), torch.SymInt)]
+    return bool(users) and all(
+        user.op == "output" or (keeps(user) and is_last(user)) for user in users
+    )
 
 
 def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:

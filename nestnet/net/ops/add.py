@@ -76,7 +76,7 @@ class Add(Stage):
 def _add(walk: Walk, node: fx.Node) -> None:
     for mine, other in (node.args[:2], node.args[1::-1]):
         if isinstance(other, int | float) and other == 0:  # Python's sum() starts from 0
-            walk.alias(node, mine)
+            walk.copy(node, mine)
             return
     left, right = walk.read(node.args[0]), walk.read(node.args[1])
     if left is None or right is None:

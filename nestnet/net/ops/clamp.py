@@ -15,7 +15,7 @@ from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
 from nestnet.net.tensors import Clip
-from nestnet.net.walk import Aten, Unsupported, Walk, argument
+from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
 SPELLED = "relu/relu6/hardtanh/clamp"
 
@@ -98,7 +98,7 @@ def _limits(walk: Walk, node: fx.Node) -> None:
         lo, hi = None, argument(node, 1, "max", None)
     for limit in (lo, hi):
         if limit is not None and not isinstance(limit, int | float):
-            raise Unsupported("limit is not a constant", limit, "numbers as limits")
+            raise Unsupported("limit is not a constant", limit, "numbers as limits", CONSTANTS)
     _emit(
         walk,
         node,

@@ -88,7 +88,7 @@ def _cat(walk: Walk, node: fx.Node) -> None:
     if dim == 0:
         raise Unsupported("concatenation of batches", "dim=0", "one result for each image")
     if len(parts) == 1:
-        walk.alias(node, operands[0])
+        walk.copy(node, operands[0])
         return
     own: dict[str, Tensor] = {}
     for operand, part in zip(operands, parts, strict=True):

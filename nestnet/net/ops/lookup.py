@@ -17,7 +17,7 @@ from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
 from nestnet.net.tensors import Clip
-from nestnet.net.walk import Aten, Unsupported, Walk, is_last
+from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, is_last
 
 SPELLED = "leaky_relu/elu/selu/celu/gelu/silu/hardswish/hardsigmoid/sigmoid/tanh/softplus/mish"
 
@@ -140,11 +140,17 @@ def _read(walk: Walk, node: fx.Node) -> None:
     tensor = walk.activation(node)
     name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
     if name == "sigmoid" and is_last(node):
-        raise Unsupported("a sigmoid at the end of the model", node.target)
+        raise Unsupported(
+            "a sigmoid at the end of the model",
+            node.target,
+            "logits: the results of the last layer as they are",
+        )
     arguments = node.args[1:]
     numbers = tuple(float(value) for value in arguments if isinstance(value, int | float))
     if len(numbers) != len(arguments):
-        raise Unsupported("activation whose form is computed", arguments, "numbers as arguments")
+        raise Unsupported(
+            "activation whose form is computed", arguments, "numbers as arguments", CONSTANTS
+        )
     form = str(node.kwargs.get("approximate", ""))
     function = Function(name, numbers, form)
     walk.emit(node, tensor, lambda stage, output: Lookup(stage, tensor.name, output, (function,)))

@@ -19,6 +19,7 @@ from nestnet.net.ops.add import Add
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.dropout import Dropout
+from nestnet.net.ops.lookup import Lookup
 from nestnet.net.stages import Stage
 from nestnet.net.tensors import RELU, Clip
 from tests.support.nets import CASES, Case, head, images, macs, trained_like
@@ -413,6 +414,124 @@ def test_view_changed_in_place_is_refused() -> None:
 
     with pytest.raises(UserError, match="after a view of it was changed in place"):
         capture(Wrapper(Call(function)), (7, 5, 3))
+
+
+class Changed(nn.Module):
+    """Change a copy in place, and use it beside what it was copied from."""
+
+    def __init__(self, change: object) -> None:
+        super().__init__()
+        self.behind = nn.Conv2d(5, 5, 1)
+        self.change = change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.behind(self.change(x)) + x  # type: ignore[operator, no-any-return]
+
+
+def _joined_alone(x: Tensor) -> Tensor:
+    y = torch.cat([x], 1)
+    y.sigmoid_()
+    return y
+
+
+COPIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu_ of a clone": lambda x: F.relu_(x.clone()),
+    "silu in place of a clone": lambda x: F.silu(x.clone(), inplace=True),
+    "a cat of one": _joined_alone,
+    "a sum with 0": lambda x: F.relu_(sum([x])),  # type: ignore[arg-type]
+    "another memory order": lambda x: F.relu_(
+        x.clone(memory_format=torch.channels_last).contiguous()
+    ),
+}
+
+
+@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
+def test_a_copy_changed_in_place_leaves_the_original(change: Callable[[Tensor], Tensor]) -> None:
+    network = trace_network(Wrapper(Changed(change)), (7, 5, 3))
+    assert any(isinstance(stage, Clamp | Lookup) for stage in network.stages)
+
+
+SHARED: dict[str, Callable[[Tensor], Tensor]] = {
+    "detach": lambda x: x.detach(),
+    "contiguous": lambda x: x.contiguous(),
+    "Identity": nn.Identity(),
+    "to": lambda x: x.to(torch.float32),
+    "dropout in evaluation mode": lambda x: F.dropout(x, 0.3, False),
+    "a view of the same shape": lambda x: x.view(x.shape),
+}
+
+
+@pytest.mark.parametrize("same", SHARED.values(), ids=SHARED)
+def test_what_shares_memory_changes_the_original(same: Callable[[Tensor], Tensor]) -> None:
+    """Then one limit is part of the convolution in front of both uses."""
+    network = trace_network(Wrapper(Changed(lambda x: F.relu_(same(x)))), (7, 5, 3))
+    assert not any(isinstance(stage, Clamp) for stage in network.stages)
+
+
+def test_a_copy_of_a_view_outlives_a_change_of_what_is_viewed() -> None:
+    def function(x: Tensor) -> Tensor:
+        flat = x.flatten(2).clone()
+        x.clamp_(min=0)
+        return x + flat.unflatten(2, x.shape[2:])
+
+    assert trace_network(Wrapper(Call(function)), (7, 5, 3)).stages
+
+
+class Slope(nn.Module):
+    """A number read from a parameter."""
+
+    def __init__(self, read: Callable[[Tensor], float]) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(0.2))
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(x, self.read(self.slope))
+
+
+@pytest.mark.parametrize(
+    ("middle", "operator", "instead"),
+    [
+        (nn.PReLU(5), "prelu", "nn.LeakyReLU"),
+        (Call(lambda x: x * torch.sigmoid(x)), "mul", "nn.SiLU"),
+        (Call(lambda x: torch.sigmoid(x) * x), "mul", "nn.SiLU"),
+        (Call(lambda x: x * F.relu6(x + 3) / 6), "div", "nn.Hardswish"),
+        (Call(lambda x: x * F.relu6(x + 3) / 6), "add", "nn.Hardswish"),
+        (Call(lambda x: x * (F.relu6(x + 3) / 6)), "mul", "nn.Hardswish"),
+        (Call(lambda x: x * F.hardsigmoid(x)), "mul", "nn.Hardswish"),
+        (Call(lambda x: torch.maximum(x, 0.1 * x)), "mul", "nn.LeakyReLU"),
+        (Call(lambda x: torch.where(x > 0, x, x * 0.1)), "where", "nn.LeakyReLU"),
+        (Call(lambda x: torch.where(x > 0, x, x.exp())), "gt", "[^U]*nn.LeakyReLU, nn.ELU"),
+        (Call(lambda x: x.abs()), "abs", "[^U]*nn.LeakyReLU, nn.ELU"),
+        (nn.Softsign(), "div", "[^U]*nn.LeakyReLU, nn.ELU"),
+        (Call(lambda x: x * torch.sigmoid(x.mean((2, 3), keepdim=True))), "mul", "a factor in"),
+    ],
+)
+def test_an_activation_written_out_is_named(middle: nn.Module, operator: str, instead: str) -> None:
+    with pytest.raises(UserError, match=rf"{operator}\.\w+: .*Use {instead}"):
+        trace_network(Wrapper(middle), (7, 5, 3))
+
+
+@pytest.mark.parametrize("read", [float, Tensor.item], ids=["float", "item"])
+def test_a_number_read_from_a_parameter_is_refused(read: Callable[[Tensor], float]) -> None:
+    with pytest.raises(UserError, match="Numbers read from parameters: write them as Python"):
+        trace_network(Wrapper(Slope(read)), (7, 5, 3))
+
+
+ENDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": torch.sigmoid,
+    "a view": lambda x: torch.sigmoid(x).view(x.size(0), -1),
+    "limited": lambda x: torch.sigmoid(x).clamp(0.01, 0.99),
+    "limited in place": lambda x: torch.sigmoid(x).clamp_(0.01, 0.99),
+    "joined": lambda x: torch.cat([torch.sigmoid(x), torch.sigmoid(x)], 1),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_last_sigmoid_is_refused(end: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(UserError, match=r"a sigmoid at the end.*BCEWithLogitsLoss") as caught:
+        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end)), (7, 5, 3))
+    assert "2 operators" in str(caught.value) or "expected logits" in str(caught.value)
 
 
 def test_unused_branch_is_ignored() -> None:
