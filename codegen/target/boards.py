@@ -159,12 +159,14 @@ def load(name: str) -> Board:
     if name in shipped:
         return load_file(paths.boards() / f"{name}.toml")
     if not name.endswith(".toml"):
+        close = toml_table.nearest(name, shipped)
         raise UserError(
             "board",
             "unknown board",
             got=repr(name),
             expected=one_of(shipped) + ", or the path of a TOML file",
-            action="Choose one with --board, or write my_board.toml as docs/howto/board.md says",
+            action=(f"Did you mean {close}? " if close else "")
+            + "Choose one with --board, or write my_board.toml as docs/howto/board.md says",
         )
     path = Path(name)
     board = load_file(path)

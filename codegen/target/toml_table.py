@@ -34,6 +34,11 @@ def one_of(choices: Sequence[str]) -> str:
     return "one of " + ", ".join(choices)
 
 
+def nearest(got: str, valid: Sequence[str]) -> str:
+    """Return the one of ``valid`` most similar to ``got``; empty if none is."""
+    return next(iter(difflib.get_close_matches(got, valid, 1)), "")
+
+
 class Table:
     """One TOML table; :meth:`close` refuses every key nobody may write."""
 
@@ -70,8 +75,8 @@ class Table:
         valid = [*known, *optional]
         unknown = sorted(set(self._data) - set(valid))
         if unknown:
-            close = difflib.get_close_matches(unknown[0], valid, 1)
-            action = f"Did you mean {close[0]}?" if close else "Correct the file"
+            close = nearest(unknown[0], valid)
+            action = f"Did you mean {close}" if close else "Correct the file"
             raise error(self.where, "unknown key", unknown[0], one_of(valid), action)
         missing = [key for key in known if key not in self._data]
         if missing:
@@ -183,7 +188,9 @@ class Table:
         names = stems(shipped)
         if value not in names:
             expected = one_of(names) + f", the path of a TOML file, or a table [{key}]"
-            raise error(f"{self.where}: {key}", f"unknown {key}", repr(value), expected, add)
+            close = nearest(str(value), names)
+            action = f"Did you mean {close}? {add}" if close else add
+            raise error(f"{self.where}: {key}", f"unknown {key}", repr(value), expected, action)
         return Table.read(shipped / f"{value}.toml")
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 MOST_CLASSES = 16
 """Classes up to which a table shows how often each is taken for each."""
 ACCURACIES = (
-    "accuracy float: of the whole test set, before the quantization-aware epochs; "
+    "accuracy float: of the whole test set, before the quantization-aware epochs, if any; "
     "reference and device: int8, of these images"
 )
 """What the columns of :func:`device_levels` mean."""

@@ -151,6 +151,7 @@ def test_chip_and_core_may_be_files_beside_the_board(tmp_path: Path) -> None:
      r".*cortex-m85, host, the path of a TOML file, or a table \[core\]\. .*docs/howto/board\.md"),
     ('"cortex-m4"', '"mine.toml"', r"mine\.toml: cannot read"),
     (INLINE, 'chip = "stm32f9"', r"unknown chip; got 'stm32f9'.*stm32f767zi"),
+    (INLINE, 'chip = "stm32f767"', r"Did you mean stm32f767zi\? Choose one, or describe"),
     ("[chip]\n", "[core]\n", r"facts of a chip beside the board's; got core.*docs/howto/board\.md"),
     ('fpu = "single"', 'fpu = "double"', r"expected one of none, single"),
 ])  # fmt: skip

@@ -98,6 +98,7 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("train --resume x --config y.toml", r"got --config, expected no other flag"),
     ("codegen", rf"unknown board; got '', expected one of {', '.join(boards.names())}"),
     ("codegen --board stm32f8", rf"got 'stm32f8', expected one of {', '.join(boards.names())}"),
+    ("codegen --board stm32f77", r"Did you mean stm32f7\? Choose one with --board"),
     ("codegen --board host --run nowhere", r"--run: no such run"),
     ("codegen --board host --run nowhere.nestnet", r"nowhere\.nestnet"),
     ("build", r"no generated project.*nestnet codegen --board"),
