@@ -184,14 +184,29 @@ class Writer:
             lambda: f"{value.name}.clamp(-1.5, 2.5)",
             lambda: f"torch.clamp({value.name}, 0.0, 3.0)",
             lambda: f"{value.name}.clamp(max=1.7)",
+            lambda: self.table_activation(value.name),
+            lambda: f"F.relu_({value.name}.clone())",
+            lambda: f"F.silu({value.name}.clone(), inplace=True)",
         ]
-        weights = (6, 2, 2, 8, 3, 1, 1, 1, 1, 1, 1, 1)
+        weights = (6, 2, 2, 8, 3, 1, 1, 1, 1, 1, 1, 1, 9, 1, 1)
         if value.fresh and value.name != "x":
             kinds += [lambda: f"F.relu_({value.name})"]
             weights += (2,)
             kinds += [lambda: f"{self.layer('act', 'nn.ReLU(inplace=True)')}({value.name})"]
             weights += (3,)
         return self.assign(self.random.choices(kinds, weights)[0](), value.shape)
+
+    def table_activation(self, x: str) -> str:
+        """Return an activation that is a table on a device, as a module or a function."""
+        spelled = self.random.choice((
+            "nn.LeakyReLU(0.1)", "nn.ELU()", "nn.SELU()", "nn.CELU(0.7)", "nn.GELU()",
+            "nn.GELU('tanh')", "nn.SiLU()", "nn.Hardswish()", "nn.Hardsigmoid()", "nn.Sigmoid()",
+            "nn.Tanh()", "nn.Softplus()", "nn.Mish()", "F.leaky_relu({}, 0.2)", "F.elu({})",
+            "F.gelu({})", "F.silu({})", "F.hardswish({})", "torch.sigmoid({})", "{}.tanh()",
+        ))  # fmt: skip
+        if spelled.startswith("nn."):
+            return f"{self.layer('act', spelled)}({x})"
+        return spelled.format(x)
 
     def pool(self, value: Value) -> Value | None:
         """Add a pool; None where the map is too small for the drawn one."""
@@ -269,6 +284,26 @@ class Writer:
             branches.insert(0, self.activation(total) if self.chance(0.4) else total)
         return branches[0]
 
+    def concat(self, value: Value) -> Value:
+        """Add branches from ``value`` side by side, by channels mostly."""
+        c, h, w = value.shape
+        shared = Value(value.name, value.shape)
+        dim = self.random.choice((1, 1, 1, -3, 2, 3))
+        by_channel = dim in (1, -3)
+        parts = [shared] if self.chance(0.5) else []
+        for _ in range(self.random.choice((1, 2, 2))):
+            out_c = self.random.choice((1, 3, 5, 8)) if by_channel else c
+            part = self._branch(shared, out_c)
+            parts.insert(0, self.activation(part) if self.chance(0.4) else part)
+        if by_channel:
+            shape = (sum(part.shape[0] for part in parts), h, w)
+        else:
+            n = len(parts)
+            shape = (c, h * n, w) if dim == 2 else (c, h, w * n)
+        listed = ", ".join(part.name for part in parts)
+        name = self.random.choice(("cat", "cat", "concat"))
+        return self.assign(f"torch.{name}([{listed}], {dim})", shape)
+
     def _branch(self, value: Value, out_c: int) -> Value:
         if self.chance(0.4):
             value = self.activation(self.conv(value, keep=True))
@@ -281,9 +316,9 @@ class Writer:
         """Add ``steps`` random steps on maps."""
         kinds: list[Callable[[Value], Value | None]] = [
             self.conv, self.norm, self.activation, self.pool, self.residual, self.dropout,
-            self.nested, self.reshaped,
+            self.nested, self.reshaped, self.concat,
         ]  # fmt: skip
-        weights = (8, 4, 4, 2, 4, 1, 2, 1)
+        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2)
         for _ in range(steps):
             kind = self.random.choices(kinds, weights)[0]
             made = kind(value) or value

@@ -44,6 +44,28 @@ PROMISED = {
     "relu6": r"ReLU6|relu6",
     "hardtanh": r"Hardtanh|hardtanh",
     "clamp": r"clamp\(",
+    **{
+        f"table {name}": pattern
+        for name, pattern in (
+            ("leaky_relu", "LeakyReLU|leaky_relu"),
+            ("elu", r"nn\.ELU|F\.elu"),
+            ("selu", "SELU"),
+            ("celu", "CELU"),
+            ("gelu", "GELU|gelu"),
+            ("gelu by tanh", "'tanh'"),
+            ("silu", "SiLU|silu"),
+            ("hardswish", "Hardswish|hardswish"),
+            ("hardsigmoid", "Hardsigmoid"),
+            ("sigmoid", r"Sigmoid\(|torch\.sigmoid"),
+            ("tanh", r"Tanh|\.tanh"),
+            ("softplus", "Softplus"),
+            ("mish", "Mish"),
+        )
+    },
+    "cat of channels": r"torch\.(cat|concat)\(\[.*\], (1|-3)\)",
+    "cat of rows": r"torch\.(cat|concat)\(\[.*\], 2\)",
+    "cat of one tensor": r"torch\.(cat|concat)\(\[x\d*\], ",
+    "copy changed in place": r"x\d*\.clone\(\)",
     "in place": r"relu_\(|inplace=True",
     "dropout": r"Dropout|dropout",
     "flatten": r"nn\.Flatten|torch\.flatten|\.flatten\(1\)",
