@@ -337,7 +337,7 @@ def test_an_error_of_the_users_own_is_shown_with_its_line() -> None:
     line = fails_by_itself.__code__.co_firstlineno + 1
     words = rf"test_trace\.py:{line}: the forward of .* fails by itself.*AttributeError.*relu6"
     with pytest.raises(UserError, match=words) as caught:
-        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), Call(fails_by_itself)), (7, 5, 3))
+        capture(nn.Sequential(nn.Conv2d(3, 5, 3), Call(fails_by_itself)), (7, 5, 3))
     assert "control flow" not in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -447,7 +447,7 @@ COPIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
 def test_a_copy_changed_in_place_leaves_the_original(change: Callable[[Tensor], Tensor]) -> None:
-    network = trace_network(Wrapper(Changed(change)), (7, 5, 3))
+    network = capture(Wrapper(Changed(change)), (7, 5, 3)).network
     assert any(isinstance(stage, Clamp | Lookup) for stage in network.stages)
 
 
@@ -464,7 +464,7 @@ SHARED: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("same", SHARED.values(), ids=SHARED)
 def test_what_shares_memory_changes_the_original(same: Callable[[Tensor], Tensor]) -> None:
     """Then one limit is part of the convolution in front of both uses."""
-    network = trace_network(Wrapper(Changed(lambda x: F.relu_(same(x)))), (7, 5, 3))
+    network = capture(Wrapper(Changed(lambda x: F.relu_(same(x)))), (7, 5, 3)).network
     assert not any(isinstance(stage, Clamp) for stage in network.stages)
 
 
@@ -474,7 +474,7 @@ def test_a_copy_of_a_view_outlives_a_change_of_what_is_viewed() -> None:
         x.clamp_(min=0)
         return x + flat.unflatten(2, x.shape[2:])
 
-    assert trace_network(Wrapper(Call(function)), (7, 5, 3)).stages
+    assert capture(Wrapper(Call(function)), (7, 5, 3)).network.stages
 
 
 class Slope(nn.Module):
@@ -509,13 +509,13 @@ class Slope(nn.Module):
 )
 def test_an_activation_written_out_is_named(middle: nn.Module, operator: str, instead: str) -> None:
     with pytest.raises(UserError, match=rf"{operator}\.\w+: .*Use {instead}"):
-        trace_network(Wrapper(middle), (7, 5, 3))
+        capture(Wrapper(middle), (7, 5, 3))
 
 
 @pytest.mark.parametrize("read", [float, Tensor.item], ids=["float", "item"])
 def test_a_number_read_from_a_parameter_is_refused(read: Callable[[Tensor], float]) -> None:
     with pytest.raises(UserError, match="Numbers read from parameters: write them as Python"):
-        trace_network(Wrapper(Slope(read)), (7, 5, 3))
+        capture(Wrapper(Slope(read)), (7, 5, 3))
 
 
 ENDS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -530,7 +530,7 @@ ENDS: dict[str, Callable[[Tensor], Tensor]] = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_last_sigmoid_is_refused(end: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(UserError, match=r"a sigmoid at the end.*BCEWithLogitsLoss") as caught:
-        trace_network(nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end)), (7, 5, 3))
+        capture(nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end)), (7, 5, 3))
     assert "2 operators" in str(caught.value) or "expected logits" in str(caught.value)
 
 
