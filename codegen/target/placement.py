@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from codegen.errors import UserError
 from codegen.target.boards import Bank, Board
 from codegen.target.chips import USES, Enable
 
@@ -55,7 +56,7 @@ class Layout:
     """Where everything is."""
 
     places: tuple[Place, ...]
-    """That of the code first, then that of the data."""
+    """That of the code first, then that of the data, which is another."""
 
     def of(self, use: str) -> Place:
         """Return the place of one of the uses."""
@@ -75,6 +76,15 @@ class Layout:
     def others(self) -> tuple[Place, ...]:
         """Return the places beside those of code and data."""
         return self.places[2:]
+
+    def is_stack_guarded(self, board: Board) -> bool:
+        """Whether a stack that grows too deep leaves the memory of ``board`` at once.
+
+        The linker script puts it first in its bank, unless code lies there.
+        """
+        place = self.of("stack")
+        below = (region.end for region in board.memory)
+        return "code" not in place.uses and place.bank.address not in below
 
 
 class DoesNotFit(Exception):
@@ -99,6 +109,7 @@ def place(board: Board, needs: Needs) -> Layout:
 
     Raises:
         DoesNotFit: no bank is large enough.
+        UserError: code and data share a bank, or what pointers lead to starts at address 0.
     """
     chosen = {use: board.placed(use) or board.banks(use)[0] for use in ("code", "data")}
     beside = board.placed("stack") or next(
@@ -107,7 +118,34 @@ def place(board: Board, needs: Needs) -> Layout:
     chosen["stack"] = beside or board.banks("stack")[0]
     chosen["weights"] = _choose(board, "weights", needs.weights_bytes, _free(chosen, needs))
     chosen["arena"] = _choose(board, "arena", needs.arena_bytes, _free(chosen, needs))
-    return Layout(tuple(_places(chosen)))
+    layout = Layout(tuple(_places(chosen)))
+    _check(board, layout)
+    return layout
+
+
+def _check(board: Board, layout: Layout) -> None:
+    """Refuse what the linker script cannot say and what C takes for no address at all."""
+    where = f"board {board.id}"
+    code = layout.of("code")
+    if "data" in code.uses:
+        raise UserError(
+            where,
+            "code and data lie in one region, where start-up would copy data over code",
+            got=f"{code.bank.name} for both",
+            expected="a region for code and another for data",
+            action="Divide it in two in the board's file, or choose with --place data=REGION",
+        )
+    for place in layout.places:
+        if place.bank.address == 0 and not {"code", "stack"} & set(place.uses):
+            what = " and ".join(place.uses)
+            raise UserError(
+                where,
+                f"{what} would start at address 0, which in C is no address",
+                got=f"{place.bank.name} at 0x00000000",
+                expected="code or stack first in a region at 0, or a region that starts later",
+                action=f"Choose another with --place {place.uses[-1]}=REGION, or let the region "
+                "start 8 bytes later in the board's file",
+            )
 
 
 def _free(chosen: dict[str, Bank], needs: Needs) -> dict[Bank, tuple[int, int]]:

@@ -91,16 +91,28 @@ def resolve(
 
 def _places(text: str | None) -> dict[str, str]:
     """Return the region of each use that ``--place`` names."""
-    pairs = [part.partition("=") for part in (text or "").split(",") if part]
-    if not all(use and region for use, _, region in pairs):
+    parts = [part.strip() for part in (text or "").split(",")]
+    pairs = [part.partition("=") for part in parts if part]
+    if not all(use and region and not set("= ") & set(region) for use, _, region in pairs):
         raise UserError(
             "--place",
             "not a use and a region",
             got=repr(text),
-            expected="USE=REGION, several with commas, as in arena=SRAM1",
+            expected="USE=REGION, commas between several, as in arena=SRAM1,data=DTCM",
             action="nestnet info FILE shows the regions of a board",
         )
-    return {use: region for use, _, region in pairs}
+    found: dict[str, str] = {}
+    for use, _, region in pairs:
+        if use in found:
+            raise UserError(
+                "--place",
+                f"two regions for {use}",
+                got=f"{found[use]} and {region}",
+                expected="each use once",
+                action="Leave one out",
+            )
+        found[use] = region
+    return found
 
 
 def _known(flag: str, word: str, known: Sequence[Word]) -> Word:

@@ -176,5 +176,66 @@ def test_place_is_a_choice_of_the_target() -> None:
     for text in ("arena", "arena=", "=SRAM1", "arena=SRAM1,data"):
         with pytest.raises(UserError, match=r"--place: not a use and a region; got '.*arena=SRAM1"):
             resolve("stm32h7", place=text)
+    assert resolve("stm32h7", place="data=AXI_SRAM, arena=SRAM1").board.place == target.board.place
+    for text in ("data=DTCM arena=SRAM1", "data=arena=SRAM1"):
+        message = r"not a use and a region; got .*arena=SRAM1', expected .* commas between several"
+        with pytest.raises(UserError, match=message):
+            resolve("stm32h7", place=text)
+    with pytest.raises(UserError, match=r"two regions for arena; got SRAM1 and SRAM4, expected"):
+        resolve("stm32h7", place="arena=SRAM1,data=DTCM,arena=SRAM4")
     with pytest.raises(UserError, match=r"--place: no region for arena; got SRAM9"):
         resolve("stm32h7", place="arena=SRAM9")
+
+
+def test_code_and_data_lie_apart() -> None:
+    """Else initial values would be copied over the vectors, and two names stand for one memory."""
+    one = Memory("ALL", ("code", "weights", "data", "stack"), 0x2000_0000, 256 * KIB, 0, False)
+    arena = Memory("AR", ("arena",), 0x2100_0000, 16 * KIB, 0, False)
+    message = r"board qemu_m4: code and data lie in one region, .*; got ALL for both, expected"
+    with pytest.raises(UserError, match=message):
+        placement.place(with_memory(one, arena), needs())
+    apart = with_memory(replace(RAM, address=0x3000_0000), one, arena)
+    assert where(apart, needs())["data"] == "RAM"
+    with pytest.raises(UserError, match=r"got ALL for both.*--place data=REGION"):
+        placement.place(boards.with_places(apart, {"data": "ALL"}, "--place"), needs())
+
+
+@pytest.mark.parametrize(("uses", "refused"), [
+    (("arena",), "arena"),
+    (("weights",), "weights"),
+    (("data", "arena"), "data and arena"),
+    (("data", "stack", "arena"), None),
+    (("stack", "weights"), None),
+])  # fmt: skip
+def test_nothing_a_pointer_leads_to_lies_at_address_0(
+    uses: tuple[str, ...], refused: str | None
+) -> None:
+    rest = tuple(use for use in ("weights", "data", "stack", "arena") if use not in uses)
+    low = Memory("LOW", uses, 0, 64 * KIB, 0, False)
+    code = Memory("CODE", ("code",), 0x0800_0000, 64 * KIB, 0, False)
+    board = with_memory(low, code, Memory("REST", rest, 0x2000_0000, 64 * KIB, 0, False))
+    if refused is None:
+        assert where(board, needs())[uses[0]] == "LOW"
+        return
+    message = rf"{refused} would start at address 0, .*; got LOW at 0x00000000.*{uses[-1]}=REGION"
+    with pytest.raises(UserError, match=message):
+        placement.place(board, needs())
+    low = replace(low, address=8)
+    assert where(with_memory(low, *board.memory[1:]), needs())[uses[0]] == "LOW"
+
+
+def test_whether_a_stack_that_grows_too_deep_faults() -> None:
+    """It does where it comes first in its bank and no other memory ends there."""
+    for board, faults in (
+        (with_memory(FLASH, RAM), True),
+        (with_memory(FLASH, RAM, Memory("B", ("spare",), RAM.address - 512, 512, 0, False)), False),
+        (with_memory(FLASH, RAM, Memory("A", ("arena",), RAM.address - 513, 512, 0, False)), True),
+        (with_memory(replace(FLASH, use=("code", "weights", "stack")), RAM), True),
+        (
+            with_memory(
+                replace(FLASH, use=("code", "stack")), QSPI, replace(RAM, use=("data", "arena"))
+            ),
+            False,
+        ),
+    ):
+        assert placement.place(board, needs()).is_stack_guarded(board) == faults, board.memory
