@@ -137,6 +137,7 @@ def project_files(
         "files": files,
         "stack_bytes": STACK_BYTES,
         "layout": layout,
+        "stack_faults": layout is not None and layout.is_stack_guarded(board),
     }
     places = dict(_PLACES)
     if layout is None:

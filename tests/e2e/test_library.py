@@ -260,3 +260,32 @@ def test_all_in_one_translation_unit(decode: str, tmp_path: Path) -> None:
     for position, level in ((0, 1), (1, 0)):
         expected = reference.run_one(graphs[position], images, level)
         assert np.array_equal(outputs[:, position], expected)
+
+
+@pytest.mark.parametrize(("first", "second", "agree"), [
+    ("qemu_m0", "qemu_m0", True),
+    ("qemu_m4", "qemu_m4", True),
+    ("qemu_m7", "qemu_m7", True),
+    ("qemu_m4", "qemu_m7", False),
+    ("qemu_m7", "qemu_m4", False),
+    ("qemu_m0", "qemu_m4", False),
+])  # fmt: skip
+def test_networks_for_other_kernels_are_refused_in_one_translation_unit(
+    first: str, second: str, agree: bool, tmp_path: Path
+) -> None:
+    """Else the first one's kernels would silently serve both."""
+    need_tools(second)
+    for name, seed, board_id in (("first", 1, first), ("second", 2, second)):
+        graph = small_graph(name, seed=seed)
+        project.write(graph, SHA256, resolve(board_id), tmp_path / "made" / name)
+        (tmp_path / name).symlink_to(tmp_path / "made" / name / "library")
+    parts = sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "first/").rglob("*.c"))
+    parts += [f"second/{file}.c" for file in ("model", "weights")]
+    (tmp_path / "both.c").write_text("".join(f'#include "{part}"\n' for part in parts))
+    flags = boards.load(second).chip.compile_flags
+    command = ["arm-none-eabi-gcc", *flags, "-std=c11", *WARNINGS, "-Wundef", "-fsyntax-only"]
+    done = subprocess.run(
+        [*command, "both.c"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    refused = "networks for boards with other kernels in one translation unit" in done.stderr
+    assert (done.returncode == 0, refused) == (agree, not agree), done.stderr

@@ -82,20 +82,28 @@ def own_board(folder: Path, machine: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("machine", "arena", "weights"), [
-    ("mps2-an386", "SLOW", "PSRAM"),
-    ("mps2-an500", "PSRAM", "CODE"),
-    ("mps3-an547", "ISRAM", "ISRAM"),
+LTO = {"EXTRA_CFLAGS": "-flto", "AR": "arm-none-eabi-gcc-ar"}
+
+
+@pytest.mark.parametrize(("machine", "arena", "weights", "options"), [
+    ("mps2-an386", "SLOW", "PSRAM", {}),
+    ("mps2-an386", "SLOW", "PSRAM", LTO),
+    ("mps2-an386", "SLOW", "PSRAM", {"EXTRA_CFLAGS": "-fno-data-sections"}),
+    ("mps2-an500", "PSRAM", "CODE", {}),
+    ("mps2-an500", "PSRAM", "CODE", {"OPT_FLAGS": "-O2"}),
+    ("mps3-an547", "ISRAM", "ISRAM", {}),
+    ("mps3-an547", "ISRAM", "ISRAM", LTO),
 ])  # fmt: skip
 def test_a_chip_with_several_regions_is_bit_exact(
-    machine: str, arena: str, weights: str, tmp_path: Path
+    machine: str, arena: str, weights: str, options: dict[str, str], tmp_path: Path
 ) -> None:
+    """Whatever the compiler's flags: the sections of arena and weights have names of their own."""
     need_tools("qemu_m4")
     graph = small_graph()
     model = tmp_path / "model.nestnet"
     nestfile.save(graph, model)
     made = flow.codegen(model, str(own_board(tmp_path, machine)), tmp_path / "out")
-    built = toolchain.build(made)
+    built = toolchain.build(made, options)
     found = {region.name: region for region in built.sizes.regions}
     at, size = sizes.variable(built.runner_elf, "arena")
     regions = {region.name: region for region in built.board.memory}

@@ -36,5 +36,22 @@ def test_a_section_of_data_that_start_up_does_not_copy_is_refused(tmp_path: Path
     text = main.read_text().replace("int main(void)\n{", odd + "int main(void)\n{ nn_odd[1]++;")
     assert odd in text
     main.write_text(text)
-    with pytest.raises(UserError, match=r"a section of data that linker\.ld does not name"):
+    with pytest.raises(
+        UserError, match=r"a section of data that linker\.ld does not name: .*\.nn_arena"
+    ):
         toolchain.build(folder)
+
+
+def test_an_arena_that_asks_for_its_section_links_where_the_arena_lies_in_ram(
+    tmp_path: Path,
+) -> None:
+    need_tools("qemu_m4")
+    folder = project.write(small_graph(), SHA256, resolve("qemu_m4"), tmp_path / "out")
+    before = toolchain.build(folder).sizes
+    main = folder / "example/main.c"
+    text = main.read_text()
+    named = text.replace("aligned(NN_ARENA", 'section(".nn_arena"), aligned(NN_ARENA')
+    assert named != text
+    main.write_text(named)
+    after = toolchain.build(folder).sizes
+    assert (after.ram_bytes, after.flash_bytes) == (before.ram_bytes, before.flash_bytes)

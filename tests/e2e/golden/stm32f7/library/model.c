@@ -5,8 +5,13 @@
  *
  * 7 layers, 2 levels, 848 bytes of arena, 960 bytes of weights.
  */
-/* This network is for a Cortex-M7. No compiler tells, and of the kernels for cores with DSP it has its own. */
+#ifdef NN_KERNELS_H /* another network's model.c comes first in this translation unit, and chose the kernels */
+#if NN_KERNELS_NUMBER(NN_BOARD_KERNELS) != NN_KERNELS_m7
+#error "networks for boards with other kernels in one translation unit: compile each model.c alone"
+#endif
+#else /* This network is for a Cortex-M7. No compiler tells, and of the kernels for cores with DSP it has its own. */
 #define NN_BOARD_KERNELS m7
+#endif
 
 #include "firmware/core/nn_optimize.h" /* first: it says how kernels are compiled */
 
