@@ -25,6 +25,7 @@ from nestnet.config_checks import (
     is_instance,
     type_text,
 )
+from nestnet.toml_text import toml_value
 
 GROUPS = {"1x1": 1, "1x2": 2, "1x4": 4}
 """Group shape (output channels x consecutive input channels) to the number of weights in it."""
@@ -293,27 +294,7 @@ def _check_types(config: TrainConfig) -> None:
 
 def to_toml(config: TrainConfig) -> str:
     """Return ``config`` as TOML text; :func:`from_toml` gives back an equal configuration."""
-    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in asdict(config).items())
-
-
-def _toml_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return '"' + "".join(_toml_character(c) for c in value) + '"'
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    raise TypeError(f"no TOML form for {type(value).__name__}")
-
-
-def _toml_character(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if ord(character) < 0x20 or ord(character) == 0x7F:
-        return f"\\u{ord(character):04x}"
-    return character
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in asdict(config).items())
 
 
 def from_toml(text: str, where: str) -> TrainConfig:

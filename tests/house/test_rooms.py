@@ -30,7 +30,7 @@ FLOORS: dict[str, list[set[str]]] = {
         {"flow"},
     ],
     "nestnet": [
-        {"version", "notices", "config_checks", "pixels", "classes", "shorthand"},
+        {"version", "notices", "config_checks", "pixels", "classes", "shorthand", "toml_text"},
         {"config", "models"},
         {"runs", "datasets", "net"},
         {"runfiles", "frontend", "sparsity", "tasks"},
