@@ -57,6 +57,7 @@ from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
 from nestnet.tasks._task import Result
+from nestnet.training import distributed
 from nestnet.training.checkpoint import load_checkpoint
 from nestnet.training.evaluation import answers, scores
 from nestnet.training.session import OWN, prepare
@@ -153,7 +154,7 @@ def train(
 
     Raises:
         UserError: see :func:`nestnet.training.train.train`; also an unknown setting, or both a
-            module and a model.
+            module and a model; a firmware that in the end takes more than flash_total_bytes.
     """
     if config is not None and not isinstance(config, TrainConfig):
         raise UserError(
@@ -179,12 +180,27 @@ def train(
         from nestnet.preview.flash_total import resolve  # imports the compiler's side
 
         chosen = resolve(chosen, module)
-    return train_run(chosen, Path(out), quiet=quiet, module=module)
+    return _reported(train_run(chosen, Path(out), quiet=quiet, module=module), quiet)
 
 
 def resume(run: str | Path, *, module: nn.Module | None = None, quiet: bool = False) -> Path:
-    """Continue an interrupted run; ``module`` as for :func:`train` if it was trained from one."""
-    return resume_run(runs.find(checked_run("run", run)), quiet=quiet, module=_own_module(module))
+    """Continue an interrupted run; ``module`` as for :func:`train` if it was trained from one.
+
+    Raises:
+        UserError: as :func:`train`, or the run's files cannot be used.
+    """
+    folder = runs.find(checked_run("run", run))
+    return _reported(resume_run(folder, quiet=quiet, module=_own_module(module)), quiet)
+
+
+def _reported(run: Path, quiet: bool) -> Path:
+    """Return the trained ``run`` once it is said how it fits the flash budgets it may have."""
+    config = configs.load(run / runs.CONFIG)
+    if (config.flash_bytes or config.flash_total_bytes) and distributed.is_leader():
+        from nestnet.preview.flash_total import report  # imports the compiler's side
+
+        report(config, run, quiet=quiet)
+    return run
 
 
 def _own_module(module: object) -> nn.Module | None:

@@ -152,12 +152,6 @@ class FlashBudget:
             return f"flash: {budget}; all levels take {full}, so the densest is not pruned"
         return f"flash: {budget} for weights and tables, {full} unpruned; {self.config.method}"
 
-    def summary(self) -> str:
-        """Return how the network fits, for the end of training."""
-        stored = self.stored_bytes
-        left = self.target_bytes - stored
-        return f"{stored:,} of {self.target_bytes:,} bytes, {left / self.target_bytes:.2%} free"
-
     def _by_magnitude(self, target_bytes: int, tolerance: float) -> dict[str, LevelMap]:
         """Return the maps of the largest density that fits, groups ranked by magnitude."""
         low, high = MIN_DENSITY, 1.0

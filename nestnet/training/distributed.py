@@ -51,6 +51,11 @@ def join(device: str) -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), local_rank)
 
 
+def is_leader() -> bool:
+    """Return whether this process writes files, also after it left the others."""
+    return "WORLD_SIZE" not in os.environ or int(os.environ.get("RANK", "0")) == 0
+
+
 def _take_gpu(local_rank: int) -> None:
     """Make GPU ``local_rank`` this process's own, which NCCL's object exchange relies on."""
     gpus = torch.cuda.device_count()

@@ -103,8 +103,6 @@ def show_results(session: Session, run: Path, done: str, quantized: Sequence[flo
         before = "there were no quantization-aware epochs: too few for that phase"
     session.console.print(f"float  {plain}  ({before})", soft_wrap=True)
     session.console.print(f"int8   {level_text(levels, quantized)}")
-    if session.budget is not None:
-        session.console.print(f"flash  {session.budget.summary()}")
     session.console.print(f"{done:5}  {run / runs.MODEL}")
 
 
