@@ -248,7 +248,7 @@ def test_every_test_can_fail() -> None:
                 assert any(map(can_fail, ast.walk(node))), f"{path}:{node.lineno} {node.name}"
 
 
-CHECKERS = ("assert", "check", "raises", "verify", "expect", "refuse", "compare")
+CHECKERS = ("assert", "check", "raises", "warns", "verify", "expect", "refuse", "compare")
 """Words in the names of functions that fail where something is wrong."""
 
 
@@ -271,6 +271,7 @@ def can_fail(node: ast.AST) -> bool:
         ("checked = run(command)", False),
         ("verify(graph)", True),
         ("with pytest.raises(ValueError): run()", True),
+        ("with pytest.warns(UserWarning): run()", True),
         ("assert run()", True),
     ],
 )

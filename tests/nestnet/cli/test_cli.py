@@ -322,7 +322,7 @@ def test_info_explains_boards_chips_and_cores(here: Here, tmp_path: Path) -> Non
         "stm32h7": ("board", "SRAM1+SRAM2+SRAM3"),
         "stm32l4r5zi": ("chip", "SRAM3"),
         "cortex-m33_nodsp": ("core", "-mcpu=cortex-m33+nodsp"),
-        "my_f7.toml": ("board", "DTCM+SRAM1+SRAM2"),
+        "my_f7.toml": ("board", "DTCM+SRAM1"),
     }
     for name, (kind, words) in pages.items():
         done = here("info", name, "--json", "info.json")
