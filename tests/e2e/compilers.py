@@ -173,7 +173,7 @@ def _run_uncounted(
     built: Built, images: np.ndarray, levels: range, folder: Path
 ) -> protocol.Answer:
     """Run without the plugin, which looks for functions that the linker may have inlined."""
-    protocol.write_request(folder, images, levels)
+    protocol.write_request(folder, (images,), levels)
     command = ["qemu-system-arm", "-machine", str(built.board.qemu_machine), "-nographic"]
     command += ["-monitor", "none", "-serial", "none", "-semihosting-config"]
     command += ["enable=on,target=native", "-kernel", str(built.runner_elf)]

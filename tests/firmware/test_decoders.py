@@ -374,7 +374,7 @@ SIZES = {"nn_lz4": 268, "nn_deltas": 362, "nn_decode": 246}
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_decoders_are_small(name: str, tmp_path: Path) -> None:
     command = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c11", "-Os", "-ffunction-sections"]
-    run_checked([*command, "-c", "-o", "x.o", str(FIRMWARE / f"{name}.c")], tmp_path)
+    run_checked([*command, "-c", "-o", "x.o", str(FIRMWARE / f"codecs/{name}.c")], tmp_path)
     text = subprocess.run(
         ["arm-none-eabi-size", "x.o"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
