@@ -34,12 +34,14 @@ def test_a_few_seconds_find_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_missing_check_is_found(tmp_path: Path, name: str, check: str, broken: str) -> None:
-    for path in FIRMWARE.glob("nn_*.[ch]"):
+    for path in FIRMWARE.rglob("*.[ch]"):
         text = path.read_text(encoding="ascii")
         if path.name == name:
             assert text.count(check) == 1
             text = text.replace(check, broken)
-        (tmp_path / path.name).write_text(text, encoding="ascii")
+        copy = tmp_path / path.relative_to(FIRMWARE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="ascii")
     program = decoders.build(tmp_path, tmp_path)
     result = decoders.fuzz(program, decoders.write_corpus(tmp_path), seconds=120)
     assert result.exit_code != 0, f"{name} without {check!r} went unnoticed"
