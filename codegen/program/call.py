@@ -5,6 +5,7 @@ Everything is frozen data. Axes are h, w, c; sizes are bytes unless the name say
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -32,7 +33,7 @@ class Buffer:
 
 
 @dataclass(frozen=True)
-class Args:
+class Args(ABC):
     """Literal arguments of a kernel; each file of ``codegen/kernels/`` has its own kind."""
 
     @property
@@ -46,9 +47,9 @@ class Args:
         return ()
 
     @property
+    @abstractmethod
     def out_elements(self) -> int:
         """Return the elements of the output."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 An untrained twin of the network is built for the board. Its code is nearly that of the trained
 network, which may decode other layers and streams, with other codecs, and have a table per level
-where the twin shares one. All of that the twin does without is added, so that what comes out is an
-upper bound; the firmware of the trained network is measured in the end all the same.
+where the twin shares one. All of that the twin does without is added. What comes out is meant as an
+upper bound; compilers promise none, so the trained network's firmware is measured in the end.
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import avg_pool as graph_avg_pool
-from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads
-from nestnet.net.stages import GridRule, Run, Step
+from nestnet.net.stages import GridRule, Run
 from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
 
@@ -34,15 +33,6 @@ class AvgPool(Pool):
             top, left, _, _ = self.padding
             mean = F.avg_pool2d(x[0], self.kernel, self.stride, (top, left))
         return mean.reshape(len(mean), *at.tensor(self.output).torch_shape)
-
-    def export(self, step: Step, graph: GraphBuilder) -> None:
-        """Add an average pool."""
-        x, y = graph.values[self.input], graph.like_input(self)
-        graph.ops.append(
-            graph_avg_pool.AvgPool(
-                self.name, x.name, y.name, self.kernel, self.stride, self.padding
-            )
-        )
 
 
 def _avg_pool2d(walk: Walk, node: fx.Node) -> None:

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import max_pool as graph_max_pool
-from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads
-from nestnet.net.stages import GridRule, Run, Step
+from nestnet.net.stages import GridRule, Run
 from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
 
 SPELLED = "max pool"
@@ -34,15 +33,6 @@ class MaxPool(Pool):
         if any(self.padding):
             y = F.pad(y, (left, right, top, bottom), value=float("-inf"))
         return F.max_pool2d(y, self.kernel, self.stride)
-
-    def export(self, step: Step, graph: GraphBuilder) -> None:
-        """Add a max pool."""
-        x, y = graph.values[self.input], graph.like_input(self)
-        graph.ops.append(
-            graph_max_pool.MaxPool(
-                self.name, x.name, y.name, self.kernel, self.stride, self.padding
-            )
-        )
 
 
 def _max_pool2d(walk: Walk, node: fx.Node) -> None:

@@ -120,3 +120,4 @@ def test_without_a_toolchain_it_is_said_that_nothing_was_measured(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.warns(Notice, match="firmware was not measured"):
         flash_total.report(CONFIG, tmp_path, quiet=True)
+    assert not list(tmp_path.iterdir())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import fx
 
-from nestnet.net.stages import Network, OneInput
+from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.max_pool import MaxPool
+from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.stages import Network, OneInput, Step
 from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Unsupported, argument
 
@@ -19,6 +23,13 @@ class Pool(OneInput):
     stride: tuple[int, int]
     padding: tuple[int, int, int, int]
     """top, left, bottom, right."""
+    makes: ClassVar[tuple[type[AvgPool | MaxPool]]]
+
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add the pool, on its input's grid."""
+        x, y = graph.values[self.input], graph.like_input(self)
+        (made,) = self.makes
+        graph.ops.append(made(self.name, x.name, y.name, self.kernel, self.stride, self.padding))
 
     def non_negative(self, inputs: tuple[bool, ...]) -> bool:
         """Return what holds for the input."""
