@@ -18,8 +18,9 @@ from nestnet.frontend.replay import operator_name
 from nestnet.net.ops import ACTIVATIONS, ATEN, SUPPORTED
 from nestnet.net.walk import Unsupported, is_last
 
-_FOREIGN = tuple(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__))
-"""Folders whose source lines tell a user nothing: PyTorch's and this package's."""
+_FOREIGN = (*(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__)), "<frozen ")
+"""What source lines start with that tell a user nothing: the folders of PyTorch and of this
+package, and what is built into Python."""
 _PLACES = 4
 """Most places listed of one problem."""
 

@@ -93,7 +93,7 @@ def _own_error(module: nn.Module, example: torch.Tensor, *, training: bool) -> U
     try:
         with quiet(), torch.no_grad():
             float_clone(module).train(training)(example)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = user_line((frame.filename, frame.lineno or 0) for frame in frames)
         if line:

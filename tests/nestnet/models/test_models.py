@@ -136,5 +136,7 @@ def test_own_file_that_fails(tmp_path: Path) -> None:
 def test_a_forward_that_leaves_the_program_is_a_user_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(OWN)
-    with pytest.raises(UserError, match="cannot capture the model; got SystemExit: gone"):
+    with pytest.raises(
+        UserError, match=r"mine.py:15: the forward of .* fails by itself.*got SystemExit: gone"
+    ):
         trace(models.build(f"{path}:late", (5, 3, 2), 7), (5, 3, 2))
