@@ -27,7 +27,7 @@ C_SOURCES = $(shell find firmware boards codegen tests -name '*.[ch]' -not -path
 CLANG_FORMAT := $(shell command -v clang-format-14 || echo clang-format)
 # One thread per process: the tests already use every core.
 TEST_ENV := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
-PYTEST_FLAGS ?= -n auto
+PYTEST_FLAGS ?= -n auto --dist worksteal
 SECONDS ?= 60
 RUNS ?= 20000
 
