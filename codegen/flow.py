@@ -25,6 +25,7 @@ from codegen.target.runners.progress import Progress
 from codegen.target.runners.pyocd import check_probe
 from codegen.target.target import Choices, Target, resolve
 from codegen.target.toolchain import Built
+from codegen.tasks import Targets
 
 Inputs = Int8Array | Sequence[Int8Array]
 """What a network is run on: an array (n, h, w, c) per input, or the one of its only input."""
@@ -116,7 +117,7 @@ def run(
     nestfile_path: Path,
     board: str,
     images: Inputs,
-    targets: Sequence[int] | None = None,
+    targets: Targets | Sequence[int] | None = None,
     *,
     levels: Sequence[int] | None = None,
     out: Path | None = None,

@@ -38,6 +38,8 @@ ROUTINGS = ("shared", "shell", "mixed")
 AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
+AUTO = "auto"
+"""Of the keys that data decides where nothing else does."""
 OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
 ADDED = (
@@ -104,8 +106,9 @@ class TrainConfig:
     """Name of the run folder; empty picks MODEL-DATASET with the next free number."""
     model: str = "auto"
     """A shipped model, ``path/to/file.py:factory``, or ``auto``: the data set's default."""
-    task: str = "classification"
-    """What the network is trained for: a file of nestnet/tasks/."""
+    task: str = AUTO
+    """What the network is trained for: a file of nestnet/tasks/, or ``auto``: what the data set is
+    for."""
     dataset: str = "digits"
     """One of `nestnet datasets`; ``folder`` for images of your own."""
     data: str = ""

@@ -18,7 +18,7 @@ from codegen.target.runners import RunResult
 from codegen.target.runners.progress import Progress
 from codegen.target.sizes import Sizes
 from codegen.target.toolchain import Built
-from codegen.tasks import Task
+from codegen.tasks import Targets, Task
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def compare(
     built: Built,
     graph: Graph,
     inputs: Sequence[Int8Array],
-    targets: Sequence[int] | None,
+    targets: Targets | Sequence[int] | None,
     levels: Sequence[int],
     progress: Progress | None = None,
 ) -> Report:
@@ -121,6 +121,7 @@ def compare(
         UserError: the machine is missing or the program failed.
     """
     images = len(inputs[0])
+    answers = None if targets is None else np.asarray(targets)
     packed = lowering.lower(graph, built.info.target)
     result = runners.run(built, inputs, levels, progress=progress)
     expected = []
@@ -149,7 +150,7 @@ def compare(
         stack_bytes=result.stack_bytes,
         sizes=built.sizes,
         levels=tuple(
-            _level_report(built, graph, result, expected[position], targets, position)
+            _level_report(built, graph, result, expected[position], answers, position)
             for position in range(len(levels))
         ),
         differences=tuple(differences),
@@ -161,7 +162,7 @@ def _level_report(
     graph: Graph,
     result: RunResult,
     expected: Sequence[Int8Array],
-    targets: Sequence[int] | None,
+    targets: Targets | None,
     position: int,
 ) -> LevelReport:
     task = tasks.of(graph)
@@ -186,7 +187,7 @@ def _level_report(
 
 
 def _score(
-    task: Task | None, outputs: Sequence[Int8Array], targets: Sequence[int] | None
+    task: Task | None, outputs: Sequence[Int8Array], targets: Targets | None
 ) -> float | None:
     """Return the task's score of the only output (n, h, w, c); None without a task or targets."""
     return None if task is None or targets is None else task.score(outputs[0], targets)

@@ -6,9 +6,9 @@ import importlib
 import pkgutil
 
 from codegen.graph.ir import Graph
-from codegen.tasks._task import Answer, Task
+from codegen.tasks._task import Answer, Targets, Task
 
-__all__ = ["TASKS", "Answer", "Task", "of"]
+__all__ = ["TASKS", "Answer", "Targets", "Task", "of"]
 
 
 def _tasks() -> dict[str, Task]:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int8Array
 
+Targets = NDArray[Any]
+"""What there is to answer to each sample, shape (n, ...), as a task says."""
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -55,11 +58,11 @@ class Task(ABC):
         """Return ``answers`` as plain data for a JSON file, one entry per level."""
 
     @abstractmethod
-    def score(self, outputs: Int8Array, targets: Sequence[int]) -> float:
+    def score(self, outputs: Int8Array, targets: Targets) -> float:
         """Return how good ``outputs`` (n, h, w, c) are for ``targets``, 0..1."""
 
     @abstractmethod
-    def details(self, outputs: Int8Array, targets: Sequence[int] | None) -> Mapping[str, Any]:
+    def details(self, outputs: Int8Array, targets: Targets | None) -> Mapping[str, Any]:
         """Return what a report says beside the score, ready for JSON; ``targets`` may be unknown.
 
         The keys are the same with and without targets.

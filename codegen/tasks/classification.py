@@ -13,7 +13,7 @@ from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
 from codegen.graph.ops.softmax import Softmax
-from codegen.tasks._task import Answer, Task
+from codegen.tasks._task import Answer, Targets, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,12 @@ class Classification(Task):
             if isinstance(answer, ClassAnswer)
         ]
 
-    def score(self, outputs: Int8Array, targets: Sequence[int]) -> float:
+    def score(self, outputs: Int8Array, targets: Targets) -> float:
         """Return the top-1 accuracy of ``outputs`` (n, h, w, c), the first of equals winning."""
         best = outputs.reshape(len(outputs), -1).argmax(axis=1)
-        return float(np.mean(best == np.asarray(targets)))
+        return float(np.mean(best == targets))
 
-    def details(self, outputs: Int8Array, targets: Sequence[int] | None) -> Mapping[str, Any]:
+    def details(self, outputs: Int8Array, targets: Targets | None) -> Mapping[str, Any]:
         """Return the confusion: images of each class (row) taken for each (column)."""
         return {"confusion": None if targets is None else confusion(outputs, targets)}
 
@@ -102,12 +102,12 @@ def argmax(values: Int8Array) -> int:
     return int(values.argmax())
 
 
-def confusion(outputs: Int8Array, labels: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+def confusion(outputs: Int8Array, labels: Targets) -> tuple[tuple[int, ...], ...]:
     """Return how many images of each class (row) ``outputs`` (n, h, w, c) take for which."""
     scores = outputs.reshape(len(outputs), -1)
-    size = max(scores.shape[1], max(labels) + 1)
+    size = max(scores.shape[1], int(max(labels)) + 1)
     counts = np.zeros((size, size), np.int64)
-    np.add.at(counts, (np.asarray(labels), scores.argmax(axis=1)), 1)
+    np.add.at(counts, (labels, scores.argmax(axis=1)), 1)
     return tuple(tuple(row) for row in counts.tolist())
 
 

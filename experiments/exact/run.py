@@ -25,6 +25,7 @@ from codegen.graph.synthetic import random_inputs
 from codegen.lower import lowering
 from codegen.measure.compare import Report
 from codegen.target.target import resolve
+from codegen.tasks import Targets
 from experiments.common.markdown import table
 from nestnet import runs
 from nestnet.cli.device_images import device_images
@@ -43,7 +44,7 @@ class Case:
     title: str
     file: Path
     inputs: tuple[Int8Array, ...]
-    labels: tuple[int, ...] | None
+    targets: Targets | None
 
 
 def densest_alone(graph: Graph) -> Graph:
@@ -129,7 +130,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     for folder in options.run:
         data = device_images(folder / runs.MODEL, options.images)
         title = f"{nestfile.load(folder / runs.MODEL).provenance.model}, {data.data}"
-        yield Case(title, folder / runs.MODEL, data.inputs, data.labels)
+        yield Case(title, folder / runs.MODEL, data.inputs, data.targets)
     for model in options.untrained:
         graph = untrained(model)
         file = write_untrained(graph, options.build)
@@ -144,7 +145,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for case in cases(options):
         for board in BOARDS:
             out = options.build / f"{case.file.parent.name}-{case.file.stem}-{board}"
-            report = flow.run(case.file, board, case.inputs, case.labels, out=out)
+            report = flow.run(case.file, board, case.inputs, case.targets, out=out)
             entry = {"case": case.title, **report.as_json()}
             reports.append({**entry, "elf": Path(str(entry["elf"])).name})
         sizes.append(memory(case, report))

@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     settings = config.load(options.run / runs.CONFIG)
     graph = nestfile.load(options.run / runs.MODEL)
     test = device_images(options.run / runs.MODEL, 1_000_000, options.data)
-    assert test.labels is not None
+    assert test.targets is not None
     with tempfile.TemporaryDirectory() as folder:
         bench = flow.bench(
             options.run / runs.MODEL, BOARD, (test.inputs[0][:1],), out=Path(folder) / "project"
@@ -52,7 +52,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     levels = []
     for index, costs in enumerate(bench.levels):
         output = reference.run_one(graph, test.inputs[0], index)
-        right = output.reshape(len(output), -1).argmax(axis=1) == test.labels
+        right = output.reshape(len(output), -1).argmax(axis=1) == test.targets
         levels.append(
             {
                 "sparsity": graph.levels[index].sparsity,

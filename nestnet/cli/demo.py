@@ -69,7 +69,7 @@ def demo(folder: Path = FOLDER) -> dict[str, Any]:
 
 def _run(model: Path, board: str, data: DeviceImages, folder: Path) -> dict[str, Any]:
     with tables.working(f"{data.count} images on {board}"):
-        result = flow.run(model, board, data.inputs, data.labels, out=folder / board)
+        result = flow.run(model, board, data.inputs, data.targets, out=folder / board)
     for difference in result.differences:
         print(f"{board}: not bit-exact: {difference}", file=sys.stderr)
     return result.as_json()

@@ -11,20 +11,21 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Int8Array
 from codegen.graph.synthetic import random_inputs
-from nestnet import config, datasets, runs
+from nestnet import config, runs, tasks
 from nestnet.classes import check_classes, check_names
+from nestnet.datasets._types import Targets
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceImages:
-    """Quantized images and, of test images, their labels."""
+    """Quantized images and, of test images, what there is to answer."""
 
     data: str
     """The data set's title."""
     inputs: tuple[Int8Array, ...]
     """Per input (n, h, w, c); of pixels: pixel - 128."""
-    labels: tuple[int, ...] | None
-    """None for random images."""
+    targets: Targets | None
+    """Shape (n, ...); None for random images."""
     available: int
     """Size of the whole test set; of random images their number."""
 
@@ -36,7 +37,7 @@ class DeviceImages:
     @property
     def title(self) -> str:
         """Return what was run, as the title of a table says it."""
-        if self.labels is None:
+        if self.targets is None:
             return f"{self.count} random images: bit-exactness only, no accuracy"
         return f"{self.data}, {self.count} of {self.available} test images"
 
@@ -66,13 +67,12 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
         inputs = random_inputs(nestfile.load(model), count, seed=0)
         return DeviceImages("random images", inputs, None, count)
     chosen = config.load(run / runs.CONFIG)
-    dataset = datasets.of(chosen, data)
+    _, dataset = tasks.with_data(chosen, data)
     _check_classes(model, dataset.class_names)
-    available = len(dataset.test.labels)
+    available = len(dataset.test.targets)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
     images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
-    labels = tuple(int(label) for label in dataset.test.labels[index])
-    return DeviceImages(dataset.title, (images,), labels, available)
+    return DeviceImages(dataset.title, (images,), dataset.test.targets[index], available)
 
 
 def _check_classes(model: Path, found: tuple[str, ...]) -> None:

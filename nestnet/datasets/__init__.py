@@ -15,10 +15,12 @@ from types import ModuleType
 from codegen.errors import UserError
 from nestnet.config import TrainConfig, unknown_name
 from nestnet.datasets._checks import oddities
-from nestnet.datasets._contract import check_loaded, check_module
+from nestnet.datasets._contract import broken, check_loaded, check_module, told
 from nestnet.datasets._types import Dataset, Split
 
-__all__ = ["Dataset", "Split", "describe", "load", "names", "oddities", "of"]
+__all__ = [
+    "Dataset", "Split", "broken", "describe", "load", "names", "oddities", "of", "told",
+]  # fmt: skip
 
 MAX_SIDE = 4096
 """Largest height or width, in pixels, that ``resize`` accepts."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from nestnet.datasets._types import Int64Array, Split, Uint8Array
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Part of every key; raise it when decoding changes what ends up in the cache."""
 
 
@@ -61,8 +61,8 @@ def _read(path: Path) -> Decoded | None:
         with np.load(path, allow_pickle=False) as stored:
             train_x: Uint8Array = stored["train_images"]
             test_x: Uint8Array = stored["test_images"]
-            train_y: Int64Array = stored["train_labels"]
-            test_y: Int64Array = stored["test_labels"]
+            train_y: Int64Array = stored["train_targets"]
+            test_y: Int64Array = stored["test_targets"]
             names = tuple(str(name) for name in stored["class_names"])
             layout = str(stored["layout"])
             quality = int(stored["jpeg_quality"])
@@ -85,9 +85,9 @@ def _write(path: Path, decoded: Decoded) -> None:
             np.savez(
                 file,
                 train_images=decoded.train.images,
-                train_labels=decoded.train.labels,
+                train_targets=decoded.train.targets,
                 test_images=decoded.test.images,
-                test_labels=decoded.test.labels,
+                test_targets=decoded.test.targets,
                 class_names=np.array(decoded.class_names),
                 layout=np.array(decoded.layout),
                 jpeg_quality=np.int64(decoded.jpeg_quality or 0),

@@ -19,7 +19,7 @@ LARGE_IMAGE_BYTES = 128 * 1024
 def oddities(dataset: Dataset) -> tuple[str, ...]:
     """Return what may make the accuracies of ``dataset`` say less than they seem to."""
     found: list[str] = []
-    test = len(dataset.test.labels)
+    test = len(dataset.test.targets)
     if test < FEW_TEST_IMAGES:
         found.append(
             f"{test} test image{'s' * (test > 1)}: accuracies move in steps of {1 / test:.1%}, "
@@ -43,7 +43,7 @@ def oddities(dataset: Dataset) -> tuple[str, ...]:
             f"{len(mixed)} image{'s lie' if len(mixed) > 1 else ' lies'} in more than one class, "
             f"as in {names}: no network can tell these apart"
         )
-    counts = np.bincount(dataset.train.labels, minlength=len(dataset.class_names))
+    counts = np.bincount(dataset.train.targets, minlength=len(dataset.class_names))
     least, most = int(counts.argmin()), int(counts.argmax())
     if counts[most] >= UNEVEN * counts[least]:
         found.append(
@@ -63,7 +63,7 @@ def oddities(dataset: Dataset) -> tuple[str, ...]:
 def _classes_of(split: Split) -> dict[bytes, tuple[set[int], int]]:
     """Return for the hash of every image its labels and how often it is there."""
     found: dict[bytes, tuple[set[int], int]] = {}
-    for image, label in zip(split.images, split.labels.tolist(), strict=True):
+    for image, label in zip(split.images, split.targets.tolist(), strict=True):
         digest = hashlib.sha256(image.tobytes()).digest()
         labels, count = found.get(digest, (set(), 0))
         found[digest] = (labels | {label}, count + 1)

@@ -40,6 +40,8 @@ def check_loaded(
         resize: height and width that were asked for.
         test_share: of test images that was asked for, or 0.
 
+    What targets and names must be, the task says (:meth:`nestnet.tasks.Task.check_data`).
+
     Raises:
         UserError: names the module's file, and what ``load`` must return.
     """
@@ -47,10 +49,8 @@ def check_loaded(
         raise _broken(
             module, "load returns no data set", type(dataset).__name__, "a nestnet.datasets.Dataset"
         )
-    if not dataset.class_names:
-        raise _broken(module, "class_names is empty", "()", "the names of the classes")
     for name, split in (("train", dataset.train), ("test", dataset.test)):
-        _check_split(module, name, split, len(dataset.class_names))
+        _check_split(module, name, split)
     shapes = [split.images.shape[1:] for split in (dataset.train, dataset.test)]
     if shapes[0] != shapes[1]:
         raise _broken(
@@ -82,34 +82,32 @@ def check_loaded(
         )
 
 
-def _check_split(module: ModuleType, name: str, split: Split, classes: int) -> None:
-    images, labels = split.images, split.labels
+def _check_split(module: ModuleType, name: str, split: Split) -> None:
+    images, targets = split.images, split.targets
     where = f"{name}.images"
     expected = "uint8 (n, h, w, c), 0..255, with n, h, w and c of at least 1"
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
-        raise _broken(module, f"{where} cannot be used", _told(images), expected)
+        raise _broken(module, f"{where} cannot be used", told(images), expected)
     if not images.size:
-        raise _broken(module, f"{where} holds nothing", _told(images), expected)
-    where = f"{name}.labels"
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.ndim != 1:
-        raise _broken(module, f"{where} cannot be used", _told(labels), "int64 (n,)")
-    if len(images) != len(labels):
+        raise _broken(module, f"{where} holds nothing", told(images), expected)
+    where = f"{name}.targets"
+    if not isinstance(targets, np.ndarray) or targets.ndim < 1:
+        raise _broken(module, f"{where} cannot be used", told(targets), "an array (n, ...)")
+    if len(images) != len(targets):
         raise _broken(
             module,
             f"{where} and {name}.images differ in number",
-            f"{len(labels)} labels, {len(images)} images",
-            "a label for every image",
-        )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise _broken(
-            module,
-            f"{where} lie outside class_names",
-            f"{labels.min()}..{labels.max()}",
-            f"0..{classes - 1} for {classes} class name{'s' * (classes > 1)}",
+            f"{len(targets)} targets, {len(images)} images",
+            "a target for every image",
         )
 
 
-def _told(array: object) -> str:
+def broken(data: Dataset, what: str, got: str, expected: str) -> UserError:
+    """Return the error for targets or names that are not those of the data set's task."""
+    return _error(f"{data.name}.py", what, got, expected)
+
+
+def told(array: object) -> str:
     """Return type and shape of what stands in an array's place: "float32 (5, 8, 8)"."""
     if not isinstance(array, np.ndarray):
         return type(array).__name__
@@ -121,9 +119,12 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _broken(module: ModuleType, what: str, got: str, expected: str) -> UserError:
-    file = Path(module.__file__ or module.__name__)
+    return _error(Path(module.__file__ or module.__name__).name, what, got, expected)
+
+
+def _error(file: str, what: str, got: str, expected: str) -> UserError:
     return UserError(
-        f"nestnet/datasets/{file.name}",
+        f"nestnet/datasets/{file}",
         what,
         got=got,
         expected=expected,

@@ -119,10 +119,10 @@ def _decode_batches(
         parse = _parse_binary if name.endswith(".bin") else _parse_python
         split = parse(f"{source.path}/{name}", content)
         images = split.images if resize is None else resize_all(split.images, resize)
-        parts[batch_of[name]] = Split(images, split.labels)
+        parts[batch_of[name]] = Split(images, split.targets)
     train = Split(
         np.concatenate([parts[batch].images for batch in BATCHES]),
-        np.concatenate([parts[batch].labels for batch in BATCHES]),
+        np.concatenate([parts[batch].targets for batch in BATCHES]),
     )
     return Decoded(train, parts[TEST_BATCH], CLASS_NAMES, layout="batches", jpeg_quality=None)
 

@@ -23,7 +23,7 @@ from codegen.graph import file as nestfile
 from codegen.lower import lowering
 from codegen.target import boards, target, toolchain
 from codegen.target.manifest import LayerFacts
-from nestnet import datasets, runs, tasks
+from nestnet import runs, tasks
 from nestnet.config import TrainConfig
 from nestnet.notices import notice
 from nestnet.preview.untrained import untrained
@@ -116,7 +116,7 @@ def report(config: TrainConfig, run: Path, *, quiet: bool = False) -> None:
 
 def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
     """Return the most flash that the firmware for ``config.board`` takes beside its weights."""
-    data = datasets.of(config)
+    task, data = tasks.with_data(config)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
     graph = untrained(
         model,
@@ -125,7 +125,7 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         allocation=config.allocation,
         seed=config.seed,
         input_shape=data.input_shape,
-        classes=tasks.of(config.task).outputs(data),
+        classes=task.outputs(data),
         module=module,
         mean=config.mean,
         std=config.std,

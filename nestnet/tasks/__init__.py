@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from nestnet.config import unknown_name
+from codegen.errors import UserError
+from nestnet import datasets
+from nestnet.config import AUTO, TrainConfig, unknown_name
+from nestnet.datasets import Dataset
 from nestnet.tasks._task import Task
 
-__all__ = ["Task", "names", "of"]
+__all__ = ["Task", "names", "of", "with_data"]
 
 
 def names() -> tuple[str, ...]:
@@ -30,3 +33,30 @@ def of(name: str) -> Task:
         raise unknown_name("config key 'task'", "no such task", name, names())
     task: Task = importlib.import_module(f"{__name__}.{name}").TASK
     return task
+
+
+def with_data(config: TrainConfig, data: str = "") -> tuple[Task, Dataset]:
+    """Return the task of a training and its data set, which fit; of the data set's own task unless
+    ``config`` names another.
+
+    Args:
+        config: names both.
+        data: where the data set lies, if not where ``config`` says.
+
+    Raises:
+        UserError: as :func:`of` and :func:`nestnet.datasets.load`, or data that is not for the
+            task.
+    """
+    known = None if config.task == AUTO else of(config.task)
+    found = datasets.of(config, data)
+    task = known or of(found.task)
+    if known is not None and found.task not in (config.task, *known.takes):
+        raise UserError(
+            "--task",
+            "the data set is not for this task",
+            got=config.task,
+            expected=f"{found.task}, which {found.name} {config.data}".rstrip() + " is for",
+            action="Leave --task out, or choose other data",
+        )
+    task.check_data(found)
+    return task, found

@@ -37,6 +37,16 @@ class Task(ABC):
     """What the score is called, a share 0..1 of which more is better."""
     meaning: Meaning
     """What the output of a network is, in its file."""
+    takes: tuple[str, ...] = ()
+    """Other tasks whose data it can be trained on."""
+
+    @abstractmethod
+    def check_data(self, data: Dataset) -> None:
+        """Refuse ``data`` whose targets or names the task could not use or would misread.
+
+        Raises:
+            UserError: names the data set's file, and what it must return.
+        """
 
     @abstractmethod
     def outputs(self, data: Dataset) -> int:

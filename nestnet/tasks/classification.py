@@ -17,6 +17,7 @@ from nestnet import datasets
 from nestnet.classes import check_classes
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
+from nestnet.tasks._targets import check_labels
 from nestnet.tasks._task import Result, Task
 
 ONE_OUTPUT = (
@@ -57,6 +58,10 @@ class Classification(Task):
 
     metric = "top-1 accuracy"
     meaning = "class_scores"
+
+    def check_data(self, data: Dataset) -> None:
+        """Refuse labels that are no indices into the class names."""
+        check_labels(data)
 
     def outputs(self, data: Dataset) -> int:
         """Return the number of classes."""
@@ -104,7 +109,7 @@ class Classification(Task):
 
     def targets(self, split: Split) -> Tensor:
         """Return the labels, int64 (n,)."""
-        return torch.from_numpy(split.labels)
+        return torch.from_numpy(split.targets)
 
     def loss(self, outputs: Sequence[Tensor], targets: Tensor, config: TrainConfig) -> Tensor:
         """Return the levels' summed loss; the densest one teaches the others."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from codegen.errors import UserError
-from nestnet import datasets, models, tasks
+from nestnet import models, tasks
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset
 from nestnet.frontend.tracing import trace
@@ -106,8 +106,7 @@ def prepare(
     """
     processes = distributed.join(config.device)
     device = choose_device(config.device, processes.local_rank)
-    task = tasks.of(config.task)
-    data = datasets.of(config)
+    task, data = tasks.with_data(config)
     model = default_model(data.input_shape) if config.model == "auto" else config.model
     torch.manual_seed(config.seed)
     if module is None:

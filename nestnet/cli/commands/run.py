@@ -58,7 +58,7 @@ def command(
             model,
             board,
             test.inputs,
-            test.labels,
+            test.targets,
             levels=chosen,
             out=out,
             probe=probe,
@@ -67,7 +67,7 @@ def command(
     title = f"{report.network}, {test.title}"
     tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
     task = tasks.of(nestfile.load(model))
-    if test.labels is not None and task is not None and task.has_classes:
+    if test.targets is not None and task is not None and task.has_classes:
         tables.console().print(tables.classes(report.as_json()))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:

@@ -19,6 +19,7 @@ def command(
     model: Annotated[
         str | None, typer.Option(help="Shipped model, NAME@WIDTH, or path/to/file.py:factory.")
     ] = None,
+    task: Annotated[str | None, typer.Option(help="Else the one the data set is for.")] = None,
     dataset: Annotated[str | None, typer.Option(help="See nestnet datasets.")] = None,
     data: Annotated[
         str | None, typer.Option(help="Directory or archive; alone: class folders.")
@@ -72,6 +73,7 @@ def command(
     """Train, prune and quantize one nested network."""
     values: dict[str, Any] = {
         "model": model,
+        "task": task,
         "dataset": dataset,
         "data": data,
         "resize": arguments.setting("resize", resize, "--resize"),

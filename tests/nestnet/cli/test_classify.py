@@ -36,7 +36,7 @@ def model(workspace: Path, tmp_path: Path) -> Path:
 
 def test_confusion_counts_every_image_once() -> None:
     outputs = np.array([[3, 3, 1], [0, 5, 9], [-4, 7, 7], [1, 0, 0]], np.int8)[:, None, None]
-    labels = (1, 2, 1, 0)
+    labels = np.array((1, 2, 1, 0))
     assert confusion(outputs, labels) == ((1, 0, 0), (1, 1, 0), (0, 0, 1))
     assert TASK.score(outputs, labels) == 0.75
     assert TASK.details(outputs, None) == {"confusion": None}

@@ -42,7 +42,7 @@ def test_official_layouts(layout: Any, form: str, tmp_path: Path) -> None:
     images = np.concatenate([arrays[batch][0] for batch in BATCHES])
     labels = np.concatenate([arrays[batch][1] for batch in BATCHES])
     assert np.array_equal(loaded.train.images, images)
-    assert np.array_equal(loaded.train.labels, labels)
+    assert np.array_equal(loaded.train.targets, labels)
     assert np.array_equal(loaded.test.images, arrays["test_batch"][0])
 
 
@@ -64,7 +64,7 @@ def test_python_2_pickle_with_byte_strings() -> None:
         b"U\x06labelsq\x08]q\x09K\x07au."
     )
     split = cifar10._parse_python("data_batch_1", content)
-    assert split.labels.tolist() == [7]
+    assert split.targets.tolist() == [7]
     assert split.images.shape == (1, 32, 32, 3)
     assert split.images[0, 0, :4, 0].tolist() == [0, 1, 2, 3]
 
@@ -92,7 +92,7 @@ def _class_folders(kind: str) -> Tree:
 def test_class_folders_are_called_a_copy(kind: str, title: str, tmp_path: Path) -> None:
     path = write_directory(_class_folders(kind), tmp_path)
     assert datasets.load("cifar10", path).title == title
-    assert datasets.load("cifar10", path).train.labels.tolist() == list(range(10))
+    assert datasets.load("cifar10", path).train.targets.tolist() == list(range(10))
 
 
 def test_other_class_folders_are_refused(tmp_path: Path) -> None:
@@ -212,4 +212,4 @@ def test_jpeg_copy_from_its_archive() -> None:
     loaded = datasets.load("cifar10", Path(path))
     assert loaded.title == "CIFAR-10 (JPEG-75 copy)"
     assert loaded.train.images.shape == (50000, 32, 32, 3)
-    assert np.bincount(loaded.test.labels).tolist() == [1000] * 10
+    assert np.bincount(loaded.test.targets).tolist() == [1000] * 10

@@ -101,7 +101,9 @@ def test_data_that_has_moved_is_found_where_it_is_said_to_be(run: Path) -> None:
     with pytest.raises(UserError, match="no such file or directory"):
         device_images(run / runs.MODEL, 5)
     after = device_images(run / runs.MODEL, 5, str(new))
-    assert (after.inputs[0] == before.inputs[0]).all() and after.labels == before.labels
+    assert (
+        after.inputs[0] == before.inputs[0]
+    ).all() and after.targets.tolist() == before.targets.tolist()
     assert (trained(run / runs.MODEL, 5, str(new)).inputs[0] == before.inputs[0]).all()
     _rename(new)
     with pytest.raises(UserError, match="got 0 'bee', 1 'cat', 2 'wasp'"):
@@ -121,7 +123,7 @@ def test_a_file_without_class_names_needs_their_number_only(run: Path) -> None:
     graph = nestfile.load(path)
     unnamed = replace(graph, provenance=replace(graph.provenance, class_names=()))
     nestfile.save(unnamed, path)
-    assert len(device_images(path, 9).labels) == 9
+    assert len(device_images(path, 9).targets) == 9
     _add(run.parent.parent / "data")
     with pytest.raises(UserError, match=r"got 4: .*aphid.*expected 3 names"):
         device_images(path, 9)

@@ -15,15 +15,15 @@ def test_split_is_stratified_fixed_and_complete() -> None:
     digits = datasets.load("digits")
     again = datasets.load("digits")
     assert digits.input_shape == (8, 8, 1)
-    assert len(digits.test.labels) == 360
-    assert len(digits.train.labels) == 1797 - 360
+    assert len(digits.test.targets) == 360
+    assert len(digits.train.targets) == 1797 - 360
     assert np.array_equal(digits.test.images, again.test.images)
-    counts = np.bincount(digits.test.labels, minlength=10)
-    both = counts + np.bincount(digits.train.labels, minlength=10)
+    counts = np.bincount(digits.test.targets, minlength=10)
+    both = counts + np.bincount(digits.train.targets, minlength=10)
     assert np.all(np.abs(counts - both * 360 / 1797) < 1)
     assert digits.class_names == tuple("0123456789")
     assert digits.train.images.dtype == np.uint8
-    assert digits.train.labels.dtype == np.int64
+    assert digits.train.targets.dtype == np.int64
 
 
 def test_pixels_span_the_whole_byte() -> None:

@@ -32,7 +32,7 @@ def test_same_data_in_every_container(form: str, wrapper: str, tmp_path: Path) -
         expected = np.stack([pixels[name] for name in sorted(files) if name.startswith(split)])
         got = getattr(loaded, split)
         assert np.array_equal(got.images, expected)
-        assert got.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert got.targets.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
 def test_grey_images_have_one_channel(tmp_path: Path) -> None:
@@ -208,4 +208,4 @@ def test_unwritable_cache_is_done_without(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocker))
     files, _ = random_tree()
     path = write_directory(files, tmp_path / "data")
-    assert len(datasets.load("folder", path).train.labels) == 9
+    assert len(datasets.load("folder", path).train.targets) == 9

@@ -56,9 +56,9 @@ def test_test_images_are_drawn_alike_from_every_container(
     assert loaded.class_names == ("ant", "bee", "cat")
     expected = [content_hash(files[name]) < 0.2 * 2**64 for name in sorted(files)]
     assert 3 < sum(expected) < 30
-    assert len(loaded.test.labels) == sum(expected)
-    assert loaded.test.labels.tolist() == [i // 23 for i, test in enumerate(expected) if test]
-    assert len(loaded.train.labels) == 69 - sum(expected)
+    assert len(loaded.test.targets) == sum(expected)
+    assert loaded.test.targets.tolist() == [i // 23 for i, test in enumerate(expected) if test]
+    assert len(loaded.train.targets) == 69 - sum(expected)
     assert not images(loaded.train) & images(loaded.test)
     assert loaded.notes[0].startswith(
         f"no train/ and test/: {sum(expected)} of 69 images are test images, those in the lowest "
@@ -80,7 +80,7 @@ def test_images_stay_where_they_are_when_others_are_added_and_renamed(tmp_path: 
 def test_the_share_is_the_users_to_choose(share: float, tmp_path: Path) -> None:
     path = write_directory(plain_tree(101), tmp_path)
     loaded = datasets.load("folder", path, test_share=share)
-    assert abs(len(loaded.test.labels) / 303 - share) < 0.07
+    assert abs(len(loaded.test.targets) / 303 - share) < 0.07
     assert f"lowest {share:.0%} by" in loaded.notes[0]
 
 
@@ -124,7 +124,7 @@ def test_a_run_meets_the_images_it_was_not_trained_on(tmp_path: Path) -> None:
     )  # fmt: skip
     test = datasets.load("folder", data, (8, 8), 0.4).test
     found = device_images(run / runs.MODEL, 1000)
-    assert found.available == len(test.labels) != 33 * 0.2
+    assert found.available == len(test.targets) != 33 * 0.2
     assert np.array_equal(found.inputs[0].astype(np.int16) + 128, test.images)
 
 
@@ -259,5 +259,5 @@ def test_litter_is_ignored_in_any_case(form: str, tmp_path: Path) -> None:
     ):  # fmt: skip
         files[name] = b"litter"
     loaded = datasets.load("folder", WRITERS[form](files, tmp_path / form))
-    assert len(loaded.train.labels) == len(loaded.test.labels) == 9
+    assert len(loaded.train.targets) == len(loaded.test.targets) == 9
     assert loaded.notes == ()

@@ -51,7 +51,7 @@ def test_test_images_among_the_training_images_are_counted() -> None:
     data = made((70, 70), (60, 60), (5, 7, 1))
     images = data.test.images.copy()
     images[[3, 4, 61]] = data.train.images[[5, 5, 80]]
-    (note,) = oddities(replace(data, test=Split(images, data.test.labels)))
+    (note,) = oddities(replace(data, test=Split(images, data.test.targets)))
     assert note.startswith("3 of 120 test images are also training images")
 
 
@@ -59,7 +59,7 @@ def test_an_image_in_two_classes_is_said() -> None:
     data = made((70, 70, 70), (60, 60, 60), (5, 7, 1))
     images = data.train.images.copy()
     images[150] = images[3]
-    (note,) = oddities(replace(data, train=Split(images, data.train.labels)))
+    (note,) = oddities(replace(data, train=Split(images, data.train.targets)))
     assert note.startswith("1 image lies in more than one class, as in 'c0' and 'c2'")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import nestnet
 from codegen import tasks as twins
 from codegen.errors import UserError
-from nestnet import config, tasks
+from nestnet import config, datasets, tasks
 from nestnet.config import TrainConfig
 
 
@@ -28,9 +29,10 @@ def test_a_wrong_task_is_refused_with_the_list_before_a_folder_is_made(tmp_path:
 
 def test_a_configuration_from_before_tasks_classifies() -> None:
     text = config.to_toml(TrainConfig())
-    line = 'task = "classification"\n'
+    line = 'task = "auto"\n'
     assert line in text
-    assert config.from_toml(text.replace(line, ""), "old").task == "classification"
+    assert config.from_toml(text.replace(line, ""), "old").task == "auto"
+    assert datasets.load("digits").task == "classification"
 
 
 def test_answers_and_scores_are_those_of_the_twin() -> None:
@@ -41,5 +43,17 @@ def test_answers_and_scores_are_those_of_the_twin() -> None:
     answers = task.answers(torch.from_numpy(outputs))
     assert answers.tolist() == [int(row.argmax()) for row in outputs]
     assert task.score(answers, torch.from_numpy(labels)) == twin.score(
-        outputs[:, None, None], labels.tolist()
+        outputs[:, None, None], labels
     )
+
+
+def test_data_for_another_task_is_refused_before_a_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = replace(datasets.load("digits"), task="counting")
+    monkeypatch.setattr(datasets, "of", lambda *_: digits)
+    with pytest.raises(UserError, match=r"^--task: .*not for this task; got classification, exp"):
+        nestnet.train(task="classification", out=tmp_path / "runs", quiet=True)
+    with pytest.raises(UserError, match=r"no such task; got 'counting'"):
+        nestnet.train(out=tmp_path / "runs", quiet=True)
+    assert not (tmp_path / "runs").exists()

@@ -33,7 +33,7 @@ def test_input_is_centred_and_channels_last() -> None:
 def test_an_epoch_depends_on_seed_and_epoch_only(augment: str) -> None:
     split = _numbered(31)
     rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, split.images.shape, dtype=np.uint8), split.labels)
+    split = Split(rng.integers(0, 256, split.images.shape, dtype=np.uint8), split.targets)
     first = list(Batches(split, TASK, CPU, 8).epoch(3, 5, augment))
     again = list(Batches(split, TASK, CPU, 8).epoch(3, 5, augment))
     other = list(Batches(split, TASK, CPU, 8).epoch(3, 6, augment))

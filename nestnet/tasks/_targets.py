@@ -1,0 +1,67 @@
+"""Refuse targets that are not what a task says, naming the data set's file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from nestnet.datasets import Dataset, Split, broken, told
+from nestnet.datasets._types import Targets
+
+
+def splits(data: Dataset) -> Iterator[tuple[str, Split]]:
+    """Yield both splits with what messages call their targets."""
+    yield "train.targets", data.train
+    yield "test.targets", data.test
+
+
+def check_form(
+    data: Dataset, dtype: type[np.generic], shape: str, fits: Callable[[Targets], bool]
+) -> None:
+    """Refuse targets of another type, or of a shape that does not fit.
+
+    Args:
+        data: the data set.
+        dtype: of the targets.
+        shape: what is expected, for messages: "(n,)".
+        fits: whether an array of targets has it.
+
+    Raises:
+        UserError: they are something else.
+    """
+    for where, split in splits(data):
+        targets = split.targets
+        if targets.dtype != dtype or not fits(targets):
+            expected = f"{np.dtype(dtype).name} {shape}"
+            raise broken(data, f"{where} cannot be used", told(targets), expected)
+
+
+def check_named(data: Dataset) -> int:
+    """Return the number of class names.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not data.class_names:
+        raise broken(data, "class_names is empty", "()", "the names of the classes")
+    return len(data.class_names)
+
+
+def check_labels(data: Dataset) -> None:
+    """Refuse targets that are not one index into the class names per image.
+
+    Raises:
+        UserError: they are something else.
+    """
+    classes = check_named(data)
+    check_form(data, np.int64, "(n,)", lambda targets: targets.ndim == 1)
+    for where, split in splits(data):
+        targets = split.targets
+        if targets.min() < 0 or targets.max() >= classes:
+            raise broken(
+                data,
+                f"{where} lie outside class_names",
+                f"{targets.min()}..{targets.max()}",
+                f"0..{classes - 1} for {classes} class name{'s' * (classes > 1)}",
+            )
