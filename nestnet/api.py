@@ -72,7 +72,7 @@ _FEW_STEPS = 3
 
 def nest(
     module: nn.Module,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     *,
     sparsity: float | Sequence[float] = TrainConfig.sparsity,
     group: str = TrainConfig.group,
@@ -99,7 +99,8 @@ def nest(
     Args:
         module: any module that :func:`nestnet.frontend.tracing.trace` accepts, with its current
             weights.
-        input_shape: height, width, channels of the images.
+        input_shape: height, width, channels of the images; of a module that takes samples in a
+            row, (n, c, w), samples and channels, or 1, samples, channels.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
         allocation: global, latency or uniform over the layers.
@@ -117,7 +118,7 @@ def nest(
     shape = checked_shape("input_shape", input_shape)
     given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
     options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
-    pixels = pixels_of(options.mean, options.std, shape[2])
+    pixels = pixels_of(options.mean, options.std, shape[-1])
     try:
         network = trace(module, shape, pixels)
     except UserError as problem:

@@ -18,7 +18,8 @@ from torch import nn
 from codegen.errors import UserError
 from nestnet.net.network import NestedNet
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
+"""(h, w, c), or (samples, channels)."""
 
 
 def checked_module(where: str, module: object) -> nn.Module:
@@ -50,37 +51,35 @@ def checked_network(where: str, network: object) -> NestedNet:
 
 
 def checked_shape(where: str, shape: Any) -> Shape:
-    """Return height, width and channels as three whole numbers.
+    """Return height, width and channels as three whole numbers, or samples and channels as two.
 
     Raises:
         UserError: they are not.
     """
     extents = _listed(shape)
-    if len(extents) == 3 and all(_is_whole(extent) and extent > 0 for extent in extents):
-        return (int(extents[0]), int(extents[1]), int(extents[2]))
-    action = "Name all three"
-    if len(extents) == 2:
-        action = f"Append the channels: ({extents[0]}, {extents[1]}, 3) for colour, 1 for grey"
-    elif len(extents) == 4:
-        action = "Leave the batch out"
-    expected = "height, width, channels: three whole numbers above 0"
+    if len(extents) in (2, 3) and all(_is_whole(extent) and extent > 0 for extent in extents):
+        return tuple(int(extent) for extent in extents)
+    action = "Leave the batch out" if len(extents) == 4 else "Name all of them"
+    expected = "height, width, channels, or samples, channels: whole numbers above 0"
     raise _bad(where, shape, expected, action)
 
 
 def swapped_shape(module: nn.Module, shape: Shape) -> UserError | None:
-    """Return the error for a ``shape`` in PyTorch's order, c, h, w, that ``module`` cannot take;
-    None where its first convolution says nothing of that kind."""
-    convs = (part for part in module.modules() if isinstance(part, nn.Conv2d))
+    """Return the error for a ``shape`` in PyTorch's order, channels first, or without channels,
+    that ``module`` cannot take; None where its first convolution says nothing of that kind."""
+    convs = (part for part in module.modules() if isinstance(part, nn.Conv1d | nn.Conv2d))
     first = next(convs, None)
-    if first is None or first.in_channels == shape[2] or first.in_channels != shape[0]:
+    if first is None:
         return None
-    channels, height, width = shape
-    return _bad(
-        "input_shape",
-        shape,
-        f"height, width, channels; the first convolution takes {first.in_channels} channels",
-        f"Give ({height}, {width}, {channels})",
-    )
+    channels = first.in_channels
+    names = "samples, channels" if isinstance(first, nn.Conv1d) else "height, width, channels"
+    given = (*shape[1:], shape[0])
+    if isinstance(first, nn.Conv2d) and len(shape) == 2:
+        given = (*shape, channels)
+    elif channels == shape[-1] or channels != shape[0]:
+        return None
+    expected = f"{names}; the first convolution takes {channels} channels"
+    return _bad("input_shape", shape, expected, f"Give {given}")
 
 
 def checked_names(where: str, values: Any) -> tuple[str, ...]:

@@ -19,10 +19,16 @@ from codegen.errors import UserError
 from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.reader import Reading, dropouts, read
 from nestnet.frontend.replay import replay
-from nestnet.frontend.torch_export import export, fixed_batch, float_clone, one_line, quiet
+from nestnet.frontend.torch_export import (
+    export,
+    fed_shape,
+    fixed_batch,
+    float_clone,
+    one_line,
+    quiet,
+)
 from nestnet.net.fuse import fuse
 from nestnet.net.stages import Network, Stage
-from nestnet.net.tensors import Shape
 from nestnet.notices import notice
 
 IMAGES = 3
@@ -42,13 +48,14 @@ class Trace:
     as_evaluation: bool
     """Whether the graph was captured in training mode, and has to be replayed as in evaluation."""
     images: Tensor
-    """What graph and module were compared on: (n, c, h, w)."""
+    """What graph and module were compared on: (n, c, h, w) or (n, c, w)."""
     training_end: Stage | None
     """What the module computes of its logits in training mode, as far as that can be read."""
 
 
-def capture(module: nn.Module, input_shape: Shape) -> Trace:
-    """Return the fused stages of ``module`` for inputs of ``input_shape`` (h, w, c).
+def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
+    """Return the fused stages of ``module`` for inputs of ``input_shape``, (h, w, c) or (samples,
+    channels).
 
     The module is captured in training mode with a free batch size; it is not changed. Where that
     graph cannot be expressed, or computes something else in evaluation mode than the module does,
@@ -60,13 +67,14 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
             or ways of sharing weights that the integer graph cannot express; a weight is not a
             number; or the module's evaluation mode cannot be reproduced.
     """
-    images = random_images(input_shape)
+    fed = fed_shape(module, input_shape)
+    images = random_images(fed)
     name = type(module).__name__
     reading: Reading | None = None
     training_end: Stage | None = None
     seen: set[str] = set()
     try:
-        exported = export(module, input_shape, training=True)
+        exported = export(module, fed, training=True)
         seen = dropouts(exported)
         reading = read(exported, module, evaluation=False)
         left_out = "its outputs differ"
@@ -81,9 +89,9 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
         if _agrees(module, traced):
             return _checked(traced, module)
     try:
-        exported = export(module, input_shape, training=False)
+        exported = export(module, fed, training=False)
     except UserError as problem:
-        raise fixed_batch(module, input_shape) or problem from None
+        raise fixed_batch(module, fed) or problem from None
     only_evaluation = reading is None
     reading = read(exported, module, evaluation=True, training_dropouts=seen)
     if only_evaluation:
@@ -106,11 +114,10 @@ def capture(module: nn.Module, input_shape: Shape) -> Trace:
     return traced
 
 
-def random_images(input_shape: Shape) -> Tensor:
-    """Return images (n, c, h, w) with values in -2..2, always the same ones."""
-    height, width, channels = input_shape
+def random_images(fed: tuple[int, ...]) -> Tensor:
+    """Return a batch of ``fed`` (c, h, w) or (c, w) with values in -2..2, always the same ones."""
     generator = torch.Generator().manual_seed(0)
-    return torch.rand((IMAGES, channels, height, width), generator=generator) * 4 - 2
+    return torch.rand((IMAGES, *fed), generator=generator) * 4 - 2
 
 
 def _agrees(module: nn.Module, traced: Trace) -> bool:

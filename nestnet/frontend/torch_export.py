@@ -13,16 +13,18 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 from torch import fx, nn
+from torch.utils._pytree import tree_leaves
 
 from codegen.errors import UserError
 from nestnet.frontend.problems import place, user_line
 from nestnet.frontend.reader import read
-from nestnet.net.tensors import Shape
 from nestnet.net.walk import CONSTANTS
 
 EXAMPLE_BATCH = 5
 _ODD_BATCH = 211
 """A batch size that is no other size of a network; finds where it is written as a constant."""
+_TRIED_BATCH = 17
+"""Small, and unlikely to be the channels of a convolution that would take the batch for them."""
 _CUMULATIVE_MOMENTUM = 0.1
 """Stands in for momentum=None, which cannot be captured; training ends with statistics measured as
 plain means anyway."""
@@ -41,22 +43,47 @@ def copied(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, {id(value): value.detach().clone() for value in results})
 
 
+def fed_shape(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what ``module`` is fed, without the batch, in PyTorch's order: (c, h, w) or (c, n).
+
+    Args:
+        module: is not changed.
+        input_shape: (h, w, c), or (samples, channels). Of height 1, a module that takes no
+            (c, 1, w) but (c, w) is fed that: samples in a row.
+    """
+    *extents, channels = input_shape
+    if len(extents) == 2 and extents[0] == 1:
+        row = (channels, extents[1])
+        if not _runs(module, (channels, *extents)) and _runs(module, row):
+            return row
+    return (channels, *extents)
+
+
+def _runs(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Return whether ``module`` makes something for each sample of a batch of ``shape``."""
+    try:
+        with quiet(), torch.no_grad():
+            outputs = tree_leaves(float_clone(module).eval()(torch.zeros(_TRIED_BATCH, *shape)))
+    except (Exception, SystemExit):  # the user's code may raise anything; capturing says what
+        return False
+    return all(getattr(y, "shape", ())[:1] == (_TRIED_BATCH,) for y in outputs)
+
+
 def export(
-    module: nn.Module, input_shape: Shape, *, training: bool, batch: int | None = None
+    module: nn.Module, fed: tuple[int, ...], *, training: bool, batch: int | None = None
 ) -> torch.export.ExportedProgram:
     """Return the graph of ``module`` in training or evaluation mode, with a free batch size.
 
     Args:
         module: is not changed.
-        input_shape: h, w, c.
+        fed: what it is fed, of :func:`fed_shape`.
         training: which of the module's modes.
         batch: instead of a free batch size this one.
 
     Raises:
         UserError: torch.export cannot capture the module, or its own code fails.
     """
-    height, width, channels = input_shape
-    example = torch.zeros(batch or EXAMPLE_BATCH, channels, height, width)
+    example = torch.zeros(batch or EXAMPLE_BATCH, *fed)
     dynamic = None if batch else ({0: torch.export.Dim("batch", min=2)},)
     try:
         clone = float_clone(module).train(training)
@@ -79,7 +106,7 @@ def export(
             f"model {type(module).__name__}",
             "torch.export cannot capture the model",
             got=f"{type(error).__name__}: {one_line(error)}",
-            expected=f"a module whose forward takes one batch x {channels} x {height} x {width} "
+            expected="a module whose forward takes one batch x " + " x ".join(map(str, fed)) + " "
             "float tensor and works for any batch size",
             action=action,
         ) from error
@@ -108,13 +135,13 @@ def _own_error(module: nn.Module, example: torch.Tensor, *, training: bool) -> U
     return None
 
 
-def fixed_batch(module: nn.Module, input_shape: Shape) -> UserError | None:
+def fixed_batch(module: nn.Module, fed: tuple[int, ...]) -> UserError | None:
     """Return the error that names the lines where ``module`` takes the batch size as a constant.
 
     None if it does not, or cannot be captured for one batch size either.
     """
     try:
-        exported = export(module, input_shape, training=False, batch=_ODD_BATCH)
+        exported = export(module, fed, training=False, batch=_ODD_BATCH)
     except UserError:
         return None
     places = [found for node in exported.graph.nodes for found in _constant_batches(node)]

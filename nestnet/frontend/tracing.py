@@ -19,10 +19,9 @@ from nestnet.notices import notice
 from nestnet.pixels import DEFAULT, Pixels
 
 
-def trace(
-    module: nn.Module, input_shape: tuple[int, int, int], pixels: Pixels = DEFAULT
-) -> NestedNet:
-    """Return the nested network of ``module`` for (h, w, c) inputs, with one level.
+def trace(module: nn.Module, input_shape: tuple[int, ...], pixels: Pixels = DEFAULT) -> NestedNet:
+    """Return the nested network of ``module`` for inputs (h, w, c), with one level; of samples in
+    a row, (n, c, w) for PyTorch, (samples, channels).
 
     It starts from the module's current weights and batch-norm statistics and computes in
     evaluation mode what the module computes; this is checked on random images. ``pixels`` says

@@ -48,7 +48,7 @@ def _first_norm(network: NestedNet, images: NDArray[np.uint8]) -> tuple[float, f
     device = device_of(network)
     with evaluation(network):
         x = to_float_input(images, network.pixels).to(device)
-        values = {network.network.input: network.pixels.to_input(x)}
+        values = {network.network.input: network.entered(x)}
         for step in network.steps:
             norm = step.norm
             if norm is None or norm.fixed:

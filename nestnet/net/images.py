@@ -59,7 +59,8 @@ def _action(images: NDArray[np.generic], shape: tuple[int, int, int]) -> str:
 
 
 def check_batch(x: object, shape: tuple[int, int, int]) -> None:
-    """Refuse what is no batch (n, c, h, w) of floats for a network that takes ``shape`` (h, w, c).
+    """Refuse what is no batch (n, c, h, w) of floats for a network that takes ``shape`` (h, w, c);
+    a height of 1 may be left out.
 
     Raises:
         UserError: another type, number format or shape, with what to do about it.
@@ -74,7 +75,7 @@ def check_batch(x: object, shape: tuple[int, int, int]) -> None:
             action="Make it of pixels as the module's training did: network.pixels.to_float(pixels)"
             " for uint8 (n, h, w, c)",
         )
-    if tuple(x.shape[1:]) != (c, h, w):
+    if tuple(x.shape[1:]) != (c, h, w) and (h != 1 or tuple(x.shape[1:]) != (c, w)):
         raise UserError(
             "images",
             "wrong shape",

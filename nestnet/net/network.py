@@ -27,7 +27,7 @@ from nestnet.net.nested import GradRouting, LevelNorm, NestedWeight
 from nestnet.net.placement import place
 from nestnet.net.quantizer import Observer, evaluation, round_input
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import Shape
+from nestnet.net.tensors import Shape, as_map
 from nestnet.pixels import DEFAULT, Pixels
 
 _ROOT = "body"
@@ -134,7 +134,7 @@ class NestedNet(nn.Module):
 
         Args:
             x: a batch (n, c, h, w) as the user's module is fed it: :attr:`pixels` says how it comes
-                from pixels.
+                from pixels. Where that takes (n, c, w), h is 1 or left out.
             level: 0 is the sparsest.
 
         Raises:
@@ -153,13 +153,18 @@ class NestedNet(nn.Module):
         """
         level = self.n_levels - 1 if level is None else level
         self._check(x, level)
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = self.pixels.to_input(x)
+        x = self.entered(x)
         values = {self.network.input: self._round_input(x) if self.quantize else x}
         for step in self._steps:
             if not step.stage.only_last:
                 values[step.stage.output] = self.run_step(step, values, level)
         return values[self.network.logits].flatten(1)
+
+    def entered(self, x: Tensor) -> Tensor:
+        """Return the real values of the integer graph's input for a batch ``x`` as the module is
+        fed it: pixel / 255 where pixels lie on no grid, else ``x`` itself."""
+        x = self.pixels.to_input(as_map(x).contiguous(memory_format=torch.channels_last))
+        return x.reshape(len(x), *self.network.tensor(self.network.input).torch_shape)
 
     def _check(self, x: Tensor, level: int) -> None:
         if not (isinstance(level, Integral) and 0 <= level < self.n_levels):

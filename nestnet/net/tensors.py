@@ -37,6 +37,11 @@ class Tensor:
         return (h, w, c)
 
 
+def as_map(x: torch.Tensor) -> torch.Tensor:
+    """Return samples in a row (n, c, w) as a map (n, c, 1, w); anything else as it is."""
+    return x.unsqueeze(2) if x.dim() == 3 else x
+
+
 def flat_order(shape: Shape) -> torch.Tensor:
     """Return for every h, w, c position its index in PyTorch's c, h, w order."""
     h, w, c = shape

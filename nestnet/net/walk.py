@@ -118,11 +118,14 @@ class Walk:
         return tensor
 
     def map(self, node: fx.Node) -> Tensor:
-        """Return the first argument of ``node``, which must be a map."""
+        """Return the first argument of ``node``, which must be a map or samples in a row."""
         tensor = self.activation(node)
-        if len(tensor.torch_shape) != 3:
+        if len(tensor.torch_shape) == 1:
             raise Unsupported(
-                "input is not a map", tensor.torch_shape, "a batch x c x h x w tensor", "Reshape it"
+                "input is not a map",
+                tensor.torch_shape,
+                "a batch x c x h x w tensor, or batch x c x n",
+                "Reshape it",
             )
         return tensor
 
@@ -247,12 +250,13 @@ def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
     return node.kwargs.get(name, default)
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """Return a size along height and width that may be given as one number."""
-    if isinstance(value, int):
-        return (value, value)
-    values = [int(item) for item in value]
-    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+def along(tensor: Tensor, value: Any, height: int = 1) -> tuple[int, int]:
+    """Return a size along height and width that may be given as one number; of samples in a row
+    the size along the row, and ``height``."""
+    values = [value] if isinstance(value, int) else [int(item) for item in value]
+    if len(tensor.torch_shape) == 2:
+        return (height, values[0])
+    return (values[0], values[-1])
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ def net() -> NestedNet:
 @pytest.mark.parametrize(
     ("shape", "options", "words"),
     [
-        ((32, 29), {}, r"input_shape.*Append the channels: \(32, 29, 3\)"),
+        ((32, 29), {}, r"input_shape.*height, width, channels.*Give \(32, 29, 3\)"),
         (32, {}, "input_shape.*height, width, channels"),
         ((1, 3, 32, 29), {}, "Leave the batch out"),
         ((32.0, 29, 3), {}, "whole numbers"),

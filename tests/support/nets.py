@@ -23,6 +23,13 @@ class Case:
     name: str
     shape: Shape
     build: Callable[[], nn.Module]
+    in_a_row: bool = False
+    """Whether the module takes samples in a row, (n, c, w)."""
+
+    def images(self, count: int, seed: int) -> Tensor:
+        """Return inputs on the int8 grid as the module is fed them."""
+        x = images(self.shape, count, seed)
+        return x.squeeze(2) if self.in_a_row else x
 
 
 def head(channels: int, classes: int = 5) -> list[nn.Module]:
@@ -195,6 +202,45 @@ class OtherSpellings(nn.Module):
         return self.head(torch.concatenate([x, F.relu(x)], 1).mean(2))  # type: ignore[no-any-return]
 
 
+class Samples(nn.Module):
+    """A residual network on samples in a row, (n, c, w), that ends in two kinds of pools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv1d(3, 8, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.MaxPool1d(3, 2, padding=1),
+        )
+        self.depthwise = nn.Conv1d(8, 8, 3, padding="same", groups=8)
+        self.norm, self.point = nn.BatchNorm1d(8), nn.Conv1d(8, 8, 1)
+        self.dropout = nn.Dropout1d(0.2)
+        self.down = nn.Sequential(nn.AvgPool1d(3, 2, 1), nn.Conv1d(8, 6, 2), nn.ReLU6())
+        self.fc = nn.Linear(6 * 7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = F.relu(x + self.point(F.relu(self.norm(self.depthwise(x)))))
+        x = self.down(torch.cat([x, self.dropout(x)], 2))
+        most, _ = F.max_pool1d(x, 3, 2, return_indices=True)
+        pools = [F.adaptive_avg_pool1d(x, 1), F.adaptive_max_pool1d(x, 1), most]
+        return self.fc(torch.cat(pools, -1).flatten(1))
+
+
+class Pools(nn.Module):
+    """Pools as functions, also one of whose results the places are left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 2)
+        self.head = nn.Sequential(*head(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, _ = F.max_pool2d(self.conv(x), (3, 2), 1, (1, 0), return_indices=True)
+        return self.head(x)
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -253,6 +299,8 @@ CASES = (
                      nn.MaxPool2d(2), nn.Hardsigmoid(), nn.Conv2d(7, 5, 1), nn.SELU(), *head(5))),
     Case("dense block", (7, 5, 3), DenseBlock),
     Case("other spellings", (7, 5, 3), OtherSpellings),
+    Case("pools", (13, 11, 3), Pools),
+    Case("samples", (1, 47, 3), Samples, in_a_row=True),
 )  # fmt: skip
 
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import avg_pool as graph_avg_pool
-from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads
+from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads, sizes
 from nestnet.net.stages import GridRule, Run
-from nestnet.net.tensors import Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
+from nestnet.net.tensors import Tensor, as_map
+from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "average pool, mean over h and w"
 
@@ -27,19 +27,14 @@ class AvgPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the mean, of a map or of positions in a row."""
-        if x[0].dim() == 3:
-            mean = x[0].mean(2, keepdim=True)
-        else:
-            top, left, _, _ = self.padding
-            mean = F.avg_pool2d(x[0], self.kernel, self.stride, (top, left))
+        top, left, _, _ = self.padding
+        mean = F.avg_pool2d(as_map(x[0]), self.kernel, self.stride, (top, left))
         return mean.reshape(len(mean), *at.tensor(self.output).torch_shape)
 
 
-def _avg_pool2d(walk: Walk, node: fx.Node) -> None:
+def _avg_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel = pair(node.args[1])
-    stride = pair(argument(node, 2, "stride", None) or kernel)
-    padding = pair(argument(node, 3, "padding", 0))
+    kernel, stride, padding = sizes(tensor, node)
     around = pads(
         tensor, node, kernel, stride, padding, bool(argument(node, 4, "ceil_mode", False))
     )
@@ -79,7 +74,7 @@ def _emit(
     )
 
 
-def _adaptive_avg_pool2d(walk: Walk, node: fx.Node) -> None:
+def _adaptive_avg_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
     kernel = adaptive_kernel(tensor, node)
     _emit(walk, node, tensor, kernel, kernel, (0, 0, 0, 0))
@@ -102,7 +97,7 @@ def _mean(walk: Walk, node: fx.Node) -> None:
 
 
 ATEN = {
-    "avg_pool2d": Aten(_avg_pool2d),
-    "adaptive_avg_pool2d": Aten(_adaptive_avg_pool2d),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), Aten(_avg_pool)),
+    **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), Aten(_adaptive_avg_pool)),
     "mean": Aten(_mean),
 }

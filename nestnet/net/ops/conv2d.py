@@ -17,15 +17,16 @@ from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.convolution import convolve
 from nestnet.net.ops.common.weighted import Weighted, group_levels, stored_weight
 from nestnet.net.stages import Network, Stage, Step
-from nestnet.net.tensors import OPEN, NormParams
-from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
+from nestnet.net.tensors import OPEN, NormParams, as_map
+from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
-SPELLED = "conv2d"
+SPELLED = "conv2d, conv1d"
 
 
 @dataclass(frozen=True)
 class Conv2D(Weighted):
-    """2-D convolution: ``out = act(norm(conv(input) + bias) + residual)``."""
+    """2-D convolution: ``out = act(norm(conv(input) + bias) + residual)``; of samples in a row one
+    with a kernel of height 1."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -118,11 +119,11 @@ class Conv2D(Weighted):
 
 
 class NestedConv(NestedWeight):
-    """Convolution at one level; (n, c, h, w) -> (n, o, h', w')."""
+    """Convolution at one level; (n, c, h, w) -> (n, o, h', w') or (n, c, w) -> (n, o, w')."""
 
     def __init__(self, stage: Conv2D, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Build the layer of ``stage`` from the user's current weights."""
-        super().__init__(weight, bias)
+        super().__init__(as_map(weight), bias)
         self.padding = stage.padding
         self.stride = stage.stride
         self.groups = stage.groups
@@ -131,7 +132,8 @@ class NestedConv(NestedWeight):
         """Convolve; without bias the result is what the accumulators hold."""
         weight = self.effective_weight(level)
         bias = self.bias if with_bias else None
-        return convolve(x, weight, bias, self.stride, self.padding, self.groups)
+        y = convolve(as_map(x), weight, bias, self.stride, self.padding, self.groups)
+        return y.squeeze(2) if x.dim() == 3 else y
 
 
 def _conv2d(walk: Walk, node: fx.Node) -> None:
@@ -139,20 +141,20 @@ def _conv2d(walk: Walk, node: fx.Node) -> None:
     weight = walk.parameter(node.args[1], "weight")
     assert weight is not None
     bias = walk.parameter(argument(node, 2, "bias", None), "bias")
-    stride = pair(argument(node, 3, "stride", 1))
+    stride = along(tensor, argument(node, 3, "stride", 1))
     padding = argument(node, 4, "padding", 0)
-    dilation = pair(argument(node, 5, "dilation", 1))
+    dilation = along(tensor, argument(node, 5, "dilation", 1))
     groups = int(argument(node, 6, "groups", 1))
     weight_node = node.args[1]
     assert isinstance(weight_node, fx.Node)
-    kernel_h, kernel_w = (int(extent) for extent in weight_node.meta["val"].shape[2:])
+    kernel_h, kernel_w = along(tensor, weight_node.meta["val"].shape[2:])
     if dilation != (1, 1):
         raise Unsupported("dilated convolution", dilation, "dilation 1", "Use a larger kernel")
     if padding == "same":
         top, left = (kernel_h - 1) // 2, (kernel_w - 1) // 2
         pads = (top, left, kernel_h - 1 - top, kernel_w - 1 - left)
     else:
-        pad_h, pad_w = (0, 0) if padding == "valid" else pair(padding)
+        pad_h, pad_w = (0, 0) if padding == "valid" else along(tensor, padding, 0)
         pads = (pad_h, pad_w, pad_h, pad_w)
         if pad_h >= kernel_h or pad_w >= kernel_w:  # the kernels are not made for that
             raise Unsupported(
@@ -171,4 +173,4 @@ def _conv2d(walk: Walk, node: fx.Node) -> None:
     )
 
 
-ATEN = {"conv2d": Aten(_conv2d)}
+ATEN = dict.fromkeys(("conv2d", "conv1d"), Aten(_conv2d))

@@ -10,6 +10,7 @@ from torch import fx
 
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
+from nestnet.net.tensors import as_map
 from nestnet.net.walk import Aten, Unsupported, Walk
 
 SPELLED = "dropout"
@@ -29,7 +30,7 @@ class Dropout(OneInput):
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Drop elements in training mode."""
         dropout = F.dropout2d if self.channels else F.dropout
-        return dropout(x[0], self.p, at.net.training)
+        return dropout(as_map(x[0]), self.p, at.net.training).reshape(x[0].shape)
 
     def non_negative(self, inputs: tuple[bool, ...]) -> bool:
         """Return what holds for the input."""

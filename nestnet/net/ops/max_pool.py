@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import max_pool as graph_max_pool
-from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads
+from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads, sizes
 from nestnet.net.stages import GridRule, Run
-from nestnet.net.walk import Aten, Unsupported, Walk, argument, pair
+from nestnet.net.tensors import Tensor, as_map
+from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
 SPELLED = "max pool"
 
@@ -28,42 +29,50 @@ class MaxPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the maximum."""
-        y = x[0]
+        y = as_map(x[0])
         top, left, bottom, right = self.padding
         if any(self.padding):
             y = F.pad(y, (left, right, top, bottom), value=float("-inf"))
-        return F.max_pool2d(y, self.kernel, self.stride)
+        y = F.max_pool2d(y, self.kernel, self.stride)
+        return y.reshape(len(y), *at.tensor(self.output).torch_shape)
 
 
-def _max_pool2d(walk: Walk, node: fx.Node) -> None:
+def _max_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel = pair(node.args[1])
-    stride = pair(argument(node, 2, "stride", None) or kernel)
-    padding = pair(argument(node, 3, "padding", 0))
-    dilation = pair(argument(node, 4, "dilation", 1))
+    kernel, stride, padding = sizes(tensor, node)
+    dilation = along(tensor, argument(node, 4, "dilation", 1))
     if dilation != (1, 1):
         raise Unsupported("dilated pooling", dilation, "dilation 1")
     ceil_mode = bool(argument(node, 5, "ceil_mode", False))
     around = pads(tensor, node, kernel, stride, padding, ceil_mode)
-    walk.emit(
-        node,
-        tensor,
-        lambda name, output: MaxPool(name, tensor.name, output, kernel, stride, around),
-    )
+    _emit(walk, node, tensor, kernel, stride, around)
 
 
-def _adaptive_max_pool2d(walk: Walk, node: fx.Node) -> None:
+def _adaptive_max_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
     kernel = adaptive_kernel(tensor, node)
-    for user in node.users:  # (values, indices): only the values are an activation
+    _emit(walk, node, tensor, kernel, kernel, (0, 0, 0, 0))
+
+
+def _emit(
+    walk: Walk,
+    node: fx.Node,
+    tensor: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    around: tuple[int, int, int, int],
+) -> None:
+    """Append the pool; of one that returns (values, indices) only the values are an activation."""
+
+    def make(name: str, output: str) -> MaxPool:
+        return MaxPool(name, tensor.name, output, kernel, stride, around)
+
+    if not isinstance(node.meta["val"], tuple | list):
+        walk.emit(node, tensor, make)
+        return
+    for user in node.users:
         if user.target is operator.getitem and user.args[1] == 0:
-            walk.emit(
-                user,
-                tensor,
-                lambda name, output: MaxPool(
-                    name, tensor.name, output, kernel, kernel, (0, 0, 0, 0)
-                ),
-            )
+            walk.emit(user, tensor, make)
             walk.alias(node, user)
 
 
@@ -73,7 +82,10 @@ def _getitem(walk: Walk, node: fx.Node) -> None:
 
 
 ATEN = {
-    "max_pool2d": Aten(_max_pool2d),
-    "adaptive_max_pool2d": Aten(_adaptive_max_pool2d),
+    **dict.fromkeys(
+        ("max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices"),
+        Aten(_max_pool),
+    ),
+    **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), Aten(_adaptive_max_pool)),
     "getitem": Aten(_getitem),
 }

@@ -32,7 +32,7 @@ def test_fused_network_equals_module(case: Case) -> None:
     net = trace(module, case.shape).eval()
     assert module.training
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
-    x = images(case.shape, 7, seed=1)
+    x = case.images(7, seed=1)
     wanted = module.eval()(x.clone())
     got = net(x)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
@@ -47,10 +47,10 @@ def test_training_mode_equals_module(case: Case) -> None:
     """In training mode both use batch statistics and update the running ones alike."""
     module = trained_like(case)
     for part in module.modules():
-        if isinstance(part, nn.Dropout | nn.Dropout2d):
+        if isinstance(part, nn.Dropout | nn.Dropout1d | nn.Dropout2d):
             part.p = 0.0
     net = trace(module, case.shape).train()
-    x = images(case.shape, 7, seed=2)
+    x = case.images(7, seed=2)
     wanted = module(x.clone())
     got = net(x)
     torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)

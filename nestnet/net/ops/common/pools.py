@@ -12,7 +12,7 @@ from codegen.graph.ops.max_pool import MaxPool
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import Network, OneInput, Step
 from nestnet.net.tensors import Tensor
-from nestnet.net.walk import Unsupported, argument
+from nestnet.net.walk import Unsupported, along, argument
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,19 @@ class Pool(OneInput):
         return 0
 
 
+def sizes(
+    tensor: Tensor, node: fx.Node
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return kernel, stride and padding along height and width."""
+    kernel = along(tensor, node.args[1])
+    stride = argument(node, 2, "stride", None)
+    return (
+        kernel,
+        along(tensor, stride) if stride else kernel,
+        along(tensor, argument(node, 3, "padding", 0), 0),
+    )
+
+
 def pads(
     tensor: Tensor,
     node: fx.Node,
@@ -53,7 +66,7 @@ def pads(
         return (padding[0], padding[1], padding[0], padding[1])
     value = node.meta["val"]
     shape = (value[0] if isinstance(value, tuple | list) else value).shape
-    out_h, out_w = int(shape[2]), int(shape[3])
+    out_h, out_w = along(tensor, shape[2:])
     in_h, in_w, _ = tensor.shape
     need_h = (out_h - 1) * stride[0] + kernel[0] - in_h - padding[0]
     need_w = (out_w - 1) * stride[1] + kernel[1] - in_w - padding[1]
@@ -63,9 +76,11 @@ def pads(
 def adaptive_kernel(tensor: Tensor, node: fx.Node) -> tuple[int, int]:
     """Return the window, and stride, of an adaptive pool."""
     in_h, in_w, _ = tensor.shape
-    sizes = argument(node, 1, "output_size", None)
-    wanted = (sizes, sizes) if isinstance(sizes, int) else tuple(sizes)
-    out_h, out_w = wanted[0] or in_h, wanted[-1] or in_w
+    wanted = argument(node, 1, "output_size", None)
+    wanted = [wanted] if isinstance(wanted, int) else list(wanted)
+    in_a_row = len(tensor.torch_shape) == 2
+    out_h = in_h if in_a_row or wanted[0] is None else wanted[0]
+    out_w = in_w if wanted[-1] is None else wanted[-1]
     if in_h % out_h or in_w % out_w:
         raise Unsupported(
             "adaptive pool to a size that does not divide the input",
