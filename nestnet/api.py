@@ -29,7 +29,7 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Level, Provenance
 from nestnet import config as configs
-from nestnet import runs
+from nestnet import runs, tasks
 from nestnet.arguments import (
     checked_accuracies,
     checked_module,
@@ -144,7 +144,7 @@ def train(
     """Train a new run and return its folder.
 
     Args:
-        config: where to start from; default: :class:`TrainConfig` as it is.
+        config: where to start from; default: :class:`TrainConfig` with what the task prefers.
         module: your own model, instead of ``config.model``; it starts from its current weights.
         out: folder of the run folders.
         quiet: show no progress. What is odd about data or model is said all the same, as a
@@ -176,7 +176,7 @@ def train(
             expected="one of them",
             action="Leave model out to train the module",
         )
-    chosen = configs.chosen(values) if config is None else replace(config, **values)
+    chosen = replace(config, **values) if config else configs.chosen(values, None, tasks.defaults)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
         from nestnet.preview.flash_total import resolve  # imports the compiler's side
 

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from codegen.errors import UserError
 from nestnet import pixels, shorthand
 from nestnet.config_checks import (
     bad,
+    check_flash,
     check_sparsity,
     check_split,
     is_instance,
@@ -35,6 +36,7 @@ ALLOCATIONS = ("global", "latency", "uniform")
 METHODS = ("east", "magnitude")
 CODECS = ("all", "lz4", "raw")
 ROUTINGS = ("shared", "shell", "mixed")
+OPTIMIZERS = ("sgd", "adamw")
 AUGMENTS = ("auto", "none", "crop", "flip-crop")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
@@ -44,7 +46,7 @@ OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
 ADDED = (
     "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
-    "task",
+    "task", "optimizer", "warmup", "lr_end", "clip", "ema",
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
@@ -55,6 +57,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "group": ("auto", *GROUPS),
     "allocation": ALLOCATIONS,
     "routing": ROUTINGS,
+    "optimizer": OPTIMIZERS,
     "augment": AUGMENTS,
     "device": DEVICES,
     "amp": AMP_MODES,
@@ -142,10 +145,21 @@ class TrainConfig:
     """Peak of the one-cycle schedule."""
     lr_quantized: float = 0.004
     """Peak of the quantization-aware phase."""
+    optimizer: str = "sgd"
+    """Stochastic gradient descent with Nesterov momentum (sgd), or AdamW (adamw)."""
     momentum: float = 0.9
     """Of stochastic gradient descent, 0..1."""
     weight_decay: float = 5e-4
     """Of convolution and linear weights."""
+    warmup: float = 0.2
+    """Share of the schedule in which the learning rate rises, 0..1 exclusive."""
+    lr_end: float = 0.002
+    """Where the schedule ends, as a share of its peak, 0..1."""
+    clip: float = 0.0
+    """Largest norm of a step's gradient, to which a larger one is scaled; 0: none."""
+    ema: float = 0.0
+    """What a step leaves of the moving average of the weights, which is measured and kept in their
+    place, 0..1 exclusive: 0.998 averages some 500 steps. 0: no average. Float phases only."""
     distill_weight: float = 0.5
     """Share of a sparser level's loss that follows the densest level's outputs, 0..1."""
     distill_temperature: float = 2.0
@@ -188,7 +202,10 @@ class TrainConfig:
         for key, valid in _CHOICES.items():
             _check_choice(key, getattr(self, key), valid)
         check_sparsity(self.sparsity)
-        self._check_budget()
+        check_flash(
+            self.flash_bytes, self.flash_total_bytes, self.board, self.is_dense,
+            {"method": (self.method, "east"), "codecs": (self.codecs, "all")},
+        )  # fmt: skip
         check_split(self.split, self.epochs)
         if self.split[0] >= 1 and not self.is_dense:
             raise bad("split", self.split, "a share left for the ramp after the warm-up")
@@ -204,45 +221,17 @@ class TrainConfig:
         for key in ("lr", "lr_quantized", "distill_temperature"):
             if getattr(self, key) <= 0:
                 raise bad(key, getattr(self, key), "a number above 0")
-        if self.weight_decay < 0:
-            raise bad("weight_decay", self.weight_decay, "0 or more")
-        for key in ("momentum", "distill_weight"):
+        for key in ("weight_decay", "clip"):
+            if getattr(self, key) < 0:
+                raise bad(key, getattr(self, key), "0 or more")
+        for key in ("momentum", "distill_weight", "lr_end"):
             if not 0 <= getattr(self, key) <= 1:
                 raise bad(key, getattr(self, key), "0..1")
+        for key in ("warmup", "ema"):
+            if not 0 <= getattr(self, key) < 1:
+                raise bad(key, getattr(self, key), "0 or more and below 1")
         if not 0 <= self.seed < 2**63:
             raise bad("seed", self.seed, "0..2**63-1")
-
-    def _check_budget(self) -> None:
-        """Check that what is said about flash goes together."""
-        for key in ("flash_bytes", "flash_total_bytes"):
-            if getattr(self, key) < 0:
-                raise bad(key, getattr(self, key), "a number of bytes, or 0 for no budget")
-        if bool(self.flash_total_bytes) != bool(self.board):
-            raise UserError(
-                "--flash-total",
-                "the flash of a whole firmware is that of one board",
-                got=f"board {self.board!r}, {self.flash_total_bytes} bytes",
-                expected="--flash-total and --board together",
-                action="Give both, or --flash for the weights and tables alone",
-            )
-        if self.flash_bytes and self.is_dense:
-            raise UserError(
-                "--flash",
-                "a dense network has nothing to fit a budget with",
-                got="--sparsity 0",
-                expected="no --sparsity, or levels that give the ratios of their densities",
-                action="Leave --sparsity out: a network that fits is not pruned",
-            )
-        if not (self.flash_bytes or self.flash_total_bytes):
-            for key, default in (("method", "east"), ("codecs", "all")):
-                if getattr(self, key) != default:
-                    raise UserError(
-                        f"--{key}",
-                        "says how a flash budget is met, and there is none",
-                        got=getattr(self, key),
-                        expected="--flash or --flash-total beside it",
-                        action="Give a budget, or leave it out",
-                    )
 
     @property
     def levels(self) -> int:
@@ -408,12 +397,17 @@ def load(path: Path) -> TrainConfig:
     return from_toml(_read(path), str(path))
 
 
-def chosen(given: Mapping[str, object], path: Path | None = None) -> TrainConfig:
+def chosen(
+    given: Mapping[str, object],
+    path: Path | None = None,
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda given: {},
+) -> TrainConfig:
     """Return the configuration that some settings make, the others being defaults.
 
     Args:
         given: names of fields and their values; they go before those of the file.
         path: TOML file with any of the keys.
+        defaults: what goes before the defaults of :class:`TrainConfig`, by what is given.
 
     ``data`` without a ``dataset`` means class folders. See :func:`settings` for ``levels``.
 
@@ -424,7 +418,7 @@ def chosen(given: Mapping[str, object], path: Path | None = None) -> TrainConfig
     merged = {**table, **settings(given, "the settings")}
     if merged.get("data"):
         merged.setdefault("dataset", OF_DATA)
-    return TrainConfig(**merged)
+    return TrainConfig(**{**defaults(merged), **merged})
 
 
 def _read(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from codegen.errors import UserError
@@ -84,3 +85,51 @@ def check_split(split: tuple[float, ...], epochs: int) -> None:
         raise bad("split", split, expected)
     if epochs < 1:
         raise bad("epochs", epochs, "at least 1")
+
+
+def check_flash(
+    flash_bytes: int,
+    flash_total_bytes: int,
+    board: str,
+    is_dense: bool,
+    how: Mapping[str, tuple[str, str]],
+) -> None:
+    """Refuse what is said about flash where it does not go together.
+
+    Args:
+        flash_bytes: of weights and tables; 0 for no budget.
+        flash_total_bytes: of the whole firmware; 0 for no budget.
+        board: of the whole firmware.
+        is_dense: whether nothing is pruned.
+        how: settings that say how a budget is met: what is given, and the default.
+    """
+    for key, value in (("flash_bytes", flash_bytes), ("flash_total_bytes", flash_total_bytes)):
+        if value < 0:
+            raise bad(key, value, "a number of bytes, or 0 for no budget")
+    if bool(flash_total_bytes) != bool(board):
+        raise UserError(
+            "--flash-total",
+            "the flash of a whole firmware is that of one board",
+            got=f"board {board!r}, {flash_total_bytes} bytes",
+            expected="--flash-total and --board together",
+            action="Give both, or --flash for the weights and tables alone",
+        )
+    if flash_bytes and is_dense:
+        raise UserError(
+            "--flash",
+            "a dense network has nothing to fit a budget with",
+            got="--sparsity 0",
+            expected="no --sparsity, or levels that give the ratios of their densities",
+            action="Leave --sparsity out: a network that fits is not pruned",
+        )
+    if flash_bytes or flash_total_bytes:
+        return
+    for key, (given, default) in how.items():
+        if given != default:
+            raise UserError(
+                f"--{key}",
+                "says how a flash budget is met, and there is none",
+                got=given,
+                expected="--flash or --flash-total beside it",
+                action="Give a budget, or leave it out",
+            )

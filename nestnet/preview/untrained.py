@@ -24,7 +24,7 @@ from nestnet.pixels import pixels_of
 from nestnet.sparsity.levels import assign_levels, check_nested
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
 from nestnet.sparsity.scores import group_sizes, per_latency
-from nestnet.training.recalibration import measure_statistics
+from nestnet.training.phases import measure_statistics
 from nestnet.version import VERSION
 
 _IMAGES = 8

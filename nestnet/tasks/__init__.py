@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from typing import Any
 
 from codegen.errors import UserError
 from nestnet import datasets
@@ -15,7 +17,7 @@ from nestnet.config import AUTO, TrainConfig, unknown_name
 from nestnet.datasets import Dataset
 from nestnet.tasks._task import Task
 
-__all__ = ["Task", "names", "of", "with_data"]
+__all__ = ["Task", "defaults", "names", "of", "with_data"]
 
 
 def names() -> tuple[str, ...]:
@@ -60,3 +62,16 @@ def with_data(config: TrainConfig, data: str = "") -> tuple[Task, Dataset]:
         )
     task.check_data(found)
     return task, found
+
+
+def defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the task of a training sets where ``given``, names and values, does not.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    known = {key: given[key] for key in ("task", "sparsity") if key in given}
+    config = TrainConfig(**known)
+    if config.task == AUTO:  # the data set says which, and is not loaded yet
+        return {}
+    return of(config.task).defaults(config.is_dense)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,14 @@ class Task(ABC):
         Raises:
             UserError: names the data set's file, and what it must return.
         """
+
+    def defaults(self, is_dense: bool) -> Mapping[str, Any]:
+        """Return the settings of a training that nobody gave, beside those of the configuration.
+
+        Args:
+            is_dense: whether nothing is pruned.
+        """
+        return {}
 
     @abstractmethod
     def outputs(self, data: Dataset) -> int:

@@ -1,6 +1,6 @@
 """Training state on disk: one safetensors file, replaced atomically, checked when read.
 
-It holds the network, the optimizer's momentum and what the next epoch needs to know. Random
+It holds the network, what the optimizer remembers and what the next epoch needs to know. Random
 numbers need no state of their own: every epoch seeds its generators from (seed, epoch).
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from codegen.errors import UserError
 from nestnet.runfiles import write_atomic
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _KIND = "nestnet-checkpoint"
 
 
@@ -41,8 +41,10 @@ class Checkpoint:
     """Whether the network has entered the quantization-aware phase."""
     network: Mapping[str, Tensor]
     """The network's state_dict."""
-    momentum: Mapping[str, Tensor]
-    """Optimizer momentum by parameter name."""
+    optimizer: Mapping[str, Tensor]
+    """What the optimizer remembers: ``momentum_buffer.`` and the like before a parameter's name."""
+    average: Mapping[str, Tensor] = field(default_factory=dict)
+    """Averaged weights and statistics by their names in the network; empty without an average."""
     budget: Mapping[str, Any] | None = None
     """What pruning to a flash budget goes on from; None without one."""
 
@@ -50,7 +52,8 @@ class Checkpoint:
 def save_checkpoint(state: Checkpoint, path: Path) -> None:
     """Write ``state`` to ``path`` atomically."""
     tensors = {f"network.{k}": _stored(v) for k, v in state.network.items()}
-    tensors |= {f"momentum.{k}": _stored(v) for k, v in state.momentum.items()}
+    tensors |= {f"optimizer.{k}": _stored(v) for k, v in state.optimizer.items()}
+    tensors |= {f"average.{k}": _stored(v) for k, v in state.average.items()}
     about: dict[str, Any] = {
         "config_toml": state.config_toml,
         "epoch": state.epoch,
@@ -97,7 +100,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
         accuracy_float=tuple(about["accuracy_float"]),
         quantized=about["quantized"],
         network=_with_prefix(tensors, "network."),
-        momentum=_with_prefix(tensors, "momentum."),
+        optimizer=_with_prefix(tensors, "optimizer.")
+        | {
+            f"momentum_buffer.{k}": v for k, v in _with_prefix(tensors, "momentum.").items()
+        },  # the name up to schema version 2
+        average=_with_prefix(tensors, "average."),
         budget=about.get("budget"),
     )
 

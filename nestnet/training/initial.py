@@ -41,7 +41,7 @@ def start_from(
             expected=f"mean {config.mean}, std {config.std}",
             action="Give the same --mean and --std",
         )
-    state = checkpoint.network
+    state = {**checkpoint.network, **checkpoint.average}
     loaded = {}
     for key, own in network.state_dict().items():
         if key.startswith("observers.") or key.endswith(("level_map", "group_size_value")):

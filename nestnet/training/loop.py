@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from codegen.errors import UserError
 from nestnet import runs
@@ -68,7 +69,11 @@ def train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, run
             loss = session.task.loss(outputs, targets, config)
         torch.autograd.backward(loss)  # through each level's mask: what it prunes gets no gradient
         distributed.average_gradients(network)
+        if config.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         optimizer.step()
+        if session.average is not None:
+            session.average.follow(epoch * steps + step)
         if phase.name == "ramp":
             _move_masks(session, (epoch - phase.first) * steps + step, phase.epochs * steps)
 
@@ -77,6 +82,9 @@ def train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, run
             _check_loss(float(total), epoch, run)
         line.step()
     distributed.average_statistics(network)
+    if session.average is not None:
+        with session.average.shown():
+            distributed.average_statistics(network)
     _check_state(session, epoch, run)
     return float(total) / steps
 
@@ -88,7 +96,8 @@ def _train_and_record(
     started = time.perf_counter()
     loss = train_epoch(session, phase, epoch, line, run)
     levels = levels_of_phase(session.config, phase)
-    found = tuple(scores(session.network, session.test, levels, session.amp_now))
+    with session.averaged():
+        found = tuple(scores(session.network, session.test, levels, session.amp_now))
     stored = None if session.budget is None else session.budget.stored_bytes
     line.epoch(loss, found, budget_text(session, stored))
     seconds = time.perf_counter() - started

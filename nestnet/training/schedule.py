@@ -11,13 +11,14 @@ from nestnet.config import Phase, TrainConfig
 
 def learning_rate(config: TrainConfig, phase: Phase, epochs_done: float) -> float:
     """Return the rate: one cycle over all float phases, a second, lower one when quantized."""
-    if phase.name == "quantize":
-        return one_cycle(config.lr_quantized, (epochs_done - phase.first) / phase.epochs)
-    last = max(p.last for p in config.phases() if p.name != "quantize")
-    return one_cycle(config.lr, epochs_done / last)
+    peak, progress = config.lr_quantized, (epochs_done - phase.first) / phase.epochs
+    if phase.name != "quantize":
+        last = max(p.last for p in config.phases() if p.name != "quantize")
+        peak, progress = config.lr, epochs_done / last
+    return one_cycle(peak, progress, config.warmup, config.lr_end)
 
 
-def one_cycle(peak: float, progress: float, rise: float = 0.2, final: float = 0.002) -> float:
+def one_cycle(peak: float, progress: float, rise: float, final: float) -> float:
     """Return the learning rate at ``progress`` (0..1): linear rise, cosine fall.
 
     Starts at ``peak / 10``, reaches ``peak`` at ``rise`` and ends at ``final * peak``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -29,6 +30,7 @@ from nestnet.training import distributed
 from nestnet.training.batches import Batches, few_steps
 from nestnet.training.device import choose_device, use_bf16
 from nestnet.training.initial import start_from
+from nestnet.training.optimizer import Averaged, optimizer_of
 
 SMALL_IMAGE = 20
 """Images smaller than this, in pixels, get the digits model by default."""
@@ -39,7 +41,7 @@ OWN = "module:"
 
 @dataclass
 class Session:
-    """What one process trains with; the last two fields change as the run goes on."""
+    """What one process trains with; the last three fields change as the run goes on."""
 
     config: TrainConfig
     processes: distributed.Processes
@@ -57,14 +59,20 @@ class Session:
     network: NestedNet
     layers: dict[str, PrunableLayer]
     """The layers that are pruned; empty for a dense network."""
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     console: Console
     budget: FlashBudget | None = None
     """What prunes to a flash budget; None where the sparsities decide."""
     int8: Quantization = DEFAULT
     """How activation ranges are found."""
+    average: Averaged | None = None
+    """Of the weights in the float phases; None without one, and once the network is quantized."""
     accuracy_float: tuple[float, ...] = field(default=())
     quantized: bool = False
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the network be the average of its steps while the block runs, if there is one."""
+        return nullcontext() if self.average is None else self.average.shown()
 
     @property
     def amp_now(self) -> bool:
@@ -142,9 +150,10 @@ def prepare(
         test=Batches(data.test, task, device, config.batch, pixels=seen),
         network=network,
         layers=layers,
-        optimizer=_optimizer(network, config),
+        optimizer=optimizer_of(network, config),
         console=Console(quiet=quiet or not processes.leads),
         budget=budget,
+        average=Averaged(network, config.ema) if config.ema else None,
     )
 
 
@@ -188,27 +197,3 @@ def prunable_layers(network: NestedNet, config: TrainConfig) -> dict[str, Prunab
     if config.is_dense:
         return {}
     return network.prunable((*network.default_dense_layers(), *config.dense_layers))
-
-
-def _optimizer(network: NestedNet, config: TrainConfig) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay on weights, not on biases and batch norms.
-
-    Raises:
-        UserError: all parameters are frozen.
-    """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    if not trained:
-        raise UserError(
-            config.model,
-            "every parameter of the model is frozen",
-            got="requires_grad=False everywhere",
-            expected="at least one parameter to train",
-            action="Set requires_grad where training may change the model, or nest it without "
-            "training: nestnet.nest, nestnet.quantize, nestnet.export",
-        )
-    groups = [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    nesterov = config.momentum > 0
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)

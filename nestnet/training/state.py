@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-
 from codegen.errors import UserError
 from nestnet.config import to_toml
 from nestnet.training.checkpoint import Checkpoint
+from nestnet.training.optimizer import load_state, state_by_name
 from nestnet.training.session import Session
 
 
 def state_of(session: Session, epoch: int) -> Checkpoint:
     """Return what a run goes on from after ``epoch`` finished epochs."""
-    names = {id(p): name for name, p in session.network.named_parameters()}
-    momentum = {
-        names[id(p)]: state["momentum_buffer"]
-        for p, state in session.optimizer.state.items()
-        if state.get("momentum_buffer") is not None
-    }
     return Checkpoint(
         config_toml=to_toml(session.config),
         epoch=epoch,
@@ -26,7 +19,8 @@ def state_of(session: Session, epoch: int) -> Checkpoint:
         accuracy_float=session.accuracy_float,
         quantized=session.quantized,
         network=session.network.state_dict(),
-        momentum=momentum,
+        optimizer=state_by_name(session.optimizer, session.network),
+        average={} if session.average is None else session.average.state(),
         budget=None if session.budget is None else session.budget.state(),
     )
 
@@ -50,10 +44,11 @@ def restore(session: Session, state: Checkpoint) -> None:
             expected="the model that the run was started with",
             action="Undo the change of the model, or train a new run",
         ) from error
-    for name, parameter in session.network.named_parameters():
-        if name in state.momentum:
-            buffer = torch.empty_like(parameter).copy_(state.momentum[name])
-            session.optimizer.state[parameter]["momentum_buffer"] = buffer
+    load_state(session.optimizer, session.network, state.optimizer)
+    if state.quantized:
+        session.average = None
+    if session.average is not None:
+        session.average.restore(state.average)
     if session.budget is not None and state.budget is not None:
         session.budget.restore(state.budget)
         session.layers = {} if session.budget.trains_dense else session.budget.layers

@@ -24,7 +24,7 @@ from nestnet.pixels import DEFAULT, Pixels, pixels_of
 from nestnet.tasks._augment import crop_and_flip
 from nestnet.tasks.classification import TASK
 from nestnet.training.batches import Batches
-from nestnet.training.recalibration import measure_statistics
+from nestnet.training.phases import measure_statistics
 from tests.support.exports import (
     DENSITIES,
     PROVENANCE,

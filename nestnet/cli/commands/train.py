@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import nestnet
-from nestnet import config, runs
+from nestnet import config, runs, tasks
 from nestnet.cli import info, outputs
 from nestnet.cli import options as arguments
 from nestnet.cli.options import JsonOption
@@ -44,6 +44,14 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="All phases together.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images per step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Of the weights: " + " | ".join(config.OPTIMIZERS))
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Share of the epochs in which the rate rises.")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of a gradient.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of averaged weights: 0.998.")] = None,
     augment: Annotated[str | None, typer.Option(help="auto | none | crop | flip-crop.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same weights (CPU).")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda.")] = None,
@@ -87,6 +95,10 @@ def command(
         "epochs": epochs,
         "batch": batch,
         "lr": lr,
+        "optimizer": optimizer,
+        "warmup": warmup,
+        "clip": clip,
+        "ema": ema,
         "augment": augment,
         "seed": seed,
         "device": device,
@@ -104,7 +116,7 @@ def command(
         outputs.refuse_inputs([json_path], outputs.settings_of(stopped / runs.MODEL))
         run = nestnet.resume(stopped)
     else:
-        chosen = config.chosen(given, settings)
+        chosen = config.chosen(given, settings, tasks.defaults)
         outputs.refuse_inputs([json_path], [chosen.data, chosen.model])
         run = nestnet.train(chosen, out=out)
     outputs.write_json(json_path, {"run": str(run), **info.describe(run)[1]})

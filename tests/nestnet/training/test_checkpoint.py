@@ -31,7 +31,8 @@ def _state() -> Checkpoint:
             "a.level_map": torch.arange(6, dtype=torch.uint8),
             "a.count": torch.tensor(4),
         },
-        momentum={"a.weight": weight * 2},
+        optimizer={"momentum_buffer.a.weight": weight * 2},
+        average={"a.weight": weight * 3},
     )
 
 
@@ -48,7 +49,7 @@ def test_round_trip(tmp_path: Path) -> None:
         "quantized",
     ):
         assert getattr(loaded, field) == getattr(wanted, field)
-    for part in ("network", "momentum"):
+    for part in ("network", "optimizer", "average"):
         assert getattr(loaded, part).keys() == getattr(wanted, part).keys()
         for key, tensor in getattr(wanted, part).items():
             assert torch.equal(getattr(loaded, part)[key], tensor)
@@ -56,6 +57,30 @@ def test_round_trip(tmp_path: Path) -> None:
     save_checkpoint(_state(), path)
     assert path.read_bytes() == first
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_momentum_of_older_files_is_the_optimizers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(_state(), path)
+    load = module._with_prefix
+
+    def older(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+        was = {
+            key.replace("optimizer.momentum_buffer.", "momentum."): value
+            for key, value in tensors.items()
+            if not key.startswith("average.")
+        }
+        return load(was, prefix)
+
+    monkeypatch.setattr(module, "_with_prefix", older)
+    loaded = load_checkpoint(path)
+    assert list(loaded.optimizer) == ["momentum_buffer.a.weight"]
+    assert torch.equal(
+        loaded.optimizer["momentum_buffer.a.weight"], _state().network["a.weight"] * 2
+    )
+    assert not loaded.average
 
 
 def test_every_truncation_and_bit_flip_is_noticed(tmp_path: Path) -> None:
@@ -78,7 +103,7 @@ def test_a_newer_version_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with monkeypatch.context() as patch:
         patch.setattr(module, "SCHEMA_VERSION", module.SCHEMA_VERSION + 1)
         save_checkpoint(_state(), path)
-    with pytest.raises(UserError, match=r"newer version.*at most 2.*Update nestnet"):
+    with pytest.raises(UserError, match=r"newer version.*at most 3.*Update nestnet"):
         load_checkpoint(path)
 
 

@@ -89,7 +89,7 @@ def test_cubic_schedule_keeps_levels_in_order(progress: float, inner: float, out
 
 
 def test_one_cycle_values() -> None:
-    assert one_cycle(0.1, 0.0) == pytest.approx(0.01)
-    assert one_cycle(0.1, 0.2) == pytest.approx(0.1)
-    assert one_cycle(0.1, 0.6) == pytest.approx(0.1 * (0.002 + 0.998 * 0.5))
-    assert one_cycle(0.1, 1.0) == pytest.approx(0.0002)
+    assert one_cycle(0.1, 0.0, 0.2, 0.002) == pytest.approx(0.01)
+    assert one_cycle(0.1, 0.2, 0.2, 0.002) == pytest.approx(0.1)
+    assert one_cycle(0.1, 0.6, 0.2, 0.002) == pytest.approx(0.1 * (0.002 + 0.998 * 0.5))
+    assert one_cycle(0.1, 1.0, 0.2, 0.002) == pytest.approx(0.0002)

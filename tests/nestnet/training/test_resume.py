@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,6 +98,27 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert not (tmp_path / "run" / runs.MODEL).exists()
     resume(tmp_path / "run", quiet=True)
     _assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("call", [13, 28])
+def test_adamw_clipping_and_an_average_resume_to_the_same_bytes(
+    call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the ramp, in which the average has statistics of every level, and later."""
+    config = replace(CONFIG, optimizer="adamw", lr=0.002, clip=1.0, ema=0.9, warmup=0.1, lr_end=0.1)
+    torch.set_num_threads(1)
+    undisturbed = train(config, tmp_path / "whole", quiet=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Classification, "loss", _raise_at_call(call, Classification.loss, Killed()))
+        with pytest.raises(Killed):
+            train(config, tmp_path, quiet=True)
+    stopped = load_checkpoint(tmp_path / "run" / runs.CHECKPOINT)
+    weight = "body.head.weight"
+    assert not torch.equal(stopped.average[weight], stopped.network[weight])
+    assert {key.partition(".")[0] for key in stopped.optimizer} == {"exp_avg", "exp_avg_sq", "step"}
+    resume(tmp_path / "run", quiet=True)
+    _assert_same(tmp_path / "run", undisturbed)
+    assert not load_checkpoint(undisturbed / runs.CHECKPOINT).average
 
 
 def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
