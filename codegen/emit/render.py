@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,6 +20,7 @@ from codegen import kernels, paths
 from codegen.emit import stack
 from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES
 from codegen.graph.ir import Graph, Int8Array
+from codegen.graph.sources.quantizer import Source
 from codegen.lower.plan_memory import ALIGN_BYTES
 from codegen.program.call import Buffer, Call, Member
 from codegen.program.draft import round_up
@@ -77,6 +79,10 @@ class _Edge:
     zero_point: int
     offset_bytes: int
     """Of its own buffer in the arena."""
+    source: Source | None
+    """Of an input that is made of raw numbers."""
+    symbol: str
+    """What names of its source end in."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,17 @@ def image_header(
     )
 
 
+def source_tables(source: Source, symbol: str) -> str:
+    """Return the C text of what makes an input of raw numbers.
+
+    Args:
+        source: of the input.
+        symbol: what names in the text end in, a C identifier.
+    """
+    module: Any = _environment().get_template("sources.j2").module
+    return str(module.tables(source, symbol))
+
+
 @cache
 def _environment() -> Environment:
     """Return the filters' environment; kept, for compiling the templates takes most of the time."""
@@ -203,6 +220,7 @@ def _environment() -> Environment:
     environment.filters["template"] = _template
     environment.filters["operands"] = _operands
     environment.filters["number_lines"] = _number_lines
+    environment.filters["numbers"] = np.array
     environment.tests["number_row"] = _is_number_row
     environment.tests["level_dependent"] = _is_level_dependent
     return environment
@@ -270,6 +288,8 @@ def _edges(
                 scale=value.scale[0],
                 zero_point=value.zero_point,
                 offset_bytes=offset,
+                source=value.source,
+                symbol=f"{graph.name}_{index}",
             )
         )
     return tuple(edges), end

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from codegen.graph.sources.quantizer import Source
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the ``.nestnet`` schema; a file with a larger one is refused, one with a smaller one
 is brought up to it by :mod:`codegen.graph.migrate`."""
 
@@ -69,6 +70,9 @@ class Value:
     """Shared by all levels, -128..127; padding holds this value."""
     meaning: Meaning = "plain"
     """Of the graph's inputs and outputs; every other value is plain."""
+    source: Source | None = None
+    """Of inputs that are samples: what they are made of, and how; None where that is not known, and
+    for pixels, which lose 128."""
 
     @property
     def span(self) -> int:

@@ -53,13 +53,19 @@ def _from_2(record: Record) -> Record:
     return rest | edges | {"values": values, "provenance": provenance}
 
 
+def _from_3(record: Record) -> Record:
+    """Say of every value that it is not known what it is made of: only pixels were."""
+    values = _objects(record.get("values"), "values")
+    return record | {"values": [value | {"source": None} for value in values]}
+
+
 def _meaning_of_output(shape: Any, has_names: bool) -> str:
     if isinstance(shape, list) and shape[:2] != [1, 1]:
         return "map"
     return "class_scores" if has_names else "plain"
 
 
-STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2)
+STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3)
 """The first leads from version 1 to 2, the last to the newest."""
 
 

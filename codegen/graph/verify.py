@@ -138,6 +138,11 @@ def _check_edges(graph: Graph) -> Iterator[Finding]:
     for value in graph.values:
         if value.name in inner and value.meaning != "plain":
             yield f"value {value.name}", ("only inputs and outputs have a meaning", value.meaning)
+        if value.source is not None:
+            if value.name not in graph.inputs or value.meaning != "samples":
+                yield f"value {value.name}", ("only inputs of samples have a source", value.meaning)
+            for broken in value.source.broken(value.shape[2]):
+                yield f"value {value.name}", broken
 
 
 def _value_rules(value: Value, levels: int) -> Iterator[Broken]:

@@ -135,7 +135,7 @@ def test_a_budget_survives_and_chooses_the_storage() -> None:
 
 
 EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "newer .nestnet file": lambda d, t: d.update(schema_version=4),
+    "newer .nestnet file": lambda d, t: d.update(schema_version=5),
     "schema_version of at least 1": lambda d, t: d.update(schema_version=0),
     "a schema_version": lambda d, t: d.pop("schema_version"),
     "the keys": lambda d, t: d.update(extra=1),
