@@ -263,7 +263,7 @@ def _mel(hz: float) -> float:
 
 def _log_units(decibels: int) -> int:
     """Return a ratio of powers as logarithm to base 2."""
-    return round(decibels / (10 * math.log10(2)) * 2**LOG_BITS)
+    return round(decibels / (10 * math.log10(2)) * (1 << LOG_BITS))
 
 
 def _refusal(what: str, got: object, expected: str, action: str) -> UserError:
