@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from codegen.errors import UserError
@@ -37,7 +36,7 @@ from nestnet.arguments import (
     checked_network,
     checked_path,
     checked_run,
-    checked_shape,
+    checked_shapes,
     swapped_shape,
 )
 from nestnet.classes import check_names
@@ -47,12 +46,13 @@ from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
 from nestnet.net.finite import check_ranges, check_state
-from nestnet.net.images import checked_images
+from nestnet.net.images import Images, checked_images
 from nestnet.net.nested import GradRouting
 from nestnet.net.network import NestedNet, predict
 from nestnet.net.quantize import DEFAULT as QUANTIZATION
 from nestnet.net.quantize import Quantization
 from nestnet.net.quantize import quantize as quantize_network
+from nestnet.net.tensors import Given
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
@@ -72,7 +72,7 @@ _FEW_STEPS = 3
 
 def nest(
     module: nn.Module,
-    input_shape: tuple[int, ...],
+    input_shape: Given | tuple[Given, ...],
     *,
     sparsity: float | Sequence[float] = TrainConfig.sparsity,
     group: str = TrainConfig.group,
@@ -91,6 +91,8 @@ def nest(
 
     ``net(x, level)`` returns what the module returns: where that ends in a softmax or log-softmax,
     probabilities or their logarithms, else logits; ``net.logits(x, level)`` returns logits always.
+    A module may return maps, and several tensors (a tuple, list or dict): the network then returns
+    a tuple of them, and a device has as many outputs, with a dict's keys as their names.
 
     Parameters with ``requires_grad=False`` stay frozen, at every level. They are pruned like
     others, without a chance to recover; ``dense_layers`` keeps their layers whole. Batch-norm
@@ -100,7 +102,8 @@ def nest(
         module: any module that :func:`nestnet.frontend.tracing.trace` accepts, with its current
             weights.
         input_shape: height, width, channels of the images; of a module that takes samples in a
-            row, (n, c, w), samples and channels, or 1, samples, channels.
+            row, (n, c, w), samples and channels, or 1, samples, channels. A tuple with such a shape
+            for each of several inputs.
         sparsity: one per level, strictly decreasing.
         group: 1x1, 1x2 or 1x4 weights kept or pruned together; auto is 1x4.
         allocation: global, latency or uniform over the layers.
@@ -115,14 +118,14 @@ def nest(
         UserError: the module cannot be traced, or the options do not fit it.
     """
     module = checked_module("module", module)
-    shape = checked_shape("input_shape", input_shape)
+    shapes = checked_shapes("input_shape", input_shape)
     given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
     options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
-    pixels = pixels_of(options.mean, options.std, shape[-1])
+    seen = [pixels_of(options.mean, options.std, shape[-1]) for shape in shapes]
     try:
-        network = trace(module, shape, pixels)
+        network = trace(module, shapes, seen[0])
     except UserError as problem:
-        raise swapped_shape(module, shape) or problem from None
+        raise swapped_shape(module, shapes[0]) or problem from None
     network.set_levels(options.levels)
     network.set_grad_routing(cast(GradRouting, options.routing))
     if options.is_dense:
@@ -253,15 +256,14 @@ def evaluate(
     )
 
 
-def quantize(
-    network: NestedNet, images: NDArray[np.uint8], config: Quantization = QUANTIZATION
-) -> NestedNet:
+def quantize(network: NestedNet, images: Images, config: Quantization = QUANTIZATION) -> NestedNet:
     """Turn on fake quantization with activation ranges measured on ``images``; return ``network``.
 
     Args:
         network: from :func:`nest`; its weights stay as they are, batch norm is frozen.
-        images: uint8 (n, h, w, c) pixels of the training set; some hundred are enough. A notice
-            says so where the first batch norm was trained on clearly other inputs.
+        images: uint8 (n, h, w, c) pixels of the training set, a tuple with an array for each of
+            several inputs; some hundred are enough. A notice says so where the first batch norm was
+            trained on clearly other inputs.
         config: how activation ranges are found.
 
     A notice names outputs that have next to no int8 values beside a much larger one.
@@ -271,26 +273,30 @@ def quantize(
             output is not finite.
     """
     network = checked_network("network", network)
-    images = checked_images(images, network.input_shape)
+    arrays = checked_images(images, network.input_shapes)
     check_state(network)
-    notice_other_inputs(network, images)
-    quantize_network(network, images, config)
-    _note_coarse_outputs(network, images)
+    notice_other_inputs(network, arrays)
+    quantize_network(network, arrays, config)
+    _note_coarse_outputs(network, arrays)
     return network
 
 
-def _note_coarse_outputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
-    """Say which outputs have next to no int8 values because another one is so much larger."""
+def _note_coarse_outputs(network: NestedNet, images: Images) -> None:
+    """Say which numbers of a vector have next to no int8 values because another one of it is so
+    much larger."""
     logits = predict(network, images, network.n_levels - 1)
-    largest = np.abs(logits).max(axis=0)
-    step = float(largest.max()) / 127
-    coarse = np.flatnonzero(largest < _FEW_STEPS * step)
-    if len(coarse):
-        notice(
-            f"{len(coarse)} of {len(largest)} outputs (the first is output {coarse[0]}) stay below "
-            f"{_FEW_STEPS} int8 steps of {step:.3g}: all outputs share one scale, and the largest "
-            f"reaches {largest.max():.3g}. Scale the targets alike before training"
-        )
+    for output in logits if isinstance(logits, tuple) else (logits,):
+        if output.ndim > 2:
+            continue
+        largest = np.abs(output).max(axis=0)
+        step = float(largest.max()) / 127
+        coarse = np.flatnonzero(largest < _FEW_STEPS * step)
+        if len(coarse):
+            notice(
+                f"{len(coarse)} of {len(largest)} outputs (the first is output {coarse[0]}) stay "
+                f"below {_FEW_STEPS} int8 steps of {step:.3g}: all outputs share one scale, and "
+                f"the largest reaches {largest.max():.3g}. Scale the targets alike before training"
+            )
 
 
 def export(
@@ -349,7 +355,7 @@ def _note_outputs(network: NestedNet) -> None:
     for stage in network.network.stages:
         if stage.notice:
             notice(stage.notice)
-    if network.classes == 1:
+    if network.output_shapes == ((1, 1, 1),):
         notice(
             "the network has one output: its arg-max is always class 0; compare the output itself "
             "with a threshold (0 for a network trained with BCEWithLogitsLoss)"

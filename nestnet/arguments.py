@@ -17,9 +17,7 @@ from torch import nn
 
 from codegen.errors import UserError
 from nestnet.net.network import NestedNet
-
-Shape = tuple[int, ...]
-"""(h, w, c), or (samples, channels)."""
+from nestnet.net.tensors import Given
 
 
 def checked_module(where: str, module: object) -> nn.Module:
@@ -50,7 +48,7 @@ def checked_network(where: str, network: object) -> NestedNet:
     raise _bad(where, network, "what nestnet.nest returns", "Nest the module first: nestnet.nest")
 
 
-def checked_shape(where: str, shape: Any) -> Shape:
+def checked_shape(where: str, shape: Any) -> Given:
     """Return height, width and channels as three whole numbers, or samples and channels as two.
 
     Raises:
@@ -64,7 +62,19 @@ def checked_shape(where: str, shape: Any) -> Shape:
     raise _bad(where, shape, expected, action)
 
 
-def swapped_shape(module: nn.Module, shape: Shape) -> UserError | None:
+def checked_shapes(where: str, shape: Any) -> tuple[Given, ...]:
+    """Return height, width and channels of each input, given those or that of the only one.
+
+    Raises:
+        UserError: they are not three whole numbers each.
+    """
+    listed = _listed(shape)
+    if listed and all(isinstance(one, list | tuple) for one in listed):
+        return tuple(checked_shape(f"{where}[{i}]", one) for i, one in enumerate(listed))
+    return (checked_shape(where, shape),)
+
+
+def swapped_shape(module: nn.Module, shape: Given) -> UserError | None:
     """Return the error for a ``shape`` in PyTorch's order, channels first, or without channels,
     that ``module`` cannot take; None where its first convolution says nothing of that kind."""
     convs = (part for part in module.modules() if isinstance(part, nn.Conv1d | nn.Conv2d))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ def export(
     levels: Sequence[ir.Level],
     provenance: ir.Provenance,
     name: str,
-    meaning: ir.Meaning | None = None,
+    meanings: Sequence[ir.Meaning] = (),
 ) -> ir.Graph:
     """Return the integer graph of ``net``, every level included.
 
@@ -28,7 +29,7 @@ def export(
         levels: one description per level, sparsest first.
         provenance: where the graph comes from.
         name: lower-case C identifier.
-        meaning: of the output, as its task says; None where no task is known.
+        meanings: of each output, as the task says; empty where no task is known.
 
     Raises:
         UserError: unknown activation ranges, a wrong number of levels, or numbers that the integer
@@ -47,27 +48,73 @@ def export(
     with torch.no_grad():
         for step in net.steps:
             step.stage.export(step, graph)
-    given, computed = (graph.values[name] for name in (net.network.input, net.network.output))
+    given = [graph.values[name] for name in net.network.inputs]
+    computed = [graph.values[name] for name in net.network.outputs]
+    _check_different(net, computed)
     unique = {value.name: value for value in graph.values.values()}
-    unique[given.name] = replace(given, meaning="pixels")
-    unique[computed.name] = replace(
-        computed, meaning=meaning or _untold(computed.shape, provenance)
-    )
-    return ir.Graph(
+    for value in given:
+        unique[value.name] = replace(value, meaning="pixels")
+    untold = [_untold(computed, value, provenance) for value in computed]
+    for value, meaning in zip(computed, meanings or untold, strict=True):
+        unique[value.name] = replace(value, meaning=meaning)
+    made = ir.Graph(
         name=name,
-        inputs=(given.name,),
-        outputs=(computed.name,),
+        inputs=tuple(value.name for value in given),
+        outputs=tuple(value.name for value in computed),
         values=tuple(unique.values()),
         ops=tuple(graph.ops),
         levels=tuple(levels),
         provenance=provenance,
     )
+    return _renamed(made, dict(zip(made.outputs, net.network.output_names, strict=False)))
+
+
+def _renamed(graph: ir.Graph, wanted: Mapping[str, str]) -> ir.Graph:
+    """Return ``graph`` with values called as ``wanted`` where that is a name and still free."""
+    taken = {value.name for value in graph.values}
+    names: dict[str, str] = {}
+    for old, new in wanted.items():
+        if new and new not in taken:
+            names[old] = new
+            taken.add(new)
+    return replace(
+        graph,
+        outputs=tuple(names.get(name, name) for name in graph.outputs),
+        values=tuple(replace(v, name=names.get(v.name, v.name)) for v in graph.values),
+        ops=tuple(_making(op.reading(names), names) for op in graph.ops),
+    )
+
+
+def _making(op: ir.Op, names: Mapping[str, str]) -> ir.Op:
+    """Return ``op`` with its output called ``names[x]`` instead of x."""
+    changed: Any = op  # every operator is a dataclass with an output
+    made: ir.Op = replace(changed, output=names.get(op.output, op.output))
+    return made
+
+
+def _check_different(net: NestedNet, computed: Sequence[ir.Value]) -> None:
+    """Refuse outputs that are one and the same on a device: one of them is the other relabelled.
+
+    Raises:
+        UserError: there are such.
+    """
+    names = [value.name for value in computed]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise UserError(
+                f"the model's output {index}",
+                "it holds the numbers of another output",
+                got=f"those of output {names.index(name)}",
+                expected="different outputs",
+                action="Return it once",
+            )
 
 
 def _check_edges(net: NestedNet) -> None:
     """Refuse inputs and outputs that are too large for the firmware's description of them."""
-    edges = {"input": net.network.input, "output": net.network.output}
-    for what, name in edges.items():
+    edges = [("input", name) for name in net.network.inputs]
+    edges += [("output", name) for name in net.network.outputs]
+    for what, name in edges:
         shape = net.network.tensor(name).shape
         if max(shape) > ir.MAX_EXTENT:
             raise UserError(
@@ -79,8 +126,8 @@ def _check_edges(net: NestedNet) -> None:
             )
 
 
-def _untold(shape: ir.Shape, provenance: ir.Provenance) -> ir.Meaning:
-    """Return what the output of no known task is: names of classes tell scores from numbers."""
-    if shape[:2] != (1, 1):
+def _untold(computed: Sequence[ir.Value], value: ir.Value, provenance: ir.Provenance) -> ir.Meaning:
+    """Return what an output of no known task is: names of classes tell scores from numbers."""
+    if value.shape[:2] != (1, 1):
         return "map"
-    return "class_scores" if provenance.class_names else "plain"
+    return "class_scores" if provenance.class_names and len(computed) == 1 else "plain"

@@ -28,7 +28,7 @@ def write_model(
     model: str,
     dataset: str,
     class_names: tuple[str, ...],
-    meaning: Meaning,
+    meanings: Sequence[Meaning],
     accuracy_float: Sequence[float],
     accuracy_quantized: Sequence[float],
     flash_budget_bytes: int | None = None,
@@ -43,7 +43,7 @@ def write_model(
         model: the model's name.
         dataset: the data set's title.
         class_names: one per logit.
-        meaning: of the output, as its task says.
+        meanings: of each output, as the task says.
         accuracy_float: per level, before quantization.
         accuracy_quantized: per level, fake-quantized.
         flash_budget_bytes: what weights and tables were pruned to fit; None without a budget.
@@ -68,7 +68,7 @@ def write_model(
         flash_budget_bytes=flash_budget_bytes,
         codecs=codecs,
     )
-    graph = export(network, levels, provenance, c_identifier(run.name), meaning)
+    graph = export(network, levels, provenance, c_identifier(run.name), meanings)
     write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
 

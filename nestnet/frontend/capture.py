@@ -8,8 +8,8 @@ device runs; :mod:`nestnet.frontend.proof` compares the nested network with it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from nestnet.frontend.reader import Reading, dropouts, read
 from nestnet.frontend.replay import replay
 from nestnet.frontend.torch_export import (
     export,
-    fed_shape,
+    fed_shapes,
     fixed_batch,
     float_clone,
     one_line,
@@ -29,6 +29,7 @@ from nestnet.frontend.torch_export import (
 )
 from nestnet.net.fuse import fuse
 from nestnet.net.stages import Network, Stage
+from nestnet.net.tensors import Given, shapes_of
 from nestnet.notices import notice
 
 IMAGES = 3
@@ -47,15 +48,16 @@ class Trace:
     reading: Reading
     as_evaluation: bool
     """Whether the graph was captured in training mode, and has to be replayed as in evaluation."""
-    images: Tensor
-    """What graph and module were compared on: (n, c, h, w) or (n, c, w)."""
-    training_end: Stage | None
-    """What the module computes of its logits in training mode, as far as that can be read."""
+    images: tuple[Tensor, ...]
+    """What graph and module were compared on: (n, c, h, w) or (n, c, w) for each input."""
+    training_ends: tuple[Stage | None, ...]
+    """What the module computes of each output's logits in training mode, as far as that can be
+    read."""
 
 
-def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
+def capture(module: nn.Module, input_shape: Given | tuple[Given, ...]) -> Trace:
     """Return the fused stages of ``module`` for inputs of ``input_shape``, (h, w, c) or (samples,
-    channels).
+    channels); a tuple of such shapes where there are several inputs.
 
     The module is captured in training mode with a free batch size; it is not changed. Where that
     graph cannot be expressed, or computes something else in evaluation mode than the module does,
@@ -67,11 +69,11 @@ def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
             or ways of sharing weights that the integer graph cannot express; a weight is not a
             number; or the module's evaluation mode cannot be reproduced.
     """
-    fed = fed_shape(module, input_shape)
+    fed = fed_shapes(module, shapes_of(input_shape))
     images = random_images(fed)
     name = type(module).__name__
     reading: Reading | None = None
-    training_end: Stage | None = None
+    training_ends: tuple[Stage | None, ...] = ()
     seen: set[str] = set()
     try:
         exported = export(module, fed, training=True)
@@ -83,8 +85,8 @@ def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     except UserError as problem:
         left_out = f"{problem.what}: {problem.got}"
     if reading is not None:
-        training_end = reading.network.end
-        traced = Trace(fuse(reading.network), reading, True, images, training_end)
+        training_ends = reading.network.ends
+        traced = Trace(fuse(reading.network), reading, True, images, training_ends)
         _check_values(traced.network, module)
         if _agrees(module, traced):
             return _checked(traced, module)
@@ -92,11 +94,10 @@ def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
         exported = export(module, fed, training=False)
     except UserError as problem:
         raise fixed_batch(module, fed) or problem from None
-    only_evaluation = reading is None
     reading = read(exported, module, evaluation=True, training_dropouts=seen)
-    if only_evaluation:
-        training_end = reading.network.end
-    traced = Trace(fuse(reading.network), reading, False, images, training_end)
+    if len(training_ends) != len(reading.network.outputs):  # unread, or with auxiliary outputs
+        training_ends = reading.network.ends
+    traced = Trace(fuse(reading.network), reading, False, images, training_ends)
     traced = _checked(traced, module)
     _check_values(traced.network, module)
     if not _agrees(module, traced):
@@ -114,10 +115,11 @@ def capture(module: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     return traced
 
 
-def random_images(fed: tuple[int, ...]) -> Tensor:
-    """Return a batch of ``fed`` (c, h, w) or (c, w) with values in -2..2, always the same ones."""
+def random_images(fed: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    """Return a batch of each of ``fed``, (c, h, w) or (c, w), with values in -2..2, always the same
+    ones."""
     generator = torch.Generator().manual_seed(0)
-    return torch.rand((IMAGES, *fed), generator=generator) * 4 - 2
+    return tuple(torch.rand((IMAGES, *shape), generator=generator) * 4 - 2 for shape in fed)
 
 
 def _agrees(module: nn.Module, traced: Trace) -> bool:
@@ -137,16 +139,21 @@ def _agrees(module: nn.Module, traced: Trace) -> bool:
             expected="a forward that works in both modes",
             action="Correct it",
         ) from error
-    found = replay(program, images.double(), {program.output}, as_evaluation=traced.as_evaluation)
-    got = found[program.output]
-    if len(outputs) != 1 or getattr(outputs[0], "shape", None) != got.shape:
-        return False
-    wanted: Tensor = outputs[0].double()
-    limit = TOLERANCE * float(wanted.abs().nan_to_num().max())
-    return bool(torch.isclose(got, wanted, rtol=0.0, atol=limit, equal_nan=True).all())
+    exact = [x.double() for x in images]
+    found = replay(program, exact, set(program.outputs), as_evaluation=traced.as_evaluation)
+    got = [found[node] for node in program.outputs]
+    return len(got) == len(outputs) and all(map(_same, got, outputs))
 
 
-def _outputs(module: nn.Module, images: Tensor) -> list[Any]:
+def _same(got: Tensor, wanted: Tensor) -> bool:
+    """Return whether two outputs are alike but for rounding."""
+    limit = TOLERANCE * float(wanted.double().abs().nan_to_num().max())
+    return got.shape == wanted.shape and bool(
+        torch.isclose(got, wanted.double(), rtol=0.0, atol=limit, equal_nan=True).all()
+    )
+
+
+def _outputs(module: nn.Module, images: Sequence[Tensor]) -> list[Tensor]:
     """Return the tensors ``module`` makes of ``images`` in evaluation mode.
 
     In float64, where PyTorch uses no oneDNN, whose float32 convolutions of narrow maps are wrong in
@@ -155,15 +162,16 @@ def _outputs(module: nn.Module, images: Tensor) -> list[Any]:
     clone = float_clone(module).eval()
     with quiet(), torch.no_grad():
         try:
-            return tree_leaves(copy.deepcopy(clone).double()(images.double()))
+            made = copy.deepcopy(clone).double()(*(x.double() for x in images))
         except (Exception, SystemExit):  # whatever it is, it counts only if float32 fails as well
-            return tree_leaves(clone(images.clone()))
+            made = clone(*(x.clone() for x in images))
+    return [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
 
 
 def _checked(traced: Trace, module: nn.Module) -> Trace:
     """Return ``traced`` if its stages can be trained and deployed."""
     _check_sharing(traced.network, module)
-    _check_end(traced.network)
+    _check_ends(traced.network)
     return traced
 
 
@@ -221,10 +229,11 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _check_end(network: Network) -> None:
-    """Check that what has to be last is, and that the output is one unpermuted vector."""
-    for index, stage in enumerate(network.stages):
-        if stage.only_last and index != len(network.stages) - 1:
+def _check_ends(network: Network) -> None:
+    """Check that what has to be last is, and that no output is in another order on a device."""
+    read = {name for stage in network.stages for name in stage.inputs}
+    for stage in network.stages:
+        if stage.only_last and (stage.output in read or stage.output not in network.outputs):
             kind = type(stage).__name__.lower()
             raise UserError(
                 f"stage '{stage.name}'",
@@ -233,20 +242,15 @@ def _check_end(network: Network) -> None:
                 expected=f"a {kind} at the very end, or none",
                 action="Remove it or move it to the end",
             )
-    output = network.tensor(network.output)
-    if output.flat_from is not None:
-        raise UserError(
-            "model output",
-            "the output is a flattened map",
-            got=f"{output.flat_from} in h, w, c",
-            expected="logits of a linear layer or of a map of 1x1 positions",
-            action="Pool to 1x1 before flattening, or end with a linear layer",
-        )
-    if output.shape[:2] != (1, 1):
-        raise UserError(
-            "model output",
-            "the output is a map, not a vector of logits",
-            got=f"{output.torch_shape} for each image",
-            expected="one number for each class",
-            action="Pool to 1x1, or end with a linear layer",
-        )
+    for index, name in enumerate(network.outputs):
+        output = network.tensor(name)
+        if output.flat_from is not None:
+            called = (network.output_names or ("",) * len(network.outputs))[index]
+            alone = len(network.outputs) == 1
+            raise UserError(
+                "model output" if alone else f"model output {called or index}",
+                "the output is a flattened map",
+                got=f"{output.flat_from} in h, w, c, which a device has in another order",
+                expected="a map, or a vector that never was one",
+                action="Leave flatten out: a map may be an output; or pool to 1x1 before it",
+            )

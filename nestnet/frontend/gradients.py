@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,12 +28,12 @@ class Detached:
 
 
 def detached(program: Program) -> Detached:
-    """Return which of the parameters that the output depends on lie behind a ``detach``."""
+    """Return which of the parameters that the outputs depend on lie behind a ``detach``."""
     cuts = [node for node in program.nodes if operator_name(node).rstrip("_") == "detach"]
     behind = _parameters(program, (argument for cut in cuts for argument in cut.all_input_nodes))
     if not behind:
         return Detached(frozenset(), frozenset(), ())
-    reached = _parameters(program, [program.output], stop=frozenset(cuts))
+    reached = _parameters(program, program.outputs, stop=frozenset(cuts))
     return Detached(
         frozenset(behind - reached),
         frozenset(behind & reached),
@@ -41,7 +41,7 @@ def detached(program: Program) -> Detached:
     )
 
 
-def unreached(module: nn.Module, images: Tensor) -> set[str]:
+def unreached(module: nn.Module, images: Sequence[Tensor]) -> set[str]:
     """Return the parameters of ``module`` that no gradient reaches in either mode, whatever keeps
     it away: torch.inference_mode, unlike detach, leaves nothing in a graph.
 
@@ -53,7 +53,9 @@ def unreached(module: nn.Module, images: Tensor) -> set[str]:
         named = {name: value for name, value in clone.named_parameters() if value.requires_grad}
         try:
             with quiet(), torch.enable_grad():
-                outputs = [y for y in tree_leaves(clone(images.clone())) if y.requires_grad]
+                made = clone(*(x.clone() for x in images))
+                leaves = [y for y in tree_leaves(made) if isinstance(y, Tensor)]
+                outputs = [y for y in leaves if y.requires_grad]
                 total = torch.stack([y.sum() for y in outputs]).sum() if outputs else None
                 wanted = list(named.values())
                 gradients: tuple[Tensor | None, ...] = (None,) * len(wanted)

@@ -46,7 +46,7 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
     wanted_at = {tensor.name: reading.nodes[tensor.name] for tensor in network.tensors}
     found = replay(
         reading.program,
-        traced.images.double(),
+        [x.double() for x in traced.images],
         set(wanted_at.values()),
         as_evaluation=traced.as_evaluation,
     )
@@ -55,7 +55,7 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
         for tensor in network.tensors
     }
     moved = moved_activations(network)
-    values = {network.input: wanted[network.input]}
+    values = {name: wanted[name] for name in network.inputs}
     for stage, run in stages:
         got = run(values)
         if stage.output in moved:  # the module computes this value nowhere

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 
 from codegen.errors import UserError
 from nestnet.frontend.problems import Problem, module_path, source_lines, unsupported
@@ -73,7 +75,7 @@ def read(
     evaluation: bool,
     training_dropouts: Collection[str] = (),
 ) -> Reading:
-    """Translate every node that the output of ``exported`` depends on into a stage.
+    """Translate every node that the outputs of ``exported`` depend on into a stage.
 
     Args:
         exported: the graph.
@@ -83,27 +85,25 @@ def read(
             that are on in training mode.
 
     Raises:
-        UserError: not one image input and one tensor output, or operators, or options of
-            operators, that the integer graph cannot express: the message lists them all.
+        UserError: an output that is no activation, or operators, or options of operators, that the
+            integer graph cannot express: the message lists them all.
     """
     signature = exported.graph_signature
     targets = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     targets.update(signature.inputs_to_lifted_tensor_constants)
     nodes = list(exported.graph.nodes)
     inputs = [node for node in nodes if node.op == "placeholder" and node.name not in targets]
-    if len(inputs) != 1:
-        raise _form_error(module, "inputs", len(inputs))
-    returned = nodes[-1].args[0][len(signature.buffers_to_mutate) :]
-    tensors = [result for result in returned if isinstance(result, fx.Node)]
-    if len(returned) != 1 or len(tensors) != 1:
-        raise _form_error(module, "outputs", len(tensors))
+    results = nodes[-1].args[0][len(signature.buffers_to_mutate) :]
+    returned = list(_named(exported, results))
     walk = Walk(
         targets={node.name: targets[node.name] for node in nodes if node.name in targets},
         evaluation=evaluation,
         training_dropouts={node for node in nodes if call_site(node) in training_dropouts},
     )
-    walk.enter(inputs[0], "input")
-    live = _live_nodes(nodes, tensors[0], walk)
+    for node in inputs:
+        walk.enter(node, "input" if len(inputs) == 1 else node.name)
+    tensors = [result for result, _ in returned if isinstance(result, fx.Node)]
+    live = _live_nodes(nodes, tensors, walk)
     problems = [
         problem
         for node in nodes
@@ -112,15 +112,23 @@ def read(
     ]
     if problems:
         raise unsupported(module, problems)
-    output = walk.read(tensors[0])
-    if output is None:
-        raise _form_error(module, "outputs", 0)
+    outputs = _outputs(module, walk, returned)
     state = {**exported.state_dict, **exported.constants}
     values = {name: state[target] for name, target in targets.items() if target in state}
     return Reading(
-        Network("input", output.name, tuple(walk.tensors.values()), tuple(walk.stages)),
+        Network(
+            tuple(walk.tensors)[: len(inputs)],
+            outputs,
+            tuple(walk.tensors.values()),
+            tuple(walk.stages),
+            tuple(called for _, called in returned),
+        ),
         Program(
-            tuple(node for node in nodes if node in live), inputs[0], tensors[0], values, targets
+            tuple(node for node in nodes if node in live),
+            tuple(inputs),
+            tuple(tensors),
+            values,
+            targets,
         ),
         walk.nodes,
     )
@@ -153,14 +161,63 @@ def _row(node: fx.Node) -> Aten | None:
     return _ROWS.get(name[:-1] if _is_in_place(node) else name)
 
 
-def _form_error(module: nn.Module, what: str, got: int) -> UserError:
-    return UserError(
-        f"model {type(module).__name__}",
-        f"wrong number of tensor {what}",
-        got=got,
-        expected="1",
-        action="Wrap the model so that it maps one image tensor to one tensor of logits",
-    )
+def _named(
+    exported: torch.export.ExportedProgram, results: Sequence[object]
+) -> Iterator[tuple[object, str]]:
+    """Yield what the module returns, None left out, with the keys and fields it stands under."""
+    places = tree_unflatten(range(len(results)), exported.call_spec.out_spec)
+    for path, index in tree_flatten_with_path(places)[0]:
+        if results[index] is not None:
+            yield results[index], _called(path)
+
+
+def _called(path: Sequence[Any]) -> str:
+    """Return the keys and fields of ``path`` as one name; empty where there are only places."""
+    names = [getattr(key, "key", getattr(key, "name", None)) for key in path]
+    if not any(names):
+        return ""
+    return "_".join(str(name or key.idx) for key, name in zip(path, names, strict=True))
+
+
+def _outputs(
+    module: nn.Module, walk: Walk, returned: Sequence[tuple[object, str]]
+) -> tuple[str, ...]:
+    """Return the names of the tensors that the module returns.
+
+    Raises:
+        UserError: none, one that is no activation, an input as it is, or one tensor twice.
+    """
+    names: list[str] = []
+    given = [name for name, node in walk.nodes.items() if node.op == "placeholder"]
+    for result, called in returned:
+        tensor = walk.read(result)
+        where = f"output {called or len(names)} of model {type(module).__name__}"
+        if tensor is None or tensor.name in given:
+            raise UserError(
+                where,
+                "nothing computes it from the inputs",
+                got="an input as it is" if tensor else "a number, a constant or a parameter",
+                expected="tensors that layers make of the inputs",
+                action="Return only what a device shall compute",
+            )
+        if tensor.name in names:
+            raise UserError(
+                where,
+                "it is another output, too",
+                got=f"the tensor of output {names.index(tensor.name)}",
+                expected="different tensors",
+                action="Return it once",
+            )
+        names.append(tensor.name)
+    if not names:
+        raise UserError(
+            f"model {type(module).__name__}",
+            "returns no tensor",
+            got="none",
+            expected="at least one",
+            action="Return what a device shall compute",
+        )
+    return tuple(names)
 
 
 def _is_in_place(node: fx.Node) -> bool:
@@ -168,10 +225,10 @@ def _is_in_place(node: fx.Node) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-def _live_nodes(nodes: list[fx.Node], output: fx.Node, walk: Walk) -> set[fx.Node]:
-    """Return what the output depends on, including in-place changes of such tensors."""
+def _live_nodes(nodes: Sequence[fx.Node], outputs: Sequence[fx.Node], walk: Walk) -> set[fx.Node]:
+    """Return what the outputs depend on, including in-place changes of such tensors."""
     live: set[fx.Node] = set()
-    work = [output]
+    work = list(outputs)
     while work:
         node = work.pop()
         if node in live:

@@ -14,12 +14,12 @@ from nestnet.net.ops import ATEN
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The part of an exported graph that its output depends on."""
+    """The part of an exported graph that its outputs depend on."""
 
     nodes: tuple[fx.Node, ...]
     """In execution order, placeholders included."""
-    input: fx.Node
-    output: fx.Node
+    inputs: tuple[fx.Node, ...]
+    outputs: tuple[fx.Node, ...]
     tensors: Mapping[str, Tensor]
     """Placeholder name -> parameter, buffer or constant."""
     names: Mapping[str, str]
@@ -37,20 +37,25 @@ def operator_name(node: fx.Node) -> str:
 
 @torch.no_grad()
 def replay(
-    program: Program, images: Tensor, wanted: Collection[fx.Node], *, as_evaluation: bool
+    program: Program,
+    images: Sequence[Tensor],
+    wanted: Collection[fx.Node],
+    *,
+    as_evaluation: bool,
 ) -> dict[fx.Node, Tensor]:
-    """Return the values of the ``wanted`` nodes for ``images`` (n, c, h, w).
+    """Return the values of the ``wanted`` nodes for ``images``, (n, c, h, w) for each input.
 
     Everything is computed in the number format of ``images``. ``as_evaluation`` computes a graph
     that was captured in training mode as evaluation mode would: batch norm with its running
     statistics, dropout changing nothing.
     """
-    dtype = images.dtype
+    dtype = images[0].dtype
     values: dict[fx.Node, Any] = {}
+    given = dict(zip(program.inputs, images, strict=True))
     found: dict[fx.Node, Tensor] = {}
     for node in program.nodes:
-        if node is program.input:
-            values[node] = images.clone()  # the graph may change its input in place
+        if node in given:
+            values[node] = given[node].clone()  # the graph may change its input in place
         elif node.op == "placeholder":
             tensor = program.tensors[node.name].detach()
             values[node] = tensor.to(dtype, copy=True) if tensor.is_floating_point() else tensor

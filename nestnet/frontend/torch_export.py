@@ -8,7 +8,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from codegen.errors import UserError
 from nestnet.frontend.problems import place, user_line
 from nestnet.frontend.reader import read
+from nestnet.net.tensors import Given
 from nestnet.net.walk import CONSTANTS
 
 EXAMPLE_BATCH = 5
@@ -59,6 +60,14 @@ def fed_shape(module: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, ...
     return (channels, *extents)
 
 
+def fed_shapes(module: nn.Module, input_shapes: tuple[Given, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return :func:`fed_shape` of the only input; of several, each as its shape is written:
+    (samples, channels) is a row, (1, samples, channels) a map."""
+    if len(input_shapes) == 1:
+        return (fed_shape(module, input_shapes[0]),)
+    return tuple((channels, *extents) for *extents, channels in input_shapes)
+
+
 def _runs(module: nn.Module, shape: tuple[int, ...]) -> bool:
     """Return whether ``module`` makes something for each sample of a batch of ``shape``."""
     try:
@@ -70,30 +79,35 @@ def _runs(module: nn.Module, shape: tuple[int, ...]) -> bool:
 
 
 def export(
-    module: nn.Module, fed: tuple[int, ...], *, training: bool, batch: int | None = None
+    module: nn.Module,
+    fed: Sequence[tuple[int, ...]],
+    *,
+    training: bool,
+    batch: int | None = None,
 ) -> torch.export.ExportedProgram:
     """Return the graph of ``module`` in training or evaluation mode, with a free batch size.
 
     Args:
         module: is not changed.
-        fed: what it is fed, of :func:`fed_shape`.
+        fed: what it is fed, of :func:`fed_shapes`.
         training: which of the module's modes.
         batch: instead of a free batch size this one.
 
     Raises:
         UserError: torch.export cannot capture the module, or its own code fails.
     """
-    example = torch.zeros(batch or EXAMPLE_BATCH, *fed)
-    dynamic = None if batch else ({0: torch.export.Dim("batch", min=2)},)
+    examples = tuple(torch.zeros(batch or EXAMPLE_BATCH, *shape) for shape in fed)
+    free = {0: torch.export.Dim("batch", min=2)}
+    dynamic = None if batch else (free,) * len(examples)
     try:
         clone = float_clone(module).train(training)
         for part in clone.modules():
             if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.momentum is None:
                 part.momentum = _CUMULATIVE_MOMENTUM
         with quiet():
-            return torch.export.export(clone, (example,), dynamic_shapes=dynamic, strict=False)
+            return torch.export.export(clone, examples, dynamic_shapes=dynamic, strict=False)
     except (Exception, SystemExit) as error:  # torch.export raises many types for a user's mistake
-        own = _own_error(module, example, training=training)
+        own = _own_error(module, examples, training=training)
         if own is not None:
             raise own from error
         action = (
@@ -106,20 +120,29 @@ def export(
             f"model {type(module).__name__}",
             "torch.export cannot capture the model",
             got=f"{type(error).__name__}: {one_line(error)}",
-            expected="a module whose forward takes one batch x " + " x ".join(map(str, fed)) + " "
-            "float tensor and works for any batch size",
+            expected=f"a module whose forward takes {_listed(examples)} and works for any batch "
+            "size",
             action=action,
         ) from error
 
 
-def _own_error(module: nn.Module, example: torch.Tensor, *, training: bool) -> UserError | None:
-    """Return the error that names the user's line where ``module`` itself fails for ``example``.
+def _listed(examples: Sequence[torch.Tensor]) -> str:
+    """Return what a module is called with: "one batch x 3 x 32 x 32 float tensor"."""
+    shapes = ["batch x " + " x ".join(map(str, example.shape[1:])) for example in examples]
+    alone = len(shapes) == 1
+    return f"one {shapes[0]} float tensor" if alone else f"float tensors {', '.join(shapes)}"
+
+
+def _own_error(
+    module: nn.Module, examples: Sequence[torch.Tensor], *, training: bool
+) -> UserError | None:
+    """Return the error that names the user's line where ``module`` itself fails for ``examples``.
 
     None if it runs, or where no line is the user's: then PyTorch's own layers do not fit.
     """
     try:
         with quiet(), torch.no_grad():
-            float_clone(module).train(training)(example)
+            float_clone(module).train(training)(*examples)
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = user_line((frame.filename, frame.lineno or 0) for frame in frames)
@@ -128,14 +151,13 @@ def _own_error(module: nn.Module, example: torch.Tensor, *, training: bool) -> U
                 line,
                 f"the forward of {type(module).__name__} fails by itself, outside nestnet too",
                 got=f"{type(error).__name__}: {one_line(error)}",
-                expected="a module that runs for one batch x "
-                + " x ".join(map(str, example.shape[1:])),
+                expected=f"a module that runs for {_listed(examples)}",
                 action="Correct that line, or the input shape",
             )
     return None
 
 
-def fixed_batch(module: nn.Module, fed: tuple[int, ...]) -> UserError | None:
+def fixed_batch(module: nn.Module, fed: Sequence[tuple[int, ...]]) -> UserError | None:
     """Return the error that names the lines where ``module`` takes the batch size as a constant.
 
     None if it does not, or cannot be captured for one batch size either.

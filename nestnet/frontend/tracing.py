@@ -15,17 +15,20 @@ from nestnet.frontend.problems import source_line
 from nestnet.frontend.proof import prove_equal
 from nestnet.frontend.wrappers import plain
 from nestnet.net.network import NestedNet
+from nestnet.net.tensors import Given
 from nestnet.notices import notice
 from nestnet.pixels import DEFAULT, Pixels
 
 
-def trace(module: nn.Module, input_shape: tuple[int, ...], pixels: Pixels = DEFAULT) -> NestedNet:
+def trace(
+    module: nn.Module, input_shape: Given | tuple[Given, ...], pixels: Pixels = DEFAULT
+) -> NestedNet:
     """Return the nested network of ``module`` for inputs (h, w, c), with one level; of samples in
     a row, (n, c, w) for PyTorch, (samples, channels).
 
     It starts from the module's current weights and batch-norm statistics and computes in
     evaluation mode what the module computes; this is checked on random images. ``pixels`` says
-    what module and nested network are fed.
+    what module and nested network are fed; a module of several inputs has a shape for each.
 
     Wrappers such as torch.compile's are taken off, see :mod:`nestnet.frontend.wrappers`.
     Parameters that the module detaches from its outputs are frozen, with a notice.
@@ -36,7 +39,7 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], pixels: Pixels = DEFA
     module = plain(module)
     traced = capture(module, input_shape)
     net = NestedNet(module, traced.network, pixels, _frozen(traced, module))
-    net.ends[True] = traced.training_end
+    net.ends[True] = traced.training_ends
     net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
     _prove(traced, copy.deepcopy(net))
     lively, values = made_lively(module)
@@ -50,7 +53,7 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], pixels: Pixels = DEFA
 
 def _prove(traced: Trace, net: NestedNet) -> None:
     exact = net.double().eval()
-    steps = [step for step in exact.steps if step.stage.output != traced.network.input]
+    steps = [step for step in exact.steps if step.stage.output not in traced.network.inputs]
     prove_equal(traced, [(step.stage, partial(exact.run_step, step, level=0)) for step in steps])
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nestnet.net.images import Images
 from nestnet.net.network import NestedNet, device_of, to_float_input
 from nestnet.net.quantizer import evaluation
 from nestnet.notices import notice
@@ -19,14 +22,16 @@ _SHIFT = 2.0
 """Of means, in standard deviations of the trained statistics."""
 
 
-def notice_other_inputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
-    """Compare the first batch norm's statistics with what ``images`` (n, h, w, c) give it.
+def notice_other_inputs(network: NestedNet, images: Images) -> None:
+    """Compare the first batch norm's statistics with what ``images`` (n, h, w, c), of several
+    inputs a tuple, give it.
 
     Says nothing where it cannot know: without batch norm, with statistics that are still those of
     an untrained one, with fewer than 16 images, or once the network is quantized.
     """
-    known = len(images) >= _FEWEST and not network.quantize
-    found = _first_norm(network, images[:IMAGES]) if known else None
+    arrays = (images,) if isinstance(images, np.ndarray) else tuple(images)
+    known = len(arrays[0]) >= _FEWEST and not network.quantize
+    found = _first_norm(network, [array[:IMAGES] for array in arrays]) if known else None
     if found is None:
         return
     ratio, shift = found
@@ -42,13 +47,15 @@ def notice_other_inputs(network: NestedNet, images: NDArray[np.uint8]) -> None:
     )
 
 
-def _first_norm(network: NestedNet, images: NDArray[np.uint8]) -> tuple[float, float] | None:
+def _first_norm(
+    network: NestedNet, images: Sequence[NDArray[np.uint8]]
+) -> tuple[float, float] | None:
     """Return the median ratio of variances and shift of means at the first trained batch norm."""
     level = network.n_levels - 1
     device = device_of(network)
     with evaluation(network):
-        x = to_float_input(images, network.pixels).to(device)
-        values = {network.network.input: network.entered(x)}
+        batch = [to_float_input(array, network.pixels).to(device) for array in images]
+        values = network.entered(batch)
         for step in network.steps:
             norm = step.norm
             if norm is None or norm.fixed:

@@ -19,18 +19,30 @@ _NAME = "normalize"
 def normalized(
     network: Network, pixels: Pixels, names: Iterable[str] = ()
 ) -> tuple[Network, dict[str, Values]]:
-    """Return ``network`` behind a stage that makes its input x of pixel / 255.
+    """Return ``network`` behind a stage for each input that makes its x of pixel / 255.
 
-    The stage is a batch norm that stands alone, with mean and std as its fixed statistics; their
+    Such a stage is a batch norm that stands alone, with mean and std as its fixed statistics; their
     values are returned by the names the stage gives them. ``names`` are those of the module's
-    parameters and buffers: the stage's are others.
+    parameters and buffers: the stages' are others.
     """
+    names = tuple(names)
+    constants: dict[str, Values] = {}
+    for index in range(len(network.inputs)):
+        network, more = _one_normalized(network, index, pixels, (*names, *constants))
+        constants |= more
+    return network, constants
+
+
+def _one_normalized(
+    network: Network, index: int, pixels: Pixels, names: Iterable[str]
+) -> tuple[Network, dict[str, Values]]:
+    """Return :func:`normalized` of the input at ``index`` alone."""
     taken = {tensor.name for tensor in network.tensors} | {stage.name for stage in network.stages}
     taken |= {name.split(".")[0] for name in (*taken, *names)}
     name = _NAME
     while name in taken:
         name += "_"
-    x = network.tensor(network.input)
+    x = network.tensor(network.inputs[index])
     channels = x.shape[2]
     params = NormParams(
         name, None, None, f"{name}.running_mean", f"{name}.running_var", 0.0, 0.0, fixed=True
@@ -44,7 +56,7 @@ def normalized(
     return (
         replace(
             network,
-            input=source.name,
+            inputs=(*network.inputs[:index], source.name, *network.inputs[index + 1 :]),
             tensors=(source, *network.tensors),
             stages=(stage, *network.stages),
         ),

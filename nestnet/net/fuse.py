@@ -21,7 +21,7 @@ class Fused:
         self.network = network
         self.stages: list[Stage] = []
         self._uses = Counter(name for stage in network.stages for name in stage.inputs)
-        self._uses[network.output] += 1  # by the caller of the network
+        self._uses.update(network.outputs)  # by the caller of the network
 
     def append(self, stage: Stage) -> None:
         """Add ``stage`` as the last."""
@@ -51,7 +51,7 @@ def fuse(network: Network) -> Network:
     done = Fused(network)
     for stage in network.stages:
         stage.fuse(done)
-    names = {network.input} | {stage.output for stage in done.stages}
+    names = {*network.inputs, *(stage.output for stage in done.stages)}
     tensors = tuple(tensor for tensor in network.tensors if tensor.name in names)
     return replace(network, stages=tuple(done.stages), tensors=tensors)
 

@@ -16,14 +16,14 @@ class GraphBuilder:
     """The values and operators made so far."""
 
     def __init__(self, net: NestedNet) -> None:
-        """Start with the value of the network's input."""
+        """Start with the values of the network's inputs."""
         self.net = net
         self.values: dict[str, ir.Value] = {}
         """Tensor name of the network -> value; several may share one."""
         self.ops: list[ir.Op] = []
-        source = net.network.input
-        grid = net.grid(source)
-        self.add_value(source, source, grid.scale, grid.zero_point)
+        for source in net.network.inputs:
+            grid = net.grid(source)
+            self.add_value(source, source, grid.scale, grid.zero_point)
 
     def add_value(
         self, tensor: str, name: str, scale: tuple[float, ...], zero_point: int

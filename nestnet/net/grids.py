@@ -17,10 +17,10 @@ class Grids:
         """Put together the tensors of ``network`` that have one grid.
 
         Raises:
-            UserError: the network's input, whose grid is given, would have to share it.
+            UserError: an input of the network, whose grid is given, would have to share it.
         """
         self._network = network
-        self._before = {network.input: network.input}
+        self._before = {name: name for name in network.inputs}
         for stage in network.stages:
             self._before[stage.output] = stage.output
             if stage.grid in (GridRule.INPUT, GridRule.ROUNDED):
@@ -29,7 +29,7 @@ class Grids:
             if stage.grid is GridRule.JOINT:
                 for name in stage.inputs:
                     self._join(stage.output, name)
-        self._check_input()
+        self._check_inputs()
 
     def of(self, name: str) -> str:
         """Return the first tensor on the grid of tensor ``name``."""
@@ -49,7 +49,7 @@ class Grids:
     def zero_point(self, name: str) -> int:
         """Return the zero point of tensor ``name``: -128 where nothing on its grid can be negative,
         else 0."""
-        positive = {self._network.input: False}
+        positive = dict.fromkeys(self._network.inputs, False)
         for stage in self._network.stages:
             known = tuple(positive[source] for source in stage.inputs)
             positive[stage.output] = stage.non_negative(known)
@@ -58,7 +58,7 @@ class Grids:
     def one_scale(self, name: str) -> bool:
         """Return whether all levels have one scale on the grid of tensor ``name``."""
         grid = self.of(name)
-        if grid == self.of(self._network.logits):
+        if grid in map(self.of, self._network.logits):
             return True
         return any(
             stage.one_scale and self.of(stage.output) == grid for stage in self._network.stages
@@ -69,10 +69,10 @@ class Grids:
         first, later = sorted((self.of(one), self.of(other)), key=order.index)
         self._before[later] = first
 
-    def _check_input(self) -> None:
-        source = self._network.input
+    def _check_inputs(self) -> None:
+        given = self._network.inputs
         for stage in self._network.stages:
-            if stage.grid is GridRule.JOINT and self.of(stage.output) == source:
+            if stage.grid is GridRule.JOINT and self.of(stage.output) in given:
                 raise UserError(
                     f"layer '{stage.name}'",
                     "the network's input itself is among what shares one int8 grid",

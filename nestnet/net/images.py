@@ -3,14 +3,56 @@ as PyTorch is fed them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from nestnet.net.tensors import Shape, Shapes
+
+Images = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+"""Pixels (n, h, w, c): of the only input, or an array for each of several."""
 
 
-def checked_images(images: object, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def checked_images(images: object, shapes: Shapes) -> tuple[NDArray[np.uint8], ...]:
+    """Return an array for each input if ``images`` are at least one uint8 image of each shape
+    (h, w, c).
+
+    Raises:
+        UserError: another type, number format or shape, with what to do about it.
+    """
+    if len(shapes) == 1:
+        alone = images[0] if isinstance(images, tuple) and len(images) == 1 else images
+        return (_checked(alone, shapes[0]),)
+    if not isinstance(images, Sequence) or len(images) != len(shapes):
+        raise _not_one_each("images", images, shapes)
+    arrays = tuple(map(_checked, images, shapes))
+    counts = {len(array) for array in arrays}
+    if len(counts) > 1:
+        raise UserError(
+            "images",
+            "not as many of every input",
+            got=", ".join(str(len(array)) for array in arrays),
+            expected="one of each for every sample",
+            action="Give what belongs together at the same index",
+        )
+    return arrays
+
+
+def _not_one_each(where: str, given: object, shapes: Shapes) -> UserError:
+    got = f"{len(given)} of them" if isinstance(given, Sequence) else type(given).__name__
+    return UserError(
+        where,
+        "not one for each input of the network",
+        got=got,
+        expected=f"{len(shapes)}: " + ", ".join("x".join(map(str, shape)) for shape in shapes),
+        action="Give a tuple, in the order of the module's arguments",
+    )
+
+
+def _checked(images: object, shape: Shape) -> NDArray[np.uint8]:
     """Return ``images`` if they are at least one uint8 image of ``shape`` (h, w, c).
 
     Raises:
@@ -58,9 +100,21 @@ def _action(images: NDArray[np.generic], shape: tuple[int, int, int]) -> str:
     return "Resize the images or trace the model for their shape"
 
 
-def check_batch(x: object, shape: tuple[int, int, int]) -> None:
-    """Refuse what is no batch (n, c, h, w) of floats for a network that takes ``shape`` (h, w, c);
-    a height of 1 may be left out.
+def check_batches(given: Sequence[object], shapes: Shapes) -> None:
+    """Refuse what is not one batch (n, c, h, w) of floats for each of ``shapes`` (h, w, c); a
+    height of 1 may be left out.
+
+    Raises:
+        UserError: another number of them, or one of another type, number format or shape.
+    """
+    if len(given) != len(shapes):
+        raise _not_one_each("images", given, shapes)
+    for x, shape in zip(given, shapes, strict=True):
+        _check_batch(x, shape)
+
+
+def _check_batch(x: object, shape: Shape) -> None:
+    """Refuse what is no batch (n, c, h, w) of floats for a network that takes ``shape`` (h, w, c).
 
     Raises:
         UserError: another type, number format or shape, with what to do about it.

@@ -4,13 +4,16 @@ net = trace(module, (32, 32, 3))     # nestnet.frontend.tracing
 net.set_levels(4)                    # per-level batch norm and observers
 outputs = net(images, level=2)       # images: n, c, h, w float32; what the module returns
 logits = net.logits(images, level=2) # without a softmax at its end
+
+Of a module with several inputs the images are a tuple, of one with several outputs the results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +25,18 @@ from codegen.graph.ir import MAX_LEVELS, input_span
 from nestnet.net.epilogue import Grid
 from nestnet.net.first_stage import normalized
 from nestnet.net.grids import Grids
-from nestnet.net.images import check_batch, checked_images
+from nestnet.net.images import Images, check_batches, checked_images
 from nestnet.net.nested import GradRouting, LevelNorm, NestedWeight
 from nestnet.net.placement import place
 from nestnet.net.quantizer import Observer, evaluation, round_input
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import Shape, as_map
+from nestnet.net.tensors import Shape, Shapes, as_map
 from nestnet.pixels import DEFAULT, Pixels
 
 _ROOT = "body"
+
+Inputs = Tensor | Sequence[Tensor]
+"""What a network is fed: a batch, or one for each of several inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +78,8 @@ class NestedNet(nn.Module):
         self.pixels = pixels
         self.n_levels = 1
         self.quantize = False
-        end = network.end
-        self.ends: dict[bool, Stage | None] = {False: end, True: end}
-        """What the module computes of its logits, in evaluation and in training mode."""
+        self.ends = {False: network.ends, True: network.ends}
+        """What the module computes of each output's logits, in evaluation and in training mode."""
         self.places: dict[str, str] = {}
         """Stage -> where it stands in the user's source."""
         tensors = {
@@ -118,55 +123,84 @@ class NestedNet(nn.Module):
 
     @property
     def input_shape(self) -> Shape:
-        """Height, width, channels of the input."""
-        return self.network.tensor(self.network.input).shape
+        """Height, width, channels of the input, the first where there are several."""
+        return self.input_shapes[0]
+
+    @property
+    def input_shapes(self) -> Shapes:
+        """Height, width, channels of each input."""
+        return tuple(self.network.tensor(name).shape for name in self.network.inputs)
+
+    @property
+    def output_shapes(self) -> Shapes:
+        """Height, width, channels of each output."""
+        return tuple(self.network.tensor(name).shape for name in self.network.logits)
 
     @property
     def classes(self) -> int:
-        """Number of logits."""
-        return self.network.tensor(self.network.logits).shape[2]
+        """Number of logits: channels of the output, the first where there are several."""
+        return self.output_shapes[0][2]
 
-    def forward(self, x: Tensor, level: int | None = None) -> Tensor:
-        """Return what the user's module returns, (n, classes), of ``level`` (default: the densest).
+    def forward(self, x: Inputs, level: int | None = None) -> Any:
+        """Return what the user's module returns of ``level`` (default: the densest): a tensor
+        (n, classes) or (n, c, h, w), or a tuple of them where it has several outputs.
 
         A softmax or log-softmax at the module's end is computed in float, also under fake
         quantization; where the module has one in evaluation mode only, so has this network.
 
         Args:
             x: a batch (n, c, h, w) as the user's module is fed it: :attr:`pixels` says how it comes
-                from pixels. Where that takes (n, c, w), h is 1 or left out.
+                from pixels. Where that takes (n, c, w), h is 1 or left out. A sequence of batches
+                where there are several inputs.
             level: 0 is the sparsest.
 
         Raises:
             UserError: no such level, or the images' shape is not the network's.
         """
-        y = self.logits(x, level)
-        end = self.ends[self.training]
-        return y if end is None else end.run((y,), Run(self, Step(end), level or 0))
+        ends = self.ends[self.training]
+        results = tuple(
+            y if end is None else end.run((y,), Run(self, Step(end), level or 0))
+            for y, end in zip(self._logits(x, level), ends, strict=True)
+        )
+        return results[0] if len(results) == 1 else results
 
-    def logits(self, x: Tensor, level: int | None = None) -> Tensor:
+    def logits(self, x: Inputs, level: int | None = None) -> Any:
         """Return what :meth:`forward` returns, without a softmax at the end: what nestnet trains on
         by cross-entropy, measures and predicts, and a device's arg-max is of.
 
         Raises:
             UserError: no such level, or the images' shape is not the network's.
         """
+        results = self._logits(x, level)
+        return results[0] if len(results) == 1 else results
+
+    def _logits(self, x: Inputs, level: int | None) -> tuple[Tensor, ...]:
         level = self.n_levels - 1 if level is None else level
-        self._check(x, level)
-        x = self.entered(x)
-        values = {self.network.input: self._round_input(x) if self.quantize else x}
+        given = tuple(x) if isinstance(x, tuple | list) else (x,)
+        self._check(given, level)
+        values = self.entered(given)
+        if self.quantize:
+            values = {name: self._round_input(real) for name, real in values.items()}
         for step in self._steps:
             if not step.stage.only_last:
                 values[step.stage.output] = self.run_step(step, values, level)
-        return values[self.network.logits].flatten(1)
+        return tuple(self._plain(values[name], name) for name in self.network.logits)
 
-    def entered(self, x: Tensor) -> Tensor:
-        """Return the real values of the integer graph's input for a batch ``x`` as the module is
-        fed it: pixel / 255 where pixels lie on no grid, else ``x`` itself."""
-        x = self.pixels.to_input(as_map(x).contiguous(memory_format=torch.channels_last))
-        return x.reshape(len(x), *self.network.tensor(self.network.input).torch_shape)
+    def entered(self, given: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return by its name the real values of each of the integer graph's inputs for batches
+        ``given`` as the module is fed them: pixel / 255 where pixels lie on no grid, else as they
+        are."""
+        values = {}
+        for name, x in zip(self.network.inputs, given, strict=True):
+            real = self.pixels.to_input(as_map(x).contiguous(memory_format=torch.channels_last))
+            values[name] = real.reshape(len(x), *self.network.tensor(name).torch_shape)
+        return values
 
-    def _check(self, x: Tensor, level: int) -> None:
+    def _plain(self, y: Tensor, name: str) -> Tensor:
+        """Return ``y``, as a vector (n, c) where it has one position."""
+        return y.flatten(1) if self.network.tensor(name).shape[:2] == (1, 1) else y
+
+    def _check(self, given: tuple[Tensor, ...], level: int) -> None:
         if not (isinstance(level, Integral) and 0 <= level < self.n_levels):
             raise UserError(
                 "level",
@@ -175,7 +209,7 @@ class NestedNet(nn.Module):
                 expected=f"0..{self.n_levels - 1}",
                 action="Choose one of the network's levels",
             )
-        check_batch(x, self.input_shape)
+        check_batches(given, self.input_shapes)
 
     def run_step(self, step: Step, values: Mapping[str, Tensor], level: int) -> Tensor:
         """Execute one stage; in quantized mode its result lies on the int8 grid."""
@@ -210,7 +244,7 @@ class NestedNet(nn.Module):
     def observer(self, name: str) -> Observer | None:
         """Return the observer whose grid tensor ``name`` lies on; None for the input's grid."""
         grid = self.grids.of(name)
-        if grid == self.network.input:
+        if grid in self.network.inputs:
             return None
         observer = self.observers[_key(grid)]
         assert isinstance(observer, Observer)
@@ -330,24 +364,32 @@ def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tenso
     return pixels.to_float(torch.from_numpy(np.ascontiguousarray(images)))
 
 
-def predict(
-    net: NestedNet, images: NDArray[np.uint8], level: int, batch_size: int = 256
-) -> NDArray[np.float32]:
-    """Return the logits (n, classes) of ``level`` for uint8 images (n, h, w, c).
+def float_batches(
+    net: NestedNet, images: Images, batch_size: int
+) -> Iterator[Tensor | tuple[Tensor, ...]]:
+    """Yield uint8 ``images`` (n, h, w, c), an array for each input, as what ``net`` is fed.
+
+    Raises:
+        UserError: images of another type or shape.
+    """
+    arrays = checked_images(images, net.input_shapes)
+    device = device_of(net)
+    for start in range(0, len(arrays[0]), batch_size):
+        batch = tuple(
+            to_float_input(array[start : start + batch_size], net.pixels).to(device)
+            for array in arrays
+        )
+        yield batch[0] if len(batch) == 1 else batch
+
+
+def predict(net: NestedNet, images: Images, level: int, batch_size: int = 256) -> Any:
+    """Return the logits of ``level`` for uint8 images (n, h, w, c), float32: (n, classes), or
+    (n, c, h, w) of a map; a tuple of them where there are several outputs.
 
     Raises:
         UserError: the images have another type or shape.
     """
-    images = checked_images(images, net.input_shape)
-    device = device_of(net)
     with evaluation(net):
-        parts = [
-            net.logits(
-                to_float_input(images[start : start + batch_size], net.pixels).to(device), level
-            )
-            .float()
-            .cpu()
-            for start in range(0, len(images), batch_size)
-        ]
-    logits: NDArray[np.float32] = torch.cat(parts).numpy()
-    return logits
+        parts = [net._logits(x, level) for x in float_batches(net, images, batch_size)]
+    found = tuple(torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
+    return found[0] if len(found) == 1 else found

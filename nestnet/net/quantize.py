@@ -6,17 +6,17 @@ quantize(net, batches, combine=largest)     # a training's own batches, on sever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from codegen.errors import UserError
 from nestnet.net.finite import check_ranges
-from nestnet.net.images import checked_images
-from nestnet.net.network import NestedNet, device_of, to_float_input
+from nestnet.net.images import Images, checked_images
+from nestnet.net.network import Inputs, NestedNet, float_batches
 from nestnet.net.quantizer import Observer, calibration
 
 
@@ -51,7 +51,7 @@ def _bad(key: str, got: object, expected: str) -> UserError:
 
 def quantize(
     network: NestedNet,
-    data: NDArray[np.uint8] | Iterable[Tensor],
+    data: Images | Iterable[Inputs],
     config: Quantization = DEFAULT,
     combine: Callable[[Iterable[Tensor]], None] | None = None,
 ) -> None:
@@ -62,18 +62,19 @@ def quantize(
 
     Args:
         network: on any device.
-        data: images (n, h, w, c), or batches of the network's inputs (n, c, h, w) on its device.
+        data: images (n, h, w, c), a tuple of them where there are several inputs; or batches of
+            what the network is fed, on its device.
         config: how ranges are found.
         combine: replaces each range by the largest of all processes; None where there is one.
 
     Raises:
         UserError: images of another type or shape, or a layer's output is not finite.
     """
-    if isinstance(data, np.ndarray):
-        images = checked_images(data, network.input_shape)
-        batches: Iterable[Tensor] = _inputs(network, images, config.batch_size)
-    else:
-        batches = data
+    pixels = isinstance(data, np.ndarray) or (isinstance(data, tuple) and _are_arrays(data))
+    batches = cast(Iterable[Inputs], data)
+    if pixels:
+        images = checked_images(data, network.input_shapes)
+        batches = float_batches(network, images, config.batch_size)
     network.set_quantize(True, bn_frozen=True)
     with calibration(network):
         for inputs in batches:
@@ -84,9 +85,5 @@ def quantize(
     check_ranges(network)
 
 
-def _inputs(network: NestedNet, images: NDArray[np.uint8], batch_size: int) -> Iterator[Tensor]:
-    """Yield the network's inputs for ``images``, on its device."""
-    device = device_of(network)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        yield to_float_input(batch, network.pixels).to(device)
+def _are_arrays(data: tuple[object, ...]) -> bool:
+    return all(isinstance(each, np.ndarray) for each in data)

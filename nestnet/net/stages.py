@@ -88,7 +88,7 @@ class Stage(ABC):
     kept_dense: ClassVar[Literal["first", "last"] | None] = None
     """Which layer of this kind is not pruned unless asked for."""
     only_last: ClassVar[bool] = False
-    """Whether it stands at the end only, behind the logits: losses, accuracies and ranges are of
+    """Whether it stands at an output only, behind the logits: losses, accuracies and ranges are of
     what it reads."""
     is_monotone: ClassVar[bool] = False
     """Whether an activation behind it may as well be computed in front of it."""
@@ -204,13 +204,16 @@ class OneInput(Stage):
 
 @dataclass(frozen=True)
 class Network:
-    """A network with one input and one output, stages in execution order."""
+    """A network with inputs and outputs, stages in execution order."""
 
-    input: str
-    output: str
-    """Output of the last stage."""
+    inputs: tuple[str, ...]
+    """Tensors it is given, at least one, in the order of the module's arguments."""
+    outputs: tuple[str, ...]
+    """Tensors it makes, at least one, in the order in which the module returns them."""
     tensors: tuple[Tensor, ...]
     stages: tuple[Stage, ...]
+    output_names: tuple[str, ...] = ()
+    """What the module calls its outputs, one each; empty where it does not."""
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor called ``name``; KeyError if there is none."""
@@ -220,15 +223,16 @@ class Network:
         raise KeyError(name)
 
     @property
-    def end(self) -> Stage | None:
-        """Return the stage behind the logits, a softmax, if there is one."""
-        last = self.stages[-1] if self.stages else None
-        return last if last is not None and last.only_last else None
+    def ends(self) -> tuple[Stage | None, ...]:
+        """Return for each output the stage behind its logits, a softmax, if there is one."""
+        makers = {stage.output: stage for stage in self.stages if stage.only_last}
+        return tuple(makers.get(name) for name in self.outputs)
 
     @property
-    def logits(self) -> str:
-        """Return the name of the tensor a training loss is computed from."""
-        return self.output if self.end is None else self.end.inputs[0]
+    def logits(self) -> tuple[str, ...]:
+        """Return the names of the tensors a training loss is computed from, one an output."""
+        pairs = zip(self.outputs, self.ends, strict=True)
+        return tuple(name if end is None else end.inputs[0] for name, end in pairs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,16 @@ import torch.nn.functional as F
 
 Shape = tuple[int, int, int]
 """Height, width, channels."""
+Shapes = tuple[Shape, ...]
+"""Of several tensors, in their order."""
+Given = tuple[int, ...]
+"""What a user says of an input: height, width, channels, or samples, channels."""
+
+
+def shapes_of(shape: Given | tuple[Given, ...]) -> tuple[Given, ...]:
+    """Return the shapes of all inputs, given those or that of the only one."""
+    several = [each for each in shape if isinstance(each, tuple)]
+    return tuple(several) or (tuple(each for each in shape if isinstance(each, int)),)
 
 
 @dataclass(frozen=True)

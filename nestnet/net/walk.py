@@ -73,8 +73,8 @@ class Walk:
     """The symbol of the batch size."""
 
     def enter(self, node: fx.Node, name: str) -> None:
-        """Bind the network's input."""
-        self._batch = str(node.meta["val"].shape[0])
+        """Bind an input of the network."""
+        self._batch = self._batch or str(node.meta["val"].shape[0])
         self._new(node, name, flat_from=None, storage=None)
 
     def is_activation(self, node: object) -> bool:

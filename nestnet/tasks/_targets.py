@@ -1,4 +1,5 @@
-"""Refuse targets that are not what a task says, naming the data set's file."""
+"""Refuse targets that are not what a task says, naming the data set's file, and networks whose
+outputs do not fit."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from codegen.errors import UserError
 from nestnet.datasets import Dataset, Split, broken, told
 from nestnet.datasets._types import Targets
+from nestnet.net.tensors import Shapes
 
 
 def splits(data: Dataset) -> Iterator[tuple[str, Split]]:
@@ -65,3 +68,20 @@ def check_labels(data: Dataset) -> None:
                 f"{targets.min()}..{targets.max()}",
                 f"0..{classes - 1} for {classes} class name{'s' * (classes > 1)}",
             )
+
+
+def check_vector(model: str, shapes: Shapes) -> None:
+    """Refuse a network that has not one output of one position.
+
+    Raises:
+        UserError: it has several, or a map.
+    """
+    if len(shapes) == 1 and shapes[0][:2] == (1, 1):
+        return
+    raise UserError(
+        model,
+        "the model's output is no vector",
+        got=", ".join("x".join(map(str, shape)) for shape in shapes) + " in h, w, c",
+        expected="one output of one position",
+        action="Pool to 1x1, or end with a linear layer",
+    )

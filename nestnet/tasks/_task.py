@@ -13,6 +13,7 @@ from torch import Tensor
 from codegen.graph.ir import Meaning
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
+from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
 from nestnet.tasks._augment import crop_and_flip
 
@@ -35,8 +36,6 @@ class Task(ABC):
 
     metric: str
     """What the score is called, a share 0..1 of which more is better."""
-    meaning: Meaning
-    """What the output of a network is, in its file."""
     takes: tuple[str, ...] = ()
     """Other tasks whose data it can be trained on."""
 
@@ -65,8 +64,13 @@ class Task(ABC):
         """Return what the outputs are called; empty where they have no names."""
 
     @abstractmethod
-    def check_outputs(self, model: str, outputs: int, data: Dataset) -> None:
-        """Refuse a network called ``model`` whose number of ``outputs`` does not fit ``data``.
+    def meanings(self, shapes: Shapes) -> tuple[Meaning, ...]:
+        """Return what the outputs of a network, of these ``shapes`` (h, w, c), are in its file."""
+
+    @abstractmethod
+    def check_outputs(self, model: str, shapes: Shapes, data: Dataset) -> None:
+        """Refuse a network called ``model`` whose outputs, of ``shapes`` (h, w, c), do not fit
+        ``data``.
 
         Raises:
             UserError: it does not.

@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codegen.errors import UserError
+from codegen.graph.ir import Meaning
 from nestnet import datasets
 from nestnet.classes import check_classes
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
-from nestnet.tasks._targets import check_labels
+from nestnet.net.tensors import Shapes
+from nestnet.tasks._targets import check_labels, check_vector
 from nestnet.tasks._task import Result, Task
 
 ONE_OUTPUT = (
@@ -57,7 +59,6 @@ class Classification(Task):
     """Targets are indices into the data set's class names, the score is top-1 accuracy."""
 
     metric = "top-1 accuracy"
-    meaning = "class_scores"
 
     def check_data(self, data: Dataset) -> None:
         """Refuse labels that are no indices into the class names."""
@@ -71,9 +72,15 @@ class Classification(Task):
         """Return the class names, one per output."""
         return data.class_names
 
-    def check_outputs(self, model: str, outputs: int, data: Dataset) -> None:
+    def meanings(self, shapes: Shapes) -> tuple[Meaning, ...]:
+        """Return that the output is a list of class scores."""
+        return ("class_scores",)
+
+    def check_outputs(self, model: str, shapes: Shapes, data: Dataset) -> None:
         """Refuse a network that has not one output per class."""
         names = data.class_names
+        check_vector(model, shapes)
+        outputs = shapes[0][2]
         if outputs != len(names):
             raise UserError(
                 model,

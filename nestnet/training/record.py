@@ -97,7 +97,7 @@ def _write_results(session: Session, run: Path, quantized: list[float]) -> None:
         model=session.model,
         dataset=session.data.title,
         class_names=session.output_names,
-        meaning=session.task.meaning,
+        meanings=session.task.meanings(session.network.output_shapes),
         accuracy_float=session.accuracy_float,
         accuracy_quantized=quantized,
         flash_budget_bytes=session.config.flash_bytes or None,

@@ -38,7 +38,9 @@ def rehearse(session: Session) -> None:
         network = copy.deepcopy(session.network).cpu()
         pruned = _pruned(network, config)
         random = np.random.default_rng(config.seed)
-        quantize(network, random.integers(0, 256, (_IMAGES, *network.input_shape), np.uint8))
+        shapes = network.input_shapes
+        images = tuple(random.integers(0, 256, (_IMAGES, *s), np.uint8) for s in shapes)
+        quantize(network, images)
     levels = [
         Level(name, share, None, None)
         for name, share in zip(level_names(pruned), pruned, strict=True)
@@ -46,8 +48,9 @@ def rehearse(session: Session) -> None:
     provenance = Provenance(
         VERSION, "0" * 64, session.model, session.data.title, session.output_names
     )
+    meanings = session.task.meanings(network.output_shapes)
     try:
-        graph = export(network, levels, provenance, "rehearsal", session.task.meaning)
+        graph = export(network, levels, provenance, "rehearsal", meanings)
         nestfile.to_bytes(graph)
     except UserError as error:
         raise _located(network, error) from None

@@ -171,7 +171,7 @@ def nested(config: TrainConfig, module: nn.Module, task: Task, data: Dataset) ->
     input_shape = data.input_shape
     pixels = pixels_of(config.mean, config.std, input_shape[2])
     network = module if isinstance(module, NestedNet) else trace(module, input_shape, pixels)
-    task.check_outputs(config.model, network.classes, data)
+    task.check_outputs(config.model, network.output_shapes, data)
     network.set_levels(config.levels)
     network.set_grad_routing(cast(GradRouting, config.routing))
     return network

@@ -75,8 +75,8 @@ def stage_differences(
             continue
         inputs = {source: real[source] for source in step.stage.inputs if source in real}
         for source in step.stage.inputs:
-            if source == net.network.input:
-                inputs[source] = net.entered(to_float_input(pixels, net.pixels))
+            if source in net.network.inputs:
+                inputs |= net.entered([to_float_input(pixels, net.pixels)])
         with torch.no_grad():
             result = net.run_step(step, inputs, level)
         operator = next((op for op in graph.ops if op.name == step.stage.name), None)

@@ -132,7 +132,7 @@ class Lookup(OneInput):
         both ends."""
         grids = Grids(network)
         ends = (self.input, self.output)
-        shared = all(grids.of(name) == network.input or grids.one_scale(name) for name in ends)
+        shared = all(grids.of(name) in network.inputs or grids.one_scale(name) for name in ends)
         return graph_lookup.ENTRIES * (1 if shared else levels)
 
 

@@ -312,7 +312,7 @@ def test_quantized_values_lie_on_the_grid() -> None:
     quantize(net, pixels)
     for level in range(LEVELS):
         logits = predict(net, pixels, level)
-        observer = net.observer(net.network.logits)
+        observer = net.observer(net.network.logits[0])
         assert observer is not None
         steps = logits / float(observer.scale(level))
         assert np.abs(steps - np.rint(steps)).max() < 1e-4

@@ -50,7 +50,7 @@ def test_no_level_saturates_for_being_larger_than_the_sparsest(count: int) -> No
     quantize(net, images, Quantization(batch_size=8))
     for level in range(LEVELS):
         rounded = predict(net, images, level)
-        step = float(net.observers[net.network.logits].scale(level))  # type: ignore[operator]
+        step = float(net.observers[net.network.logits[0]].scale(level))  # type: ignore[operator]
         assert np.abs(rounded - plain[level]).max() < 4 * step
 
 
@@ -117,7 +117,7 @@ def test_earlier_checkpoints_with_one_shared_range_load() -> None:
     net = growing()
     quantize(net, pixels(5))
     state = net.state_dict()
-    key = f"observers.{net.network.logits}.range"
+    key = f"observers.{net.network.logits[0]}.range"
     state[key] = torch.tensor([7.0])
     net.load_state_dict(state)
-    assert net.observers[net.network.logits].range.tolist() == [7.0] * LEVELS
+    assert net.observers[net.network.logits[0]].range.tolist() == [7.0] * LEVELS
