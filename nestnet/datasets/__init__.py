@@ -19,7 +19,7 @@ from nestnet.datasets._contract import broken, check_loaded, check_module, told
 from nestnet.datasets._types import Dataset, Split
 
 __all__ = [
-    "Dataset", "Split", "broken", "describe", "load", "names", "oddities", "of", "told",
+    "Dataset", "Split", "broken", "describe", "load", "names", "oddities", "of", "task_of", "told",
 ]  # fmt: skip
 
 MAX_SIDE = 4096
@@ -38,6 +38,16 @@ def describe(name: str) -> str:
         UserError: there is no such data set.
     """
     return (_module(name).__doc__ or "").strip().splitlines()[0]
+
+
+def task_of(name: str) -> str:
+    """Return the task that the data set called ``name`` says it is for, before it is loaded: its
+    module's TASK, by default "classification".
+
+    Raises:
+        UserError: there is no such data set.
+    """
+    return str(getattr(_module(name), "TASK", "classification"))
 
 
 def load(

@@ -67,11 +67,12 @@ def with_data(config: TrainConfig, data: str = "") -> tuple[Task, Dataset]:
 def defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what the task of a training sets where ``given``, names and values, does not.
 
+    Without a ``task`` it is the one that the data set's module names.
+
     Raises:
-        UserError: there is no such task.
+        UserError: there is no such task or data set.
     """
-    known = {key: given[key] for key in ("task", "sparsity") if key in given}
+    known = {key: given[key] for key in ("task", "dataset", "sparsity") if key in given}
     config = TrainConfig(**known)
-    if config.task == AUTO:  # the data set says which, and is not loaded yet
-        return {}
-    return of(config.task).defaults(config.is_dense)
+    name = datasets.task_of(config.dataset) if config.task == AUTO else config.task
+    return of(name).defaults(config.is_dense)

@@ -109,8 +109,8 @@ def test_a_task_brings_defaults_that_anything_given_overrides(
         "defaults",
         lambda self, is_dense: {"optimizer": "adamw", "ema": 0.998 if is_dense else 0.99},
     )
-    dense = config.chosen({"task": "classification", "sparsity": 0.0}, None, tasks.defaults)
+    dense = config.chosen({"sparsity": 0.0}, None, tasks.defaults)
     assert (dense.optimizer, dense.ema, dense.lr) == ("adamw", 0.998, TrainConfig().lr)
-    nested = config.chosen({"task": "classification", "optimizer": "sgd"}, None, tasks.defaults)
+    nested = config.chosen({"optimizer": "sgd"}, None, tasks.defaults)
     assert (nested.optimizer, nested.ema) == ("sgd", 0.99)
     assert config.chosen({"sparsity": 0.0}) == TrainConfig(sparsity=(0.0,))
