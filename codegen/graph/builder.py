@@ -36,6 +36,7 @@ from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
+from codegen.graph.pools import adaptive_kernel
 from codegen.graph.requantize import FloatArray, make_requant
 from codegen.graph.weighted import MAX_RESIDUAL_MULTIPLIER, accumulator_bound, level_weight
 
@@ -182,12 +183,26 @@ class GraphBuilder:
         kernel: tuple[int, int],
         stride: tuple[int, int],
         padding: Padding = (0, 0, 0, 0),
+        counted: Padding | None = None,
     ) -> str:
-        """Append a pooling layer."""
+        """Append a pooling layer; an average counts all padding unless ``counted`` says less."""
         before = self._value(source)
         index = len(self.ops)
-        op = kind(f"pool{index}", source, f"value{index}", kernel, stride, padding)
+        window = (f"pool{index}", source, f"value{index}", kernel, stride, padding)
+        op = MaxPool(*window) if kind is MaxPool else AvgPool(*window, counted or padding)
         return self._append(op, before.scale, before.zero_point)
+
+    def adaptive_pool(
+        self, source: str, kind: type[MaxPool] | type[AvgPool], size: tuple[int, int]
+    ) -> str:
+        """Append an adaptive pooling layer with an output of ``size``, height and width."""
+        before = self._value(source)
+        index = len(self.ops)
+        height, width, channels = before.shape
+        kernel = (adaptive_kernel(height, size[0]), adaptive_kernel(width, size[1]))
+        window = (f"pool{index}", source, f"value{index}", kernel, (0, 0), (0, 0, 0, 0))
+        op = MaxPool(*window) if kind is MaxPool else AvgPool(*window, (0, 0, 0, 0))
+        return self._append(op, before.scale, before.zero_point, (*size, channels))
 
     def concat(self, sources: Sequence[str], axis: int = 2) -> str:
         """Append a concatenation of values of one zero point; all get an input's or one's scale."""

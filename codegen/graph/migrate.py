@@ -59,13 +59,22 @@ def _from_3(record: Record) -> Record:
     return record | {"values": [value | {"source": None} for value in values]}
 
 
+def _from_4(record: Record) -> Record:
+    """Let an average count all padding of its windows."""
+    ops = [
+        op | {"counted": op.get("padding")} if op.get("type") == "AvgPool" else op
+        for op in _objects(record.get("ops"), "ops")
+    ]
+    return record | {"ops": ops}
+
+
 def _meaning_of_output(shape: Any, has_names: bool) -> str:
     if isinstance(shape, list) and shape[:2] != [1, 1]:
         return "map"
     return "class_scores" if has_names else "plain"
 
 
-STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3)
+STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3, _from_4)
 """The first leads from version 1 to 2, the last to the newest."""
 
 

@@ -277,7 +277,15 @@ class _RandomGraph:
     def _pool(self) -> None:
         kernel, padding = self._window((1, 2, 3))
         kind: type[MaxPool] | type[AvgPool] = MaxPool if self._chance(0.5) else AvgPool
-        self.builder.pool(self.builder.last, kind, kernel, self._stride(), padding)
+        if self._chance(0.2):
+            size = (self._pick(1, self.largest), self._pick(1, self.largest))
+            self.builder.adaptive_pool(self.builder.last, kind, size)
+            return
+        counted = padding
+        if self._chance(0.5):
+            top, left, bottom, right = (self._pick(0, extent) for extent in padding)
+            counted = (top, left, bottom, right)
+        self.builder.pool(self.builder.last, kind, kernel, self._stride(), padding, counted)
 
     def _classifier(self) -> None:
         height, width, channels = self.builder.shape(self.builder.last)

@@ -10,7 +10,7 @@ from codegen.graph.ops.avg_pool import AvgPool
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
 from codegen.kernels.common.pools import PoolCost, pool_draft, pool_shape
-from codegen.kernels.common.shape import WindowArgs
+from codegen.kernels.common.shape import Sides, WindowArgs
 from codegen.program.draft import Candidate
 from codegen.target.target import Target
 
@@ -24,6 +24,8 @@ class AvgPoolArgs(WindowArgs):
 
     needs_state = False
 
+    counted: Sides | None
+    """Of the padding, what the mean counts; None for all of it."""
     zero_point: int
     """Of input and output."""
 
@@ -37,7 +39,10 @@ class AvgPoolKernel(Kernel):
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every average pool."""
         if isinstance(op, AvgPool):
-            args = AvgPoolArgs(pool_shape(op, graph), graph.value(op.output).zero_point)
+            whole = op.counted == op.padding and 0 not in op.stride
+            counted = None if whole else Sides(*op.counted)
+            zero_point = graph.value(op.output).zero_point
+            args = AvgPoolArgs(pool_shape(op, graph), counted, zero_point)
             yield Candidate(
                 self.name,
                 lambda: pool_draft(op, graph, args, QUAD),

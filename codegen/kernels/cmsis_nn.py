@@ -110,8 +110,9 @@ class CmsisMaxPool(Kernel):
     args = CmsisPoolArgs
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
-        """Take every max pool where CMSIS-NN is asked for; the bits are those of our kernel."""
-        if isinstance(op, MaxPool) and target.kernels == "cmsis-nn":
+        """Take every max pool but adaptive ones where CMSIS-NN is asked for; the bits are those of
+        our kernel."""
+        if isinstance(op, MaxPool) and target.kernels == "cmsis-nn" and 0 not in op.stride:
             args = CmsisPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,

@@ -33,7 +33,7 @@ class MaxPoolKernel(Kernel):
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take every max pool that is not CMSIS-NN's, which gives the same bits."""
-        if isinstance(op, MaxPool) and target.kernels == "nestnet":
+        if isinstance(op, MaxPool) and (target.kernels == "nestnet" or 0 in op.stride):
             args = MaxPoolArgs(pool_shape(op, graph))
             yield Candidate(
                 self.name,

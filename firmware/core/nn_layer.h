@@ -19,9 +19,14 @@ typedef struct {
     int32_t in_h, in_w, in_c;
     int32_t out_h, out_w, out_c;
     int32_t kernel_h, kernel_w;
-    int32_t stride_h, stride_w;
-    int32_t pad_top, pad_left; /* bottom and right padding follow from the output extents */
+    int32_t stride_h, stride_w; /* of a pool, 0 for adaptive windows */
+    int32_t pad_top, pad_left;  /* bottom and right padding follow from the output extents */
 } nn_window_shape;
+
+/* Rows and columns around a map. */
+typedef struct {
+    int32_t top, left, bottom, right;
+} nn_sides;
 
 /* Level-independent part of a layer's requantization; docs/integer-contract.md. */
 typedef struct {

@@ -14,6 +14,7 @@ from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.ops import OPERATORS
+from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import (
     conv_layer_graph,
@@ -79,6 +80,20 @@ def concat_graph() -> Graph:
     return net.graph()
 
 
+def pools_graph() -> Graph:
+    """Return averages that count part of their padding and adaptive pools, larger and smaller than
+    what they read, of which the channels come in fours or not."""
+    net = GraphBuilder((7, 13, 5), 3, 63, "pools")
+    net.conv("input", 8, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.4, 0.7))
+    net.pool(net.last, AvgPool, (3, 3), (1, 2), (1, 1, 2, 1), (1, 0, 0, 1))
+    net.adaptive_pool(net.last, MaxPool, (11, 5))
+    net.conv(net.last, 7, (1, 1), group=2, densities=(0.2, 0.5, 0.8), relu=False)
+    net.adaptive_pool(net.last, AvgPool, (3, 7))
+    net.pool(net.last, AvgPool, (2, 3), (2, 3), (0, 1, 1, 1), (0, 0, 0, 0))
+    net.linear(net.last, 5, group=1, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -89,6 +104,7 @@ def graphs() -> list[Graph]:
         small_graph(),
         functions_graph(),
         concat_graph(),
+        pools_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]

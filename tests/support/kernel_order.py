@@ -127,9 +127,15 @@ def windows(s: WindowShape, groups: int, *, residual: bool = False) -> Order:
     last_of_group = clock.reshape(s.out_h, s.out_w, groups, -1)[..., -1]
     for oy in range(s.out_h):
         for ox in range(s.out_w):
-            top, left = oy * s.stride_h - s.pad_top, ox * s.stride_w - s.pad_left
-            rows = slice(max(top, 0), max(top + s.kernel_h, 0))
-            columns = slice(max(left, 0), max(left + s.kernel_w, 0))
+            rows = _window(oy, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_top)
+            columns = _window(ox, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_left)
             read[rows, columns] = last_of_group[oy, ox].repeat(s.in_c // groups)
     flat = clock.reshape(-1)
     return Order((read.reshape(-1), flat) if residual else (read.reshape(-1),), flat)
+
+
+def _window(index: int, extent: int, out: int, kernel: int, stride: int, pad: int) -> slice:
+    """Return the rows or columns of a window; a stride of 0 stands for an adaptive pool's."""
+    if stride == 0:
+        return slice(index * extent // out, -(-(index + 1) * extent // out))
+    return slice(max(index * stride - pad, 0), max(index * stride - pad + kernel, 0))

@@ -6,7 +6,9 @@ docs/integer-contract.md and the TensorFlow Lite quantization specification.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -135,17 +137,26 @@ def add(op, values, level, y, x, c):  # type: ignore[no-untyped-def]
 
 def pool(op, graph, values, y, x, c):  # type: ignore[no-untyped-def]
     image = values[op.input]
-    window = []
-    for ky, kx in product(range(op.kernel[0]), range(op.kernel[1])):
-        row = y * op.stride[0] + ky - op.padding[0]
-        column = x * op.stride[1] + kx - op.padding[1]
-        if 0 <= row < image.shape[0] and 0 <= column < image.shape[1]:
-            window.append(int(image[row, column, c]))
+    extents, outs = image.shape[:2], graph.value(op.output).shape[:2]
+    axes = []
+    for axis, at in enumerate((y, x)):
+        if op.stride[axis]:
+            first = at * op.stride[axis] - op.padding[axis]
+            axes.append(range(first, first + op.kernel[axis]))
+        else:
+            ends = [Fraction(i * extents[axis], outs[axis]) for i in (at, at + 1)]
+            axes.append(range(math.floor(ends[0]), math.ceil(ends[1])))
+    inside = [
+        at for at in product(*axes) if all(0 <= a < n for a, n in zip(at, extents, strict=True))
+    ]
+    window = [int(image[row, column, c]) for row, column in inside]
     if isinstance(op, MaxPool):
         return max(window)
     assert isinstance(op, AvgPool)
     zero_point = graph.value(op.input).zero_point
-    count = op.kernel[0] * op.kernel[1]
+    top, left, bottom, right = op.counted
+    rows, columns = range(-top, extents[0] + bottom), range(-left, extents[1] + right)
+    count = sum(row in rows and column in columns for row, column in product(*axes))
     total = sum(value - zero_point for value in window) * round(2**22 / count) + 2**21
     return max(-128, min(127, zero_point + total // 2**22))
 

@@ -229,16 +229,25 @@ class Samples(nn.Module):
 
 
 class Pools(nn.Module):
-    """Pools as functions, also one of whose results the places are left."""
+    """Windows of all kinds: adaptive, beyond the map, averages of what is counted, indices left."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 5, 2)
-        self.head = nn.Sequential(*head(5))
+        self.conv = conv_bn(3, 5, 2)
+        self.fc = nn.Linear(5 * 7 * 5, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x, _ = F.max_pool2d(self.conv(x), (3, 2), 1, (1, 0), return_indices=True)
-        return self.head(x)
+        x, _ = F.max_pool2d(self.conv(x), (3, 2), 1, (1, 0), return_indices=True)  # 12 x 9
+        parts = [
+            F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),  # 7 x 5
+            F.avg_pool2d(x, (2, 3), 2, (0, 1), ceil_mode=True, count_include_pad=False),  # 6 x 5
+            F.avg_pool2d(x, 3, (2, 2), 1, count_include_pad=False),  # 6 x 5
+            F.avg_pool2d(x, (2, 1), (2, 2), divisor_override=2),  # 6 x 5
+            F.max_pool2d(x, 3, 2, ceil_mode=True),  # 6 x 4
+            F.avg_pool2d(x, 1, 7),  # 2 x 2
+        ]
+        parts = [F.adaptive_avg_pool2d(part, (5, 7)) for part in parts]
+        return self.fc(F.adaptive_max_pool2d(torch.cat(parts, 2), (7, 5)).flatten(1))
 
 
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:

@@ -28,6 +28,16 @@ class WindowShape:
 
 
 @dataclass(frozen=True)
+class Sides:
+    """The members of ``nn_sides``: numbers of rows and columns around a map."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
 class WindowArgs(Args):
     """Literal arguments of a kernel that goes through windows."""
 

@@ -2,10 +2,12 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)), n = kernel_h * kernel_w;
- * elements outside the image count as zp.
+ * out[y][x][ch] = clamp(zp + ((sum(x - zp) * round(2^22 / n) + 2^21) >> 22)); elements outside the image
+ * count as zp, and n is the number of the window's elements in the image and up to counted rows and columns
+ * around it. A stride of 0 stands for adaptive windows (nn_span.h), kernel_h and kernel_w for the largest.
  *
- * s:          nn_window_shape; literal; out_c = in_c, any stride and padding, n <= 4096
+ * s:          nn_window_shape; literal; out_c = in_c, any stride and padding, kernel_h * kernel_w <= 4096
+ * counted:    nn_sides; literal; or a literal NULL; no more than the padding; NULL: n = kernel_h * kernel_w
  * zero_point: int32; literal; -128 .. 127
  * in:         int8[in_h * in_w * in_c]; read
  * out:        int8[out_h * out_w * out_c]; written
@@ -17,31 +19,41 @@
 #ifndef NN_AVG_POOL_H
 #define NN_AVG_POOL_H
 
-#include "../../core/nn_arith.h"
+#include "../../core/nn_span.h"
 
-NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const int8_t *in, int8_t *out);
+NN_INLINE void nn_avg_pool(const nn_window_shape *s, const nn_sides *counted, int32_t zero_point,
+                           const int8_t *in, int8_t *out);
+
+/* round(2^22 / n) of the window at output row oy, column ox. */
+NN_INLINE int32_t nn_avg_reciprocal(const nn_window_shape *s, const nn_sides *counted, int32_t oy, int32_t ox)
+{
+    int32_t n = s->kernel_h * s->kernel_w;
+    if (counted != NULL) {
+        const nn_span rows = nn_span_within(nn_span_rows(s, oy), -counted->top, s->in_h + counted->bottom);
+        const nn_span columns =
+            nn_span_within(nn_span_columns(s, ox), -counted->left, s->in_w + counted->right);
+        n = nn_max(1, (rows.end - rows.first) * (columns.end - columns.first));
+    }
+    return ((1 << 22) + n / 2) / n;
+}
 
 /* The mean of a window's sum(x - zp). */
-NN_INLINE int8_t nn_avg_of_sum(const nn_window_shape *s, int32_t zero_point, int32_t sum)
+NN_INLINE int8_t nn_avg_of_sum(int32_t reciprocal, int32_t zero_point, int32_t sum)
 {
-    const int32_t n = s->kernel_h * s->kernel_w;
-    const int32_t reciprocal = ((1 << 22) + n / 2) / n;
     return (int8_t)nn_ssat8_asr(zero_point + ((sum * reciprocal + (1 << 21)) >> 22), 0);
 }
 
-/* The mean of channel ch in the window whose corner lies at row top, column left. */
-NN_INLINE int8_t nn_avg_of_window(const nn_window_shape *s, int32_t zero_point, int32_t top, int32_t left,
-                                  int32_t ch, const int8_t *in)
+/* The sum(x - zp) of channel ch in a window inside the image. */
+NN_INLINE int32_t nn_avg_sum(const nn_window_shape *s, int32_t zero_point, nn_span rows, nn_span columns,
+                             int32_t ch, const int8_t *in)
 {
-    const int32_t iy_end = nn_min(s->in_h, top + s->kernel_h);
-    const int32_t ix_end = nn_min(s->in_w, left + s->kernel_w);
     int32_t sum = 0;
-    for (int32_t iy = nn_max(0, top); iy < iy_end; iy++) {
-        for (int32_t ix = nn_max(0, left); ix < ix_end; ix++) {
+    for (int32_t iy = rows.first; iy < rows.end; iy++) {
+        for (int32_t ix = columns.first; ix < columns.end; ix++) {
             sum += in[(iy * s->in_w + ix) * s->in_c + ch] - zero_point;
         }
     }
-    return nn_avg_of_sum(s, zero_point, sum);
+    return sum;
 }
 
 #if NN_KERNELS_USE_DSP

@@ -7,14 +7,17 @@
 
 #include "nn_avg_pool.h"
 
-NN_INLINE void nn_avg_pool(const nn_window_shape *s, int32_t zero_point, const int8_t *in, int8_t *out)
+NN_INLINE void nn_avg_pool(const nn_window_shape *s, const nn_sides *counted, int32_t zero_point,
+                           const int8_t *in, int8_t *out)
 {
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         for (int32_t ox = 0; ox < s->out_w; ox++) {
-            const int32_t top = oy * s->stride_h - s->pad_top;
-            const int32_t left = ox * s->stride_w - s->pad_left;
+            const nn_span rows = nn_span_within(nn_span_rows(s, oy), 0, s->in_h);
+            const nn_span columns = nn_span_within(nn_span_columns(s, ox), 0, s->in_w);
+            const int32_t reciprocal = nn_avg_reciprocal(s, counted, oy, ox);
             for (int32_t ch = 0; ch < s->out_c; ch++) {
-                *out++ = nn_avg_of_window(s, zero_point, top, left, ch, in);
+                const int32_t sum = nn_avg_sum(s, zero_point, rows, columns, ch, in);
+                *out++ = nn_avg_of_sum(reciprocal, zero_point, sum);
             }
         }
     }

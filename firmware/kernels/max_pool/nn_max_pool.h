@@ -2,7 +2,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does.
+ * out[y][x][ch] = the largest of the window's elements that lie inside the image, -128 if none does. A stride
+ * of 0 stands for adaptive windows (nn_span.h), kernel_h and kernel_w for the largest.
  *
  * s:        nn_window_shape; literal; out_c = in_c, any kernel, stride and padding
  * in:       int8[in_h * in_w * in_c]; read
@@ -14,19 +15,17 @@
 #ifndef NN_MAX_POOL_H
 #define NN_MAX_POOL_H
 
-#include "../../core/nn_arith.h"
+#include "../../core/nn_span.h"
 
 NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *out);
 
-/* The largest element of channel ch in the window whose corner lies at row top, column left. */
-NN_INLINE int8_t nn_max_of_window(const nn_window_shape *s, int32_t top, int32_t left, int32_t ch,
+/* The largest element of channel ch in a window inside the image. */
+NN_INLINE int8_t nn_max_of_window(const nn_window_shape *s, nn_span rows, nn_span columns, int32_t ch,
                                   const int8_t *in)
 {
-    const int32_t iy_end = nn_min(s->in_h, top + s->kernel_h);
-    const int32_t ix_end = nn_min(s->in_w, left + s->kernel_w);
     int32_t largest = -128;
-    for (int32_t iy = nn_max(0, top); iy < iy_end; iy++) {
-        for (int32_t ix = nn_max(0, left); ix < ix_end; ix++) {
+    for (int32_t iy = rows.first; iy < rows.end; iy++) {
+        for (int32_t ix = columns.first; ix < columns.end; ix++) {
             largest = nn_max(largest, in[(iy * s->in_w + ix) * s->in_c + ch]);
         }
     }

@@ -11,10 +11,10 @@ NN_INLINE void nn_max_pool(const nn_window_shape *s, const int8_t *in, int8_t *o
 {
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         for (int32_t ox = 0; ox < s->out_w; ox++) {
-            const int32_t top = oy * s->stride_h - s->pad_top;
-            const int32_t left = ox * s->stride_w - s->pad_left;
+            const nn_span rows = nn_span_within(nn_span_rows(s, oy), 0, s->in_h);
+            const nn_span columns = nn_span_within(nn_span_columns(s, ox), 0, s->in_w);
             for (int32_t ch = 0; ch < s->out_c; ch++) {
-                *out++ = nn_max_of_window(s, top, left, ch, in);
+                *out++ = nn_max_of_window(s, rows, columns, ch, in);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import avg_pool as graph_avg_pool
-from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads, sizes
+from nestnet.net.ops.common.pools import Pool, Sides, Window, adaptive, sliding
 from nestnet.net.stages import GridRule, Run
 from nestnet.net.tensors import Tensor, as_map
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
@@ -19,65 +20,77 @@ SPELLED = "average pool, mean over h and w"
 
 @dataclass(frozen=True)
 class AvgPool(Pool):
-    """Mean over a window; padding counts as zero."""
+    """Mean over a window; padding counts as zero, as far as it is counted."""
+
+    counted: Sides
+    """Of the padding."""
 
     makes = (graph_avg_pool.AvgPool,)
     grid = GridRule.ROUNDED
     elementwise = False
 
+    @property
+    def counts(self) -> tuple[Sides, ...]:
+        """Return the padding that is counted."""
+        return (self.counted,)
+
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the mean, of a map or of positions in a row."""
-        top, left, _, _ = self.padding
-        mean = F.avg_pool2d(as_map(x[0]), self.kernel, self.stride, (top, left))
-        return mean.reshape(len(mean), *at.tensor(self.output).torch_shape)
+        y, window, target = as_map(x[0]), self.window, at.tensor(self.output)
+        if window.is_adaptive:
+            mean = F.adaptive_avg_pool2d(y, target.shape[:2])
+        else:
+            mean = _slid(y, window)
+            if self.counted != window.padding:
+                top, left, bottom, right = self.counted
+                ones = F.pad(y.new_ones(1, 1, *y.shape[2:]), (left, right, top, bottom), value=1.0)
+                sides = zip(window.padding, self.counted, strict=True)
+                top, left, bottom, right = (all_of - part for all_of, part in sides)
+                share = _slid(
+                    ones, Window(window.kernel, window.stride, (top, left, bottom, right))
+                )
+                mean = mean / share
+        return mean.reshape(len(mean), *target.torch_shape)
+
+
+def _slid(x: torch.Tensor, window: Window) -> torch.Tensor:
+    """Return the mean over whole windows."""
+    top, left, bottom, right = window.padding
+    if any(window.padding):
+        x = F.pad(x, (left, right, top, bottom))
+    return F.avg_pool2d(x, window.kernel, window.stride)
 
 
 def _avg_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel, stride, padding = sizes(tensor, node)
-    around = pads(
-        tensor, node, kernel, stride, padding, bool(argument(node, 4, "ceil_mode", False))
-    )
-    if around != (padding[0], padding[1], padding[0], padding[1]):
-        raise Unsupported("average pool with partial windows", "ceil_mode=True", "ceil_mode=False")
-    if padding != (0, 0) and not argument(node, 5, "count_include_pad", True):
-        raise Unsupported(
-            "average pool that leaves out padding",
-            "count_include_pad=False",
-            "count_include_pad=True or no padding",
-        )
+    window, asked = sliding(tensor, node, bool(argument(node, 4, "ceil_mode", False)))
     divisor = argument(node, 6, "divisor_override", None)
-    if divisor is not None and divisor != kernel[0] * kernel[1]:
+    if divisor is not None and divisor != math.prod(window.kernel):
         raise Unsupported("average pool with its own divisor", divisor, "divisor_override=None")
-    _emit(walk, node, tensor, kernel, stride, around)
+    counted = asked if argument(node, 5, "count_include_pad", True) else (0, 0, 0, 0)
+    if divisor is not None:
+        counted = window.padding
+    _emit(walk, node, tensor, window, counted)
 
 
 def _emit(
-    walk: Walk,
-    node: fx.Node,
-    tensor: Tensor,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    around: tuple[int, int, int, int],
+    walk: Walk, node: fx.Node, tensor: Tensor, window: Window, counted: Sides = (0, 0, 0, 0)
 ) -> None:
-    if kernel[0] * kernel[1] > graph_avg_pool.MAX_WINDOW:
+    if math.prod(window.kernel) > graph_avg_pool.MAX_WINDOW:
         raise Unsupported(
             "average over too many elements",
-            kernel,
+            window.kernel,
             f"a window of at most {graph_avg_pool.MAX_WINDOW} elements",
             "Pool in two steps",
         )
     walk.emit(
-        node,
-        tensor,
-        lambda name, output: AvgPool(name, tensor.name, output, kernel, stride, around),
+        node, tensor, lambda name, output: AvgPool(name, tensor.name, output, window, counted)
     )
 
 
 def _adaptive_avg_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel = adaptive_kernel(tensor, node)
-    _emit(walk, node, tensor, kernel, kernel, (0, 0, 0, 0))
+    _emit(walk, node, tensor, adaptive(tensor, node))
 
 
 def _mean(walk: Walk, node: fx.Node) -> None:
@@ -93,7 +106,7 @@ def _mean(walk: Walk, node: fx.Node) -> None:
             "dim=(2, 3)",
         )
     h, w, _ = tensor.shape
-    _emit(walk, node, tensor, (h, w), (h, w), (0, 0, 0, 0))
+    _emit(walk, node, tensor, Window((h, w), (h, w)))
 
 
 ATEN = {

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import max_pool as graph_max_pool
-from nestnet.net.ops.common.pools import Pool, adaptive_kernel, pads, sizes
+from nestnet.net.ops.common.pools import Pool, Window, adaptive, sliding
 from nestnet.net.stages import GridRule, Run
 from nestnet.net.tensors import Tensor, as_map
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
@@ -29,43 +29,36 @@ class MaxPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the maximum."""
-        y = as_map(x[0])
-        top, left, bottom, right = self.padding
-        if any(self.padding):
+        y, window, target = as_map(x[0]), self.window, at.tensor(self.output)
+        top, left, bottom, right = window.padding
+        if any(window.padding):
             y = F.pad(y, (left, right, top, bottom), value=float("-inf"))
-        y = F.max_pool2d(y, self.kernel, self.stride)
-        return y.reshape(len(y), *at.tensor(self.output).torch_shape)
+        if window.is_adaptive:
+            y = F.adaptive_max_pool2d(y, target.shape[:2])
+        else:
+            y = F.max_pool2d(y, window.kernel, window.stride)
+        return y.reshape(len(y), *target.torch_shape)
 
 
 def _max_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel, stride, padding = sizes(tensor, node)
     dilation = along(tensor, argument(node, 4, "dilation", 1))
     if dilation != (1, 1):
         raise Unsupported("dilated pooling", dilation, "dilation 1")
-    ceil_mode = bool(argument(node, 5, "ceil_mode", False))
-    around = pads(tensor, node, kernel, stride, padding, ceil_mode)
-    _emit(walk, node, tensor, kernel, stride, around)
+    window, _ = sliding(tensor, node, bool(argument(node, 5, "ceil_mode", False)))
+    _emit(walk, node, tensor, window)
 
 
 def _adaptive_max_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
-    kernel = adaptive_kernel(tensor, node)
-    _emit(walk, node, tensor, kernel, kernel, (0, 0, 0, 0))
+    _emit(walk, node, tensor, adaptive(tensor, node))
 
 
-def _emit(
-    walk: Walk,
-    node: fx.Node,
-    tensor: Tensor,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    around: tuple[int, int, int, int],
-) -> None:
+def _emit(walk: Walk, node: fx.Node, tensor: Tensor, window: Window) -> None:
     """Append the pool; of one that returns (values, indices) only the values are an activation."""
 
     def make(name: str, output: str) -> MaxPool:
-        return MaxPool(name, tensor.name, output, kernel, stride, around)
+        return MaxPool(name, tensor.name, output, window)
 
     if not isinstance(node.meta["val"], tuple | list):
         walk.emit(node, tensor, make)

@@ -19,7 +19,7 @@ from safetensors.numpy import save as format_safetensors
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
-from codegen.graph.ir import Graph
+from codegen.graph.ir import SCHEMA_VERSION, Graph
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, random_graph, random_images
 from codegen.target import boards
@@ -135,7 +135,7 @@ def test_a_budget_survives_and_chooses_the_storage() -> None:
 
 
 EDITS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
-    "newer .nestnet file": lambda d, t: d.update(schema_version=5),
+    "newer .nestnet file": lambda d, t: d.update(schema_version=SCHEMA_VERSION + 1),
     "schema_version of at least 1": lambda d, t: d.update(schema_version=0),
     "a schema_version": lambda d, t: d.pop("schema_version"),
     "the keys": lambda d, t: d.update(extra=1),

@@ -39,12 +39,15 @@ def every_op_graph() -> Graph:
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
+    averaged = builder.adaptive_pool(averaged, AvgPool, (2, 1))
+    averaged = builder.pool(averaged, AvgPool, (2, 1), (1, 1))
     logits = builder.linear(builder.lookup(averaged, np.tanh), 4, group=4, densities=[0.5, 0.9])
     builder.softmax(logits)
     return builder.graph()
 
 
 GRAPH = every_op_graph()
+ADAPTIVE = next(op for op in GRAPH.ops if isinstance(op, AvgPool) and 0 in op.stride).output
 
 
 def with_op(kind: type[Op], **changes: Any) -> Graph:
@@ -58,6 +61,12 @@ def with_op(kind: type[Op], **changes: Any) -> Graph:
 def last(kind: type[Any]) -> Any:
     """Return the last op of ``kind`` in GRAPH."""
     return [op for op in GRAPH.ops if isinstance(op, kind)][-1]
+
+
+def with_pool(**changes: Any) -> Graph:
+    """Return GRAPH with the adaptive pool changed."""
+    ops = [replace(op, **changes) if op.output == ADAPTIVE else op for op in GRAPH.ops]
+    return replace(GRAPH, ops=tuple(ops))
 
 
 def with_requant(**changes: Any) -> Graph:
@@ -195,6 +204,11 @@ BROKEN: dict[str, Callable[[], Graph]] = {
         Concat, inputs=(last(Reshape).output, last(MaxPool).output)
     ),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
+    "no padding along an adaptive height": lambda: with_pool(padding=(1, 0, 0, 0)),
+    "the kernel of an adaptive width is 1": lambda: with_pool(kernel=(1, 2)),
+    "the output has the shape (2, 1, 60)": lambda: with_value(ADAPTIVE, shape=(2, 1, 61)),
+    "as much padding is counted as there is": lambda: with_op(AvgPool, counted=(0, 1, 0, 0)),
+    "a window has at most 4096 elements": lambda: with_op(AvgPool, kernel=(65, 64)),
     "table is int8 of shape (1, 256) or (2, 256)": lambda: with_op(
         Lookup, table=np.zeros((3, 256), np.int8)
     ),

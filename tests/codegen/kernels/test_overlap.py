@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,8 @@ def test_depthwise_convolutions(seed: int) -> None:
 def test_pools_and_grouped_convolutions(seed: int) -> None:
     s = random_shape(seed)
     assert_sound(kernel_order.windows(s, s.in_c), window_overlap(s, by_channel=True))
+    adaptive = replace(s, stride_h=0, pad_top=0, stride_w=0, pad_left=0)
+    assert_sound(kernel_order.windows(adaptive, s.in_c), window_overlap(adaptive, by_channel=True))
     groups = 1 + seed % 3
     s = random_shape(seed, in_c=2 * groups, out_c=3 * groups)
     order = kernel_order.windows(s, groups, residual=True)

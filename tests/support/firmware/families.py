@@ -20,7 +20,7 @@ from tests.support.firmware.cases import (
     weighted,
 )
 from tests.support.firmware.contracts import contract
-from tests.support.firmware.oracle import NEVER, Shape
+from tests.support.firmware.oracle import NEVER, Shape, seen
 
 SEED = 20240601
 
@@ -161,6 +161,18 @@ def channel_cases(rng: np.random.Generator) -> list[Case]:
     return cases
 
 
+NO_PADDING = (0, 0, 0, 0)
+
+
+def adaptive(in_h: int, in_w: int, c: int, out_h: int, out_w: int) -> Shape:
+    """Return the shape of an adaptive pool."""
+    largest = [
+        max(len(seen(i, extent, out, 0, 0, 0)) for i in range(out))
+        for extent, out in ((in_h, out_h), (in_w, out_w))
+    ]
+    return Shape(in_h, in_w, c, out_h, out_w, c, *largest, 0, 0)
+
+
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     """Additions, pools, softmax, lookups and concatenations."""
     cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
@@ -170,9 +182,17 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
             cases.append(pool(rng, kind, Shape(5, 7, c, 5, 7, c, 3, 3, 1, 1, 1, 1)))
             cases.append(pool(rng, kind, Shape(8, 8, c, 1, 1, c, 8, 8, 1, 1, 0, 0)))
             cases.append(pool(rng, kind, Shape(9, 9, c, 2, 2, c, 2, 2, 5, 5, 0, 0)))
+            # Adaptive windows: more outputs than elements, overlapping ones, one axis sliding.
+            cases.append(pool(rng, kind, adaptive(2, 3, c, 7, 5), NO_PADDING))
+            cases.append(pool(rng, kind, adaptive(7, 5, c, 3, 4), NO_PADDING))
+            mixed = Shape(7, 5, c, 5, 3, c, 2, 3, 0, 2, 0, 1)
+            cases.append(pool(rng, kind, mixed, (0, 1, 0, 0)))
         # More elements than 16-bit halves can add up.
         cases.append(pool(rng, kind, Shape(17, 19, 5, 1, 1, 5, 17, 19)))
         cases.append(pool(rng, kind, Shape(64, 64, 1, 1, 1, 1, 64, 64)))
+        cases.append(pool(rng, kind, adaptive(33, 31, 5, 2, 2), NO_PADDING))
+    for counted in (NO_PADDING, (1, 1, 1, 1), (0, 2, 1, 0)):  # windows reach beyond what is counted
+        cases.append(pool(rng, "AVG_POOL", Shape(6, 7, 5, 4, 5, 5, 3, 3, 2, 2, 1, 2), counted))
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
     sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
     cases += [concatenation(rng, *numbers) for numbers in sizes]
@@ -199,11 +219,17 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
     def draw(name: str, shape: Shape = s) -> int:
         return promised.draw(name, rng, vars(shape))
 
+    def any_pool() -> tuple[Shape, tuple[int, int, int, int] | None]:
+        if rng.integers(2):
+            return adaptive(s.in_h, s.in_w, in_c, s.out_h, s.out_w), NO_PADDING
+        top, left = (int(rng.integers(0, pad + 1)) for pad in (s.pad_top, s.pad_left))
+        return each, None if rng.integers(2) else (top, left, 0, 0)
+
     residual, plain = bool(rng.integers(2)), bool(rng.integers(2))
     both = {"residual": residual, "plain": plain}
     make: dict[str, Callable[[], Case]] = {
         "add": lambda: addition(rng, in_c),
-        "avg_pool": lambda: pool(rng, "AVG_POOL", each),
+        "avg_pool": lambda: pool(rng, "AVG_POOL", *any_pool()),
         "concat": lambda: concatenation(rng, s.out_h, in_c, out_c),
         "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
         "dense_linear": lambda: weighted(rng, "DENSE_LINEAR", linear, plain=plain),
@@ -214,7 +240,7 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
             rng, "GROUPED_CONV", replace(s, in_c=3 * in_c, out_c=3 * out_c), groups=3, **both
         ),
         "lookup": lambda: table(rng, in_c),
-        "max_pool": lambda: pool(rng, "MAX_POOL", each),
+        "max_pool": lambda: pool(rng, "MAX_POOL", any_pool()[0]),
         "nested_conv": lambda: nested(rng, s, draw("group"), draw("tile"), (0.3, 0.7), **both),
         "nested_linear": lambda: nested(
             rng, linear, draw("group"), 1, (0.3, 0.7), linear=True, plain=plain

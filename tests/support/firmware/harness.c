@@ -64,6 +64,8 @@ typedef struct {
 #define NO_RESIDUAL  NULL
 #define RESIDUAL     d->second
 #define ALL_CHANNELS NULL
+#define ALL_PADDING  NULL
+#define SIDES(...)   (&(const nn_sides){__VA_ARGS__})
 #define BY_LEVEL     d->channel_level
 
 /* The declarations come last because they contain commas. */
@@ -101,8 +103,9 @@ typedef struct {
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, d->second, d->out), )
-#define MAX_POOL(id, shape)              CASE(id, nn_max_pool(&s, d->in, d->out), shape)
-#define AVG_POOL(id, zero_point, shape)  CASE(id, nn_avg_pool(&s, zero_point, d->in, d->out), shape)
+#define MAX_POOL(id, shape) CASE(id, nn_max_pool(&s, d->in, d->out), shape)
+#define AVG_POOL(id, counted, zero_point, shape) \
+    CASE(id, nn_avg_pool(&s, counted, zero_point, d->in, d->out), shape)
 #define LOOKUP(id, count)                CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )
 #define SOFTMAX(id, positions, channels) CASE(id, nn_softmax(positions, channels, d->table, d->in, d->out), )
 

@@ -99,17 +99,56 @@ def add(
     return np.clip((a * m0 + b * m1 + offset) >> shift, low, high)
 
 
+def seen(index: int, extent: int, out: int, kernel: int, stride: int, pad: int) -> range:
+    """Return the rows or columns of a pool's window, those outside the image too."""
+    if stride == 0:  # adaptive
+        return range(int(np.floor(index * extent / out)), int(np.ceil((index + 1) * extent / out)))
+    return range(index * stride - pad, index * stride - pad + kernel)
+
+
+def pool_windows(s: Shape) -> dict[tuple[int, int], tuple[range, range]]:
+    """Return rows and columns of the window of each output row and column."""
+    return {
+        (y, x): (
+            seen(y, s.in_h, s.out_h, s.kernel_h, s.stride_h, s.pad_top),
+            seen(x, s.in_w, s.out_w, s.kernel_w, s.stride_w, s.pad_left),
+        )
+        for y in range(s.out_h)
+        for x in range(s.out_w)
+    }
+
+
+def real(x: Array, rows: range, columns: range) -> Array:
+    """Return a window's elements inside the image, (elements, c)."""
+    inside = [
+        x[i, j] for i in rows for j in columns if i in range(len(x)) and j in range(x.shape[1])
+    ]
+    return np.array(inside, np.int64).reshape(-1, x.shape[2])
+
+
 def max_pool(x: Array, s: Shape) -> Array:
-    """Maximum over real elements."""
-    result: Array = windows(x, s, -128).max(axis=(2, 3))
+    """Maximum over real elements, -128 where there are none."""
+    result = np.empty((s.out_h, s.out_w, s.out_c), np.int64)
+    for at, window in pool_windows(s).items():
+        result[at] = real(x, *window).max(axis=0, initial=-128)
     return result
 
 
-def avg_pool(x: Array, s: Shape, zero_point: int) -> Array:
-    """Mean with padding as real zero."""
-    n = s.kernel_h * s.kernel_w
-    total = windows(x - zero_point, s, 0).sum(axis=(2, 3))
-    return np.clip(zero_point + ((total * round(2**22 / n) + 2**21) >> 22), -128, 127)
+def avg_pool(
+    x: Array, s: Shape, zero_point: int, counted: tuple[int, int, int, int] | None = None
+) -> Array:
+    """Mean with padding as real zero, of what is in the image or within ``counted`` (top, left,
+    bottom, right) around it; None for whole windows."""
+    result = np.empty((s.out_h, s.out_w, s.out_c), np.int64)
+    for at, (rows, columns) in pool_windows(s).items():
+        n = s.kernel_h * s.kernel_w
+        if counted is not None:
+            top, left, bottom, right = counted
+            n = sum(i in range(-top, s.in_h + bottom) for i in rows)
+            n = max(1, n * sum(j in range(-left, s.in_w + right) for j in columns))
+        total = (real(x, rows, columns) - zero_point).sum(axis=0)
+        result[at] = zero_point + ((total * round(2**22 / n) + 2**21) >> 22)
+    return np.clip(result, -128, 127)
 
 
 def softmax(x: Array, table: Array) -> Array:

@@ -171,7 +171,7 @@ LAYER tiny_layer_04_pool4(const int8_t *in, int8_t *out)
         .pad_top = 0, .pad_left = 0,
     };
 
-    nn_avg_pool(&shape, 0, in, out);
+    nn_avg_pool(&shape, NULL, 0, in, out);
 }
 
 /* Layer 5, linear5: nested linear, groups of 2.
