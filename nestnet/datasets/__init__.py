@@ -1,4 +1,4 @@
-"""Data sets by name. Each public module of this package is one data set.
+"""Data sets by name. Each public module of this package, or of a package in it, is one data set.
 
 A module called ``<name>.py`` adds the data set ``<name>``: its docstring's first line is what
 ``nestnet datasets`` prints, and its function ``load(data, resize, test_share)`` returns a
@@ -28,7 +28,20 @@ MAX_SIDE = 4096
 
 def names() -> tuple[str, ...]:
     """Return the names of all data sets, sorted."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
+    return tuple(sorted(_modules()))
+
+
+def _modules() -> dict[str, str]:
+    """Return data set -> its module: in this package, or in one of those below it."""
+    found: dict[str, str] = {}
+    for module in pkgutil.iter_modules(__path__):
+        name = f"{__name__}.{module.name}"
+        if module.ispkg and module.name[0] != "_":
+            below = pkgutil.iter_modules(importlib.import_module(name).__path__)
+            found |= {inner.name: f"{name}.{inner.name}" for inner in below}
+        else:
+            found[module.name] = name
+    return {name: module for name, module in found.items() if name[0] != "_"}
 
 
 def describe(name: str) -> str:
@@ -106,6 +119,6 @@ def of(config: TrainConfig, data: str = "") -> Dataset:
 def _module(name: str) -> ModuleType:
     if name not in names():
         raise unknown_name("--dataset", "no such data set", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(_modules().get(name, f"{__name__}.{name}"))
     check_module(module)
     return module

@@ -1,0 +1,124 @@
+"""What the annotations of a data set say, before any image is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codegen.errors import UserError
+from nestnet.datasets._source import listing_of
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box, in pixels of the image as it is stored; left and top edge of the image are 0."""
+
+    label: str
+    """Its class."""
+    left: float
+    top: float
+    right: float
+    bottom: float
+    where: str
+    """File and line, for messages."""
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Return left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One image with its boxes."""
+
+    image: str
+    """Name of its file in the data."""
+    boxes: tuple[Box, ...]
+    split: str
+    """"train", "test", or empty where nothing says."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All images of a data set."""
+
+    images: tuple[Annotated, ...]
+    class_names: tuple[str, ...]
+    """In the order of their numbers."""
+    relative: bool = False
+    """Whether boxes are in shares of the image's width and height instead of pixels."""
+    notes: tuple[str, ...] = ()
+    """What was left aside, in sentences without a full stop."""
+
+
+class Problems:
+    """What is wrong with annotations: collected, so that one message names every place."""
+
+    def __init__(self) -> None:
+        """Start without one."""
+        self._found: list[UserError] = []
+
+    def add(self, where: str, what: str, got: object, expected: str, action: str) -> None:
+        """Note a problem: :class:`codegen.errors.UserError` says what the words are."""
+        self._found.append(UserError(where, what, got=got, expected=expected, action=action))
+
+    def refuse(self) -> None:
+        """Refuse the data if there was a problem.
+
+        Raises:
+            UserError: the first one, with the places of all that are alike.
+        """
+        if not self._found:
+            return
+        first = self._found[0]
+        alike = [error for error in self._found[1:] if error.what == first.what]
+        others = len(self._found) - 1 - len(alike)
+        got = f"{first.got}"
+        if alike:
+            got += f" (also {listing_of([f'{error.where}: {error.got}' for error in alike])})"
+        if others:
+            got += f" and {others} problem{'s' * (others > 1)} of another kind"
+        raise UserError(
+            first.where, first.what, got=got, expected=first.expected, action=first.action
+        )
+
+
+def number_of(text: str) -> float | None:
+    """Return the finite number in ``text``; None where it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < 1e9 else None
+
+
+def split_of(path: str) -> str:
+    """Return "train" or "test" as a folder or the beginning of a file's name says; else ""."""
+    for part in reversed(path.casefold().replace("\\", "/").split("/")):
+        words = "".join(c if c.isalnum() else " " for c in part).split()
+        for word in words:
+            if word.startswith("trainval") or word in ("train", "training"):
+                return "train"
+            if word in ("val", "valid", "validation", "dev"):
+                return "val"
+            if word in ("test", "testing"):
+                return "test"
+    return ""
+
+
+def settled(images: Sequence[Annotated]) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:
+    """Return ``images`` in two splits, and what to say: validation images are the test images where
+    there are no others, else training images."""
+    known = {image.split for image in images}
+    if "val" not in known:
+        return tuple(images), ()
+    becomes = "train" if "test" in known else "test"
+    count = sum(image.split == "val" for image in images)
+    changed = tuple(
+        Annotated(image.image, image.boxes, becomes) if image.split == "val" else image
+        for image in images
+    )
+    return changed, (
+        f"{count} validation images are {'training' if becomes == 'train' else 'test'} images",
+    )

@@ -1,0 +1,196 @@
+"""Images with boxes as COCO lays them out: JSON with images, annotations and categories."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from codegen.errors import UserError
+from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._types import Dataset
+from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, split_of
+from nestnet.datasets.boxes._assemble import load_boxes
+
+TASK = "detection"
+ONE, RENUMBER = "one of each", "Give every image, annotation and category an id of its own"
+_KEYS = ("images", "annotations", "categories")
+
+
+def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
+    """Load images with COCO annotations; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
+
+    Every JSON file with images, annotations and categories is read; train, val and test in its name
+    or folder say whose images it names. Boxes of crowds are left out.
+    """
+    return load_boxes("coco", read, data, resize, test_share)
+
+
+def read(source: Source) -> Annotations:
+    """Return what the JSON files of ``source`` say.
+
+    Raises:
+        UserError: no such file, unreadable JSON, missing or wrong entries, an id that occurs twice,
+            files with different categories.
+    """
+    names = source.names()
+    wanted = frozenset(n for n in names if PurePosixPath(n).suffix.lower() == ".json")
+    tables: dict[str, dict[str, Any]] = {}
+    for name, content in source.files(wanted):
+        table = _parsed(f"{source.path}/{name}", content)
+        if isinstance(table, dict) and all(isinstance(table.get(key), list) for key in _KEYS):
+            tables[name] = table
+    if not tables:
+        raise UserError(
+            str(source.path),
+            "no annotations",
+            got=listing_of(sorted(wanted)) or "no JSON file",
+            expected="a JSON file with the lists images, annotations and categories",
+            action="Check the path, or choose the data set of another layout",
+        )
+    problems = Problems()
+    classes = _classes(source, tables, problems)
+    found: list[Annotated] = []
+    crowds = 0
+    for name, table in sorted(tables.items()):
+        split = split_of(name) if len(tables) > 1 else ""
+        where = f"{source.path}/{name}"
+        files = _files(where, table["images"], names, PurePosixPath(name).parent, problems)
+        boxes: dict[Any, list[Box]] = defaultdict(list)
+        seen: set[Any] = set()
+        for entry in table["annotations"]:
+            at = f"{where}: annotation {_id(entry)}"
+            if _id(entry) is not None and _id(entry) in seen:
+                problems.add(at, "an id that occurs twice", _id(entry), ONE, RENUMBER)
+            seen.add(_id(entry))
+            crowds += bool(isinstance(entry, Mapping) and entry.get("iscrowd"))
+            box = _box(at, entry, classes, files, problems)
+            if box is not None:
+                boxes[entry["image_id"]].append(box)
+        found += [Annotated(file, tuple(boxes[key]), split) for key, file in files.items()]
+    problems.refuse()
+    notes = (f"{crowds} boxes of crowds left out",) if crowds else ()
+    return Annotations(tuple(found), tuple(classes.values()), notes=notes)
+
+
+def _parsed(where: str, content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise UserError(
+            f"{where}:{line}",
+            "not readable JSON",
+            got=getattr(error, "msg", None) or str(error),
+            expected="a complete JSON file",
+            action="Repair or remove the file",
+        ) from error
+
+
+def _id(entry: Any) -> Any:
+    found = entry.get("id") if isinstance(entry, Mapping) else None
+    return found if isinstance(found, int | str) else None
+
+
+def _classes(
+    source: Source, tables: Mapping[str, dict[str, Any]], problems: Problems
+) -> dict[Any, str]:
+    """Return category id -> name, by id; refuse files that differ."""
+    first: dict[Any, str] = {}
+    for name, table in sorted(tables.items()):
+        where = f"{source.path}/{name}"
+        found: dict[Any, str] = {}
+        for entry in table["categories"]:
+            key = _id(entry)
+            if key is None or not isinstance(entry.get("name"), str):
+                problems.add(where, "a category without id or name", entry, "both", "Complete it")
+            elif key in found:
+                problems.add(where, "a category id that occurs twice", key, ONE, RENUMBER)
+            else:
+                found[key] = entry["name"]
+        ordered = dict(sorted(found.items(), key=lambda item: (str(type(item[0])), item[0])))
+        first = first or ordered
+        if ordered != first:
+            problems.add(
+                where,
+                "other categories than in another file",
+                listing_of([f"{k} {v}" for k, v in ordered.items()]),
+                listing_of([f"{k} {v}" for k, v in first.items()]),
+                "Write all files with the same list",
+            )
+    problems.refuse()
+    return first
+
+
+def _files(
+    where: str, entries: list[Any], names: Iterable[str], folder: PurePosixPath, problems: Problems
+) -> dict[Any, str]:
+    """Return image id -> the name of its file in the data."""
+    there = [name for name in names if not name.endswith("/")]
+    by_end: dict[str, list[str]] = defaultdict(list)
+    for name in there:
+        by_end[PurePosixPath(name).name].append(name)
+    known = set(there)
+    found: dict[Any, str] = {}
+    for entry in entries:
+        key = _id(entry)
+        file = entry.get("file_name") if isinstance(entry, Mapping) else None
+        if key is None or not isinstance(file, str):
+            problems.add(where, "an image without id or file_name", entry, "both", "Complete it")
+            continue
+        if key in found:
+            problems.add(
+                f"{where}: image {key}", "an id that occurs twice", file, found[key], RENUMBER
+            )
+            continue
+        near = [str(folder / file), file]
+        ends = [name for name in by_end[PurePosixPath(file).name] if name.endswith(file)]
+        fitting = sorted(ends, key=lambda name: (split_of(name) != split_of(where), name))
+        found[key] = next((name for name in near if name in known), (fitting or [file])[0])
+    return found
+
+
+def _box(
+    where: str, entry: Any, classes: Mapping[Any, str], files: Mapping[Any, str], problems: Problems
+) -> Box | None:
+    """Return the box of an annotation; None for a crowd, or what is wrong and now noted."""
+    if not isinstance(entry, Mapping):
+        problems.add(
+            where, "an annotation that is no table", entry, "id, image_id, ...", "Remove it"
+        )
+        return None
+    if entry.get("iscrowd"):
+        return None
+    edges = entry.get("bbox")
+    if not _are_edges(edges):
+        problems.add(where, "no box", edges, "bbox: [left, top, width, height]", "Correct it")
+        return None
+    if entry.get("image_id") not in files:
+        problems.add(
+            where,
+            "an image that is not in the list",
+            entry.get("image_id"),
+            "the id of an image",
+            "Correct image_id, or add the image",
+        )
+        return None
+    if entry.get("category_id") not in classes:
+        problems.add(
+            where,
+            "a class that is not in the list",
+            entry.get("category_id"),
+            listing_of([f"{k} {v}" for k, v in classes.items()]),
+            "Correct category_id, or add the category",
+        )
+        return None
+    left, top, width, height = map(float, entry["bbox"])
+    label = classes[entry["category_id"]]
+    return Box(label, left, top, left + width, top + height, where)
+
+
+def _are_edges(found: Any) -> bool:
+    """Return whether ``found`` is a list of four finite numbers."""
+    numbers = isinstance(found, list) and len(found) == 4
+    return numbers and all(isinstance(v, int | float) and abs(v) < 1e9 for v in found)

@@ -1,0 +1,289 @@
+"""Images with boxes: the same data in four layouts, and every mistake with its file and line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from codegen.errors import UserError
+from nestnet import datasets
+from nestnet.datasets.boxes._assemble import letterbox
+from nestnet.datasets.boxes._xml import read as read_xml
+
+Tree = dict[str, str | bytes]
+
+BOXES: dict[str, list[tuple[str, int, int, int, int]]] = {
+    "a": [("nut", 3, 5, 13, 12), ("bolt", 0, 0, 30, 20)],
+    "b": [("bolt", 7, 2, 9, 19)],
+    "c": [],
+    "d": [("nut", 1, 1, 29, 3)],
+}
+"""Of images 20 high and 30 wide; d is the test image."""
+CLASSES = ("bolt", "nut")
+
+
+def picture(seed: int, height: int = 20, width: int = 30) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def voc() -> Tree:
+    tree: Tree = {}
+    for index, (name, boxes) in enumerate(BOXES.items()):
+        tree[f"JPEGImages/{name}.png"] = picture(index)
+        objects = "".join(
+            f"<object><name>{label}</name>\n<bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin>"
+            f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>\n"
+            for label, x1, y1, x2, y2 in boxes
+        )
+        tree[f"Annotations/{name}.xml"] = (
+            f"<annotation>\n<filename>{name}.png</filename>\n{objects}</annotation>\n"
+        )
+    tree["ImageSets/Main/train.txt"] = "a\nb\nc\n"
+    tree["ImageSets/Main/test.txt"] = "d\n"
+    return tree
+
+
+def coco() -> Tree:
+    tree: Tree = {}
+    for split, names in (("train", "abc"), ("val", "d")):
+        images, annotations = [], []
+        for name in names:
+            tree[f"{split}/{name}.png"] = picture("abcd".index(name))
+            images.append({"id": "abcd".index(name), "file_name": f"{name}.png"})
+            annotations += [
+                {"id": 10 * images[-1]["id"] + i, "image_id": images[-1]["id"],
+                 "category_id": 3 + CLASSES.index(label), "bbox": [x1, y1, x2 - x1, y2 - y1]}
+                for i, (label, x1, y1, x2, y2) in enumerate(BOXES[name])
+            ]  # fmt: skip
+        table = {"images": images, "annotations": annotations}
+        table["categories"] = [{"id": 4, "name": "nut"}, {"id": 3, "name": "bolt"}]
+        tree[f"annotations/instances_{split}.json"] = json.dumps(table)
+    return tree
+
+
+def yolo() -> Tree:
+    tree: Tree = {"data.yaml": "path: x\nnames:  # two\n  1: nut\n  0: 'bolt'\nnc: 2\n"}
+    for index, (name, boxes) in enumerate(BOXES.items()):
+        split = "test" if name == "d" else "train"
+        tree[f"images/{split}/{name}.png"] = picture(index)
+        if boxes:
+            tree[f"labels/{split}/{name}.txt"] = "".join(
+                f"{CLASSES.index(label)} {(x1 + x2) / 60!r} {(y1 + y2) / 40!r} {(x2 - x1) / 30!r} "
+                f"{(y2 - y1) / 20!r}\n"
+                for label, x1, y1, x2, y2 in boxes
+            )
+    return tree
+
+
+def csv() -> Tree:
+    tree: Tree = {}
+    for split, names in (("train", "abc"), ("test", "d")):
+        lines = ["filename,class,xmin,ymin,xmax,ymax"]
+        for name in names:
+            tree[f"images/{name}.png"] = picture("abcd".index(name))
+            lines += [",".join(map(str, (f"{name}.png", *box))) for box in BOXES[name]]
+            lines += [] if BOXES[name] else [f"{name}.png,,,,,"]
+        tree[f"{split}.csv"] = "\n".join(lines)
+    return tree
+
+
+LAYOUTS = {"voc": voc, "coco": coco, "yolo": yolo, "csv": csv}
+
+
+def written(tree: Tree, folder: Path) -> Path:
+    for name, content in tree.items():
+        path = folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder / "data"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_images_and_boxes(layout: str, tmp_path: Path) -> None:
+    data = written(LAYOUTS[layout](), tmp_path)
+    found = datasets.load(layout, data)
+    assert found.task == datasets.task_of(layout) == "detection" and found.class_names == CLASSES
+    assert found.train.images.shape == (3, 20, 30, 1) and found.test.images.shape == (1, 20, 30, 1)
+    for split, names in ((found.train, "abc"), (found.test, "d")):
+        for image, rows, name in zip(split.images, split.targets, names, strict=True):
+            stored = np.asarray(Image.open(io.BytesIO(picture("abcd".index(name)))))
+            np.testing.assert_array_equal(image[..., 0], stored)
+            boxes = [[CLASSES.index(box[0]), *box[1:]] for box in BOXES[name]]
+            np.testing.assert_allclose(rows[rows[:, 0] >= 0], np.reshape(boxes, (-1, 5)), atol=1e-4)
+            assert set(rows[len(boxes) :, 0]) <= {-1.0}
+    assert found.train.targets.dtype == np.float32 and found.train.targets.shape == (3, 2, 5)
+
+
+def test_an_image_keeps_its_proportions_and_its_boxes_follow(tmp_path: Path) -> None:
+    found = datasets.load("csv", written(csv(), tmp_path), (60, 60))
+    assert found.train.images.shape == (3, 60, 60, 1)
+    assert (found.train.images[:, :10] == 128).all() and (found.train.images[:, 50:] == 128).all()
+    assert not (found.train.images[:, 10:50] == 128).all(axis=(1, 2, 3)).any()
+    np.testing.assert_allclose(found.train.targets[0, 0], [1, 6, 20, 26, 34])
+    image, scale = letterbox(np.zeros((7, 5, 3), np.uint8), (9, 13))
+    assert image.shape == (9, 13, 3) and scale == (6 / 5, 9 / 7, 3.0, 0.0)
+
+
+def test_boxes_that_become_too_small_or_stand_twice_are_left_out_and_said(tmp_path: Path) -> None:
+    tree = csv()
+    tree["train.csv"] = f"{tree['train.csv']}\nb.png,bolt,7,2,9,19"
+    found = datasets.load("csv", written(tree, tmp_path), (10, 15))
+    assert "1 box left out: they stand twice in their image" in found.notes
+    small = "1 box left out: they are below 1 pixel at the size of the network's input"
+    assert (small in found.notes) == ((29 - 1) / 2 < 1 or (3 - 1) / 2 < 1 or (9 - 7) / 2 < 1)
+    tiny = datasets.load("csv", tmp_path / "data", (8, 12))
+    assert (
+        "2 boxes left out: they are below 1 pixel at the size of the network's input" in tiny.notes
+    )
+
+
+def test_a_box_that_reaches_out_by_a_pixel_is_cut(tmp_path: Path) -> None:
+    tree = csv()
+    tree["train.csv"] = str(tree["train.csv"]).replace("bolt,0,0,30,20", "bolt,-1,0,31,20.5")
+    found = datasets.load("csv", written(tree, tmp_path))
+    np.testing.assert_array_equal(found.train.targets[0, 1], [0, 0, 0, 30, 20])
+
+
+def test_test_images_are_drawn_where_nothing_names_them(tmp_path: Path) -> None:
+    tree = {k: v for k, v in voc().items() if not k.startswith("ImageSets")}
+    data = written(tree, tmp_path)
+    found = datasets.load("voc", data, None, 0.5)
+    assert len(found.train.images) + len(found.test.images) == 4
+    assert any("of 4 images are test images" in note for note in found.notes)
+    again = datasets.load("voc", data, None, 0.5)
+    np.testing.assert_array_equal(found.test.images, again.test.images)
+    with pytest.raises(UserError, match="--test-share: the data names its test images"):
+        datasets.load("csv", written(csv(), tmp_path / "other"), None, 0.5)
+
+
+def test_validation_images_train_where_there_are_test_images(tmp_path: Path) -> None:
+    tree = voc()
+    tree["ImageSets/Main/train.txt"], tree["ImageSets/Main/val.txt"] = "a\nb\n", "c\n"
+    found = datasets.load("voc", written(tree, tmp_path / "1"))
+    assert len(found.train.images) == 3
+    assert "1 validation images are training images" in found.notes
+    del tree["ImageSets/Main/test.txt"]
+    found = datasets.load("voc", written(tree, tmp_path / "2"))
+    assert (len(found.train.images), len(found.test.images)) == (2, 1)
+    assert "1 annotated images are in no list: not read" in found.notes
+
+
+def change(layout: str, name: str, before: str, after: str) -> Tree:
+    tree = LAYOUTS[layout]()
+    text = tree[name]
+    assert isinstance(text, str) and before in text
+    tree[name] = text.replace(before, after, 1)
+    return tree
+
+
+TRAIN, VAL = "annotations/instances_train.json", "annotations/instances_val.json"
+WRONG: list[tuple[str, str, str, str, str]] = [
+    ("voc", "Annotations/a.xml", "<xmax>30", "<xmax>32",
+     r"a\.xml:5: a box outside its image; got 0, 0, 32, 20"),
+    ("voc", "Annotations/b.xml", "<xmax>9", "<xmax>7",
+     r"b\.xml:3: a box without area; got 7, 2, 7, 19"),
+    ("voc", "Annotations/b.xml", "<xmax>9", "<xmax>nan",
+     r"b\.xml:3: an object without name or box"),
+    ("voc", "Annotations/b.xml", "</object>", "",
+     r"b\.xml:5: not readable XML; got mismatched tag"),
+    ("voc", "Annotations/b.xml", "<annotation>", "<!DOCTYPE a [<!ENTITY b 'c'>]>\n<annotation>",
+     r"b\.xml:1: a document type"),
+    ("voc", "Annotations/b.xml", "b.png", "e.png", ""),
+    ("voc", "ImageSets/Main/train.txt", "b\n", "a\n",
+     r"train\.txt:2: an image that is listed twice; got a"),
+    ("voc", "ImageSets/Main/train.txt", "b\n", "x\n",
+     r"train\.txt:2: an image without an annotation; got x"),
+    ("coco", TRAIN, "[3, 5, 10, 7]", "[3, 5, 10, 17]",
+     r"train\.json: annotation 0: a box outside its image; got 3, 5, 13, 22"),
+    ("coco", TRAIN, "[3, 5, 10, 7]", "[3, 5, -1, 7]",
+     r"annotation 0: a box without area"),
+    ("coco", TRAIN, "[3, 5, 10, 7]", "[3, 5, 10]",
+     r"annotation 0: no box; got \[3, 5, 10\]"),
+    ("coco", TRAIN, '"category_id": 4', '"category_id": 5',
+     r"annotation 0: a class that is not in the list; got 5, expected 3 bolt, 4 nut"),
+    ("coco", TRAIN, '"image_id": 0', '"image_id": 7',
+     r"annotation 0: an image that is not in the list; got 7"),
+    ("coco", TRAIN, '{"id": 1, "file', '{"id": 0, "file',
+     r"image 0: an id that occurs twice; got b\.png"),
+    ("coco", TRAIN, '{"id": 1, "image', '{"id": 0, "image',
+     r"annotation 0: an id that occurs twice"),
+    ("coco", TRAIN, "a.png", "z.png", r"z\.png: missing image"),
+    ("coco", TRAIN, '"images": [', '\n\n"images": [,',
+     r"train\.json:3: not readable JSON"),
+    ("coco", VAL, '"nut"', '"nuts"',
+     r"val\.json: other categories than in another file"),
+    ("yolo", "labels/train/a.txt", "0 0.5", "2 0.5",
+     r"a\.txt:2: a class that is not in the list; got 2, expected 0\.\.1: bolt, nut"),
+    ("yolo", "labels/train/a.txt", "0 0.5", "0 0.6", r"a\.txt:2: a box outside its image"),
+    ("yolo", "labels/train/a.txt", "0 0.5 0.5", "0 0.5",
+     r"a\.txt:2: a line that is no box; got 0 0\.5 1\.0 1\.0"),
+    ("yolo", "data.yaml", "nut", "bolt", r"data\.yaml: no list of different class names"),
+    ("csv", "train.csv", "b.png,bolt,7", "b.png,bolt,x",
+     r"train\.csv:4: a line that is no box; got b\.png,bolt,x,2,9,19"),
+    ("csv", "train.csv", "b.png,bolt,7,2,9", "b.png,bolt,7,2,5",
+     r"train\.csv:4: a box without area"),
+    ("csv", "train.csv", "b.png", "e.png", r"e\.png: missing image"),
+    ("csv", "test.csv", "d.png", "a.png", r"a\.png: annotated twice; got test and train"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("layout", "name", "before", "after", "message"), WRONG)
+def test_a_mistake_is_named_with_its_place(
+    layout: str, name: str, before: str, after: str, message: str, tmp_path: Path
+) -> None:
+    data = written(change(layout, name, before, after), tmp_path)
+    if not message:  # the image of the annotation's own name is taken
+        assert len(datasets.load(layout, data).train.images) == 3
+        return
+    with pytest.raises(UserError, match=message) as caught:
+        datasets.load(layout, data)
+    assert str(data) in caught.value.where
+
+
+def test_labels_without_an_image_are_refused(tmp_path: Path) -> None:
+    tree = yolo()
+    del tree["images/train/b.png"]
+    with pytest.raises(UserError, match=r"labels/train/b\.txt: missing image"):
+        datasets.load("yolo", written(tree, tmp_path))
+
+
+def test_one_message_names_every_place_of_a_mistake(tmp_path: Path) -> None:
+    tree = csv()
+    tree["train.csv"] = str(tree["train.csv"]).replace("nut,3,5", "nut,300,5").replace(
+        "bolt,7,2,9", "bolt,7,2,7").replace("bolt,0,0,30", "bolt,0,0,0")  # fmt: skip
+    with pytest.raises(UserError, match="a box without area") as caught:
+        datasets.load("csv", written(tree, tmp_path))
+    assert "train.csv:3: 0, 0, 0, 20" in str(caught.value)
+    assert "train.csv:4: 7, 2, 7, 19" in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_another_layout_is_refused(layout: str, tmp_path: Path) -> None:
+    data = written({"a/b.png": picture(0), "notes.md": "x"}, tmp_path)
+    with pytest.raises(UserError, match=r"no annotations|layout of YOLO|no table of boxes"):
+        datasets.load(layout, data)
+    with pytest.raises(UserError, match=f"the data set {layout} needs a place"):
+        datasets.load(layout)
+
+
+@pytest.mark.parametrize("text", [
+    "names: [bolt, 'nut']", 'names: ["bolt",\n "nut"]\nnc: 2', "names:\n- bolt\n- nut",
+    "names: {0: bolt, 1: nut}", "x: 1\nnames:\n  - bolt # a\n\n  - nut\ntrain: y",
+])  # fmt: skip
+def test_names_of_a_yaml_file(text: str, tmp_path: Path) -> None:
+    tree = {**yolo(), "data.yaml": text}
+    assert datasets.load("yolo", written(tree, tmp_path)).class_names == CLASSES
+
+
+def test_xml_knows_lines_and_joins_text() -> None:
+    root = read_xml("x", b"<a>\n<b>1&amp;2</b><b>\n3</b>\n<c/></a>")
+    assert [b.text.strip() for b in root.all("b")] == ["1&2", "3"]
+    assert root.word("b") == "1&2" and root.word("d") == "" and root.children[2].line == 4
