@@ -223,6 +223,7 @@ def _environment() -> Environment:
     environment.filters["numbers"] = np.array
     environment.tests["number_row"] = _is_number_row
     environment.tests["level_dependent"] = _is_level_dependent
+    environment.tests["in_arena"] = _is_in_arena
     return environment
 
 
@@ -298,6 +299,11 @@ def _edges(
 def _is_level_dependent(layer: Call) -> bool:
     """Whether the layer's function needs the network's state: its level or its arena."""
     return layer.args.needs_state or layer.scratch is not None
+
+
+def _is_in_arena(layer: Call) -> bool:
+    """Whether all that the layer's function reads and writes begins with a word."""
+    return all(buffer.place == "arena" for buffer in (*layer.inputs, layer.output))
 
 
 def _is_number_row(array: NDArray[np.generic]) -> bool:

@@ -22,6 +22,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "max_pool": (128, 320),
     "nested_conv": (512, 640),
     "nested_linear": (320, 384),
+    "rearrange": (128, 160),
     "softmax": (64, 96),
 }
 """Stack of a layer's function with DSP and with portable kernels.

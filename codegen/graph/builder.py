@@ -34,6 +34,7 @@ from codegen.graph.ops.conv2d import Conv2D, accumulate
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.pools import adaptive_kernel
@@ -219,6 +220,13 @@ class GraphBuilder:
         before = self._value(source)
         index = len(self.ops)
         op = Reshape(f"reshape{index}", source, f"value{index}")
+        return self._append(op, before.scale, before.zero_point, shape)
+
+    def rearrange(self, source: str, shape: Shape, offset: int, loops: Sequence[Loop]) -> str:
+        """Append a rearrangement."""
+        before = self._value(source)
+        index = len(self.ops)
+        op = Rearrange(f"rearrange{index}", source, f"value{index}", offset, tuple(loops))
         return self._append(op, before.scale, before.zero_point, shape)
 
     def lookup(self, source: str, function: Callable[[FloatArray], FloatArray]) -> str:

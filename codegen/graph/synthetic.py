@@ -149,6 +149,7 @@ class _RandomGraph:
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
             *(self._sum, self._pool, self._lookup, self._concat),
+            self._rearrange,
         )
         self._conv()
         for block in range(max(blocks, inputs - 1)):
@@ -273,6 +274,23 @@ class _RandomGraph:
             part = source if again else self.builder.conv(source, channels, (1, 1), relu=relu)
             parts.append(part)
         self.builder.concat([parts[index] for index in self.rng.permutation(len(parts))], axis)
+
+    def _rearrange(self) -> None:
+        """Append a slice, flip or repetition of every axis, the axes in any order."""
+        shape = self.builder.shape(self.builder.last)
+        strides = (shape[1] * shape[2], shape[2], 1)
+        offset, loops = 0, []
+        for extent, stride in zip(shape, strides, strict=True):
+            first = self._pick(0, extent - 1)
+            count, step = self._pick(1, extent - first), self._pick(0, 1)
+            if step and count > 1 and self._chance(0.3):
+                first, step = first + count - 1, -1
+            offset += first * stride
+            loops.append((count if step else min(count, 3), step * stride))
+        order = self.rng.permutation(3) if self._chance(0.5) else np.arange(3)
+        loops = [loops[axis] for axis in order]
+        extents: Shape = (loops[0][0], loops[1][0], loops[2][0])
+        self.builder.rearrange(self.builder.last, extents, offset, loops)
 
     def _pool(self) -> None:
         kernel, padding = self._window((1, 2, 3))

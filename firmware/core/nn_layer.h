@@ -27,6 +27,11 @@ typedef struct {
 typedef struct {
     int32_t top, left, bottom, right;
 } nn_sides;
+/* Nested loops over memory, the last the fastest: rounds, and bytes from one round to the next. */
+typedef struct {
+    int32_t n0, n1, n2, n3, n4, n5;
+    int32_t s0, s1, s2, s3, s4, s5;
+} nn_loops;
 
 /* Level-independent part of a layer's requantization; docs/integer-contract.md. */
 typedef struct {

@@ -94,6 +94,25 @@ def pools_graph() -> Graph:
     return net.graph()
 
 
+def moves_graph() -> Graph:
+    """Return values sliced, turned, flipped, shuffled and repeated: of the input, in words and
+    bytes, into an addition, a concatenation and a linear layer."""
+    net = GraphBuilder((7, 5, 3), 3, 63, "moves")
+    same = {"padding": (1, 1, 1, 1), "relu": False}
+    flipped = net.rearrange("input", (7, 5, 2), 13, [(7, 15), (5, -3), (2, 1)])
+    wide = net.conv(flipped, 8, (3, 3), group=4, densities=(0.1, 0.4, 0.7), **same)
+    half = net.rearrange(wide, (7, 5, 4), 4, [(35, 8), (4, 1)])
+    shuffled = net.rearrange(wide, (7, 5, 8), 0, [(35, 8), (4, 1), (2, 4)])
+    joined = net.concat([net.conv(half, 4, (1, 1), relu=False), shuffled])
+    large = net.rearrange(joined, (14, 15, 12), 0, [(7, 60), (2, 0), (5, 12), (3, 0), (12, 1)])
+    small = net.conv(large, 5, (3, 3), stride=(2, 3), group=2, densities=(0.2, 0.3, 0.9), **same)
+    turned = net.rearrange(small, (5, 5, 7), 0, [(5, 5), (5, 1), (7, 25)])
+    deep = net.conv(turned, 12, (2, 2), stride=(2, 2))
+    folded = net.rearrange(deep, (4, 4, 3), 0, [(2, 24), (2, 6), (2, 12), (2, 3), (3, 1)])
+    net.linear(folded, 7, group=4, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -105,6 +124,7 @@ def graphs() -> list[Graph]:
         functions_graph(),
         concat_graph(),
         pools_graph(),
+        moves_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]
@@ -125,7 +145,7 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
 
 
 @pytest.mark.parametrize(
-    "graph", [functions_graph(), concat_graph()], ids=lambda graph: f"{graph.name}"
+    "graph", [functions_graph(), concat_graph(), moves_graph()], ids=lambda graph: f"{graph.name}"
 )
 def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:
     images = random_images(graph, 2, seed=5)

@@ -17,6 +17,7 @@ from tests.support.firmware.cases import (
     concatenation,
     nested,
     pool,
+    rearrangement,
     soft,
     table,
     weighted,
@@ -47,6 +48,21 @@ def nested_layers() -> dict[str, Case]:
     }
 
 
+MOVES = {
+    "slice 256 x 4 of 8": (True, (256, 8), (4, 1)),
+    "slice 256 x 8 of 16": (True, (256, 16), (8, 1)),
+    "slice 256 x 16 of 32": (True, (256, 32), (16, 1)),
+    "slice 256 x 16 of 32, anywhere": (False, (256, 32), (16, 1)),
+    "slice 256 x 64 of 128": (True, (256, 128), (64, 1)),
+    "nearest 8x8x4": (True, (8, 32), (2, 0), (8, 4), (2, 0), (4, 1)),
+    "nearest 8x8x16": (True, (8, 128), (2, 0), (8, 16), (2, 0), (16, 1)),
+    "nearest 8x8x64": (True, (8, 512), (2, 0), (8, 64), (2, 0), (64, 1)),
+    "shuffle 256 x 2 x 16": (False, (256, 32), (16, 1), (2, 16)),
+    "turn 256 x 16": (False, (16, 1), (256, 16)),
+}
+"""Whether buffers are words, and loops."""
+
+
 def other_layers() -> dict[str, Case]:
     """Return one typical layer of every other kernel, by name."""
     rng = np.random.default_rng(2)
@@ -74,6 +90,9 @@ def other_layers() -> dict[str, Case]:
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
         "concat 256 x 16 + 16": concatenation(rng, 256, 16, 16),
+        **{
+            name: rearrangement(rng, *loops, words=words) for name, (words, *loops) in MOVES.items()
+        },
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
         "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),

@@ -79,6 +79,9 @@ def random_graph(seed: int) -> Graph:
     depthwise = net.conv(grouped, 6, (3, 3), padding=(1, 1, 1, 1), groups=6)
     table = net.lookup(net.concat([depthwise, grouped]), np.tanh)
     total = net.add(table, table)
+    _, width, c = net.shape(total)
+    total = net.rearrange(total, net.shape(total), (width - 1) * c,
+                          [(net.shape(total)[0], width * c), (width, -c), (c, 1)])  # fmt: skip
     most = net.pool(total, MaxPool, (2, 2), stride, (1, 0, 0, 1))
     mean = net.pool(most, AvgPool, (2, 3), (1, 1), (0, 1, 1, 1))
     sparse = net.linear(mean, 13, group=group, densities=(0.3, 0.8))

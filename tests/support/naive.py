@@ -21,6 +21,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
 
@@ -41,6 +42,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
         return values[op.input].reshape(shape)
     if isinstance(op, Concat):
         return concat(op, values, result)
+    if isinstance(op, Rearrange):
+        return rearrange(op, values, result)
     for y, x, c in product(*map(range, shape)):
         if isinstance(op, Conv2D):
             result[y, x, c] = conv(op, graph, values, level, y, x, c)
@@ -175,4 +178,13 @@ def concat(op, values, result):  # type: ignore[no-untyped-def]
             place[op.axis] += first
             result[tuple(place)] = value
         first += values[name].shape[op.axis]
+    return result
+
+
+def rearrange(op, values, result):  # type: ignore[no-untyped-def]
+    flat = values[op.input].reshape(-1)
+    rounds = product(*(range(extent) for extent, _ in op.loops))
+    for at, indices in enumerate(rounds):
+        steps = zip(indices, op.loops, strict=True)
+        result.reshape(-1)[at] = flat[op.offset + sum(i * stride for i, (_, stride) in steps)]
     return result

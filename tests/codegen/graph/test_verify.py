@@ -20,6 +20,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import random_graph
@@ -41,6 +42,7 @@ def every_op_graph() -> Graph:
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
     averaged = builder.adaptive_pool(averaged, AvgPool, (2, 1))
     averaged = builder.pool(averaged, AvgPool, (2, 1), (1, 1))
+    averaged = builder.rearrange(averaged, (1, 1, 60), 59, [(2, -30), (30, -1)])
     logits = builder.linear(builder.lookup(averaged, np.tanh), 4, group=4, densities=[0.5, 0.9])
     builder.softmax(logits)
     return builder.graph()
@@ -203,6 +205,10 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "all inputs have the shape (1, 1, 30) but for axis 2": lambda: with_op(
         Concat, inputs=(last(Reshape).output, last(MaxPool).output)
     ),
+    "at most 6 loops": lambda: with_op(Rearrange, loops=((1, 0),) * 5 + ((2, -30), (30, -1))),
+    "loops go round at least once": lambda: with_op(Rearrange, loops=((0, 1), (60, -1))),
+    "the loops go round 60 times in all": lambda: with_op(Rearrange, loops=((59, -1),)),
+    "addresses are 0..59": lambda: with_op(Rearrange, offset=58),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
     "no padding along an adaptive height": lambda: with_pool(padding=(1, 0, 0, 0)),
     "the kernel of an adaptive width is 1": lambda: with_pool(kernel=(1, 2)),

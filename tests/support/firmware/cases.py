@@ -24,6 +24,7 @@ from tests.support.firmware.oracle import (
     max_pool,
     pack_dense,
     pack_stream,
+    rearrange,
     requantize,
     softmax,
 )
@@ -435,3 +436,23 @@ def concatenation(rng: np.random.Generator, runs: int, first: int, second: int) 
     arguments = (str(runs), str(first), str(second))
     values = {"runs": runs, "size": first, "offset": 0, "step": first + second}
     return Case(f"concat {arguments}", "CONCAT", arguments, (run,), values)
+
+
+def rearrangement(rng: np.random.Generator, *loops: tuple[int, int], words: bool = False) -> Case:
+    """Return nested loops over no more than they reach; ``words``: what the contract says of 4."""
+    loops = ((1, 0),) * (6 - len(loops)) + loops
+    extents, strides = (tuple(part) for part in zip(*loops, strict=True))
+    reach = [(extent - 1) * stride for extent, stride in loops]
+    offset = -sum(min(0, way) for way in reach)
+    count = offset + sum(max(0, way) for way in reach) + 1
+    x = int8(rng, count)
+    run = Run(
+        expected=rearrange(x, offset, extents, strides),
+        inputs=as_bytes(x),
+        misalign_bytes=0 if words else int(rng.integers(4)),
+    )
+    align = 4 if words else 1
+    arguments = tuple(str(v) for v in (count, offset, align, *extents, *strides))
+    values = {"count": count, "offset": offset, "align": align}
+    values |= {f"n{depth}": extent for depth, extent in enumerate(extents)}
+    return Case(f"rearrange {loops}", "REARRANGE", arguments, (run,), values)

@@ -35,7 +35,14 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 """Of numbers and of arrays."""
 
-STRUCTS = ("nn_window_shape", "nn_sides", "nn_requant", "nn_requant_level", "nn_stream")
+STRUCTS = (
+    "nn_window_shape",
+    "nn_sides",
+    "nn_loops",
+    "nn_requant",
+    "nn_requant_level",
+    "nn_stream",
+)
 _LINE = re.compile(r"^ \* (\w+):\s+(\S.*)$")
 _MORE = re.compile(r"^ \*\s{4,}(\S.*)$")
 _TYPE = re.compile(r"(\w+)(?:\[(.+)\])?")

@@ -15,6 +15,7 @@ from tests.support.firmware.cases import (
     depthwise,
     nested,
     pool,
+    rearrangement,
     soft,
     table,
     weighted,
@@ -173,6 +174,29 @@ def adaptive(in_h: int, in_w: int, c: int, out_h: int, out_w: int) -> Shape:
     return Shape(in_h, in_w, c, out_h, out_w, c, *largest, 0, 0)
 
 
+LOOPS = (
+    ((1, 1),),
+    ((61, 1),),
+    ((7, 13), (3, 1)),  # channels of a map
+    ((5, -13), (7, 1)),  # rows upside down
+    ((5, 21), (7, -3), (3, 1)),  # columns from right to left
+    ((5, 1), (7, 5)),  # a matrix turned over
+    ((11, 6), (3, 1), (2, 3)),  # channels shuffled
+    ((3, 10), (2, 0), (5, 2), (2, 0), (2, 1)),  # each position twice in both directions
+    ((3, 0), (5, 0)),  # one element
+    ((2, 60), (3, 2), (2, 30), (5, 6), (3, -1), (2, 0)),
+    ((2, 1), (3, 2), (5, 6), (1, 7), (2, 30), (3, 60)),
+)
+"""Extents and strides."""
+WORD_LOOPS = (
+    ((4, 1),),
+    ((5, 28), (16, 1)),
+    ((3, 48), (2, 0), (3, 16), (3, 0), (12, 1)),
+    ((5, -20), (20, 1)),
+    ((2, 0), (44, 1)),
+)
+
+
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     """Additions, pools, softmax, lookups and concatenations."""
     cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
@@ -197,7 +221,8 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
     cases += [concatenation(rng, *numbers) for numbers in sizes]
     cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
-    return cases
+    cases += [rearrangement(rng, *loops) for loops in LOOPS]
+    return cases + [rearrangement(rng, *loops, words=True) for loops in WORD_LOOPS]
 
 
 def window(rng: np.random.Generator, in_c: int, out_c: int) -> Shape:
@@ -244,6 +269,9 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         "nested_conv": lambda: nested(rng, s, draw("group"), draw("tile"), (0.3, 0.7), **both),
         "nested_linear": lambda: nested(
             rng, linear, draw("group"), 1, (0.3, 0.7), linear=True, plain=plain
+        ),
+        "rearrange": lambda: rearrangement(
+            rng, *((int(rng.integers(1, 5)), int(rng.integers(-9, 10))) for _ in range(6))
         ),
         "softmax": lambda: soft(rng, in_c, draw("channels")),
     }

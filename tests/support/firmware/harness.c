@@ -22,6 +22,7 @@
 #include "kernels/max_pool/nn_max_pool.h"
 #include "kernels/nested_conv/nn_nested_conv.h"
 #include "kernels/nested_linear/nn_nested_linear.h"
+#include "kernels/rearrange/nn_rearrange.h"
 #include "kernels/softmax/nn_softmax.h"
 
 /* First words of a run; buffers follow in the order of the sizes, 0 bytes meaning NULL. */
@@ -103,6 +104,9 @@ typedef struct {
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, d->second, d->out), )
+#define REARRANGE(id, count, offset, align, ...)                        \
+    CASE(id, nn_rearrange(&loops, count, offset, align, d->in, d->out), \
+         static const nn_loops loops = {__VA_ARGS__};)
 #define MAX_POOL(id, shape) CASE(id, nn_max_pool(&s, d->in, d->out), shape)
 #define AVG_POOL(id, counted, zero_point, shape) \
     CASE(id, nn_avg_pool(&s, counted, zero_point, d->in, d->out), shape)

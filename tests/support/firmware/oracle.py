@@ -163,6 +163,15 @@ def lookup(x: Array, table: Array) -> Array:
     return table[x + 128]
 
 
+def rearrange(x: Array, offset: int, extents: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """The elements that nested loops meet."""
+    at = offset + sum(
+        index * stride for index, stride in zip(np.indices(extents), strides, strict=True)
+    )
+    result: Array = x[at].reshape(-1)
+    return result
+
+
 def level_weights(weight: Array, level_map: Array, group: int, level: int) -> Array:
     """Return ``weight`` (out_c, kh, kw, in_c) with the groups that ``level`` lacks set to zero."""
     keep = np.repeat(level_map <= level, group, axis=-1)[..., : weight.shape[-1]]
