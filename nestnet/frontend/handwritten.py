@@ -38,6 +38,8 @@ def _product(node: fx.Node) -> tuple[str, list[fx.Node]]:
         if not isinstance(x, fx.Node) or not isinstance(gate, fx.Node):
             continue
         inner = _scaled(gate) or gate
+        if not inner.args:
+            continue  # a parameter
         if _name(inner) == "sigmoid" and inner.args[0] is x:
             return "nn.SiLU", [node, inner]
         if _name(inner) == "hardsigmoid" and inner.args[0] is x:

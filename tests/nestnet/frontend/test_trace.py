@@ -503,6 +503,22 @@ def test_an_activation_written_out_is_named(middle: nn.Module, operator: str, in
         capture(Wrapper(middle), (7, 5, 3))
 
 
+class Scale(nn.Module):
+    """What is not supported, times a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(5, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.logsigmoid(x) * self.scale
+
+
+def test_a_product_with_a_parameter_is_no_activation() -> None:
+    with pytest.raises(UserError, match="log_sigmoid"):
+        capture(Wrapper(Scale()), (7, 5, 3))
+
+
 @pytest.mark.parametrize("read", [float, Tensor.item], ids=["float", "item"])
 def test_a_number_read_from_a_parameter_is_refused(read: Callable[[Tensor], float]) -> None:
     with pytest.raises(UserError, match="Numbers read from parameters: write them as Python"):
