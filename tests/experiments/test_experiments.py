@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from codegen.errors import UserError
+from experiments.architectures.catalogue import ALL
 from experiments.common import driver, trainings
 from experiments.common.markdown import spaced, table
 from experiments.common.record import Record, command
@@ -50,6 +51,8 @@ def test_no_promise_was_broken(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "change"),
     [
+        ("architectures", lambda found: found["rows"][2].update(failure="bits differ")),
+        ("architectures", lambda found: found["rows"][0].update(difference=0.001)),
         ("compilers", lambda found: found["rows"][3].update(exact=False)),
         ("compilers", lambda found: found["rows"][5].update(stack_bytes=1 << 20)),
         ("exact", lambda found: found["reports"][1]["levels"][2].update(bit_exact=False)),
@@ -74,6 +77,11 @@ def test_the_list_and_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     told = capsys.readouterr().out
     assert all(word in told for word in ("--data", "--seeds", "--page", driver.load("flash").COST))
+
+
+def test_every_architecture_is_in_its_result() -> None:
+    rows = driver.read(driver.HERE / "architectures")["findings"]["rows"]
+    assert [row["name"] for row in rows] == [each.name for each in ALL]
 
 
 def test_an_unknown_name_is_a_users_mistake() -> None:

@@ -1,0 +1,225 @@
+"""Take one architecture as far as it goes: from its module to the emulated core."""
+
+from __future__ import annotations
+
+import copy
+import math
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import nestnet
+from codegen import flow
+from codegen.errors import UserError
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import Graph
+from experiments.architectures.catalogue import Architecture
+from nestnet.frontend.problems import CannotExpress
+from nestnet.frontend.tracing import trace
+from nestnet.net.network import NestedNet, predict, to_float_input
+from nestnet.sparsity.prune import check_prunable, prune
+from nestnet.training.recalibration import measure_statistics
+
+SEED = 0
+IMAGES = 16
+"""Random images that statistics and ranges are measured on, and the int8 network is judged by."""
+ON_CORE = 2
+"""Of them, how many run on the emulated core."""
+GROUP_SIZE = 4
+LEVELS = 3
+KEPT_WEIGHTS = 2_200_000
+"""Most weights that the densest level keeps: what fits the flash of the emulated board."""
+BOARD = "qemu_m4"
+
+
+@dataclass
+class Row:
+    """What is known of one architecture."""
+
+    name: str
+    input: str
+    parameters: int = 0
+    stage: str = "none"
+    """The last one it passed."""
+    difference: float | None = None
+    """Largest difference of the nested network in float, as a share of the largest output."""
+    sparsity: tuple[float, ...] = ()
+    sqnr_db: tuple[float, ...] = ()
+    """Of the int8 outputs against float, per level."""
+    flash_bytes: int | None = None
+    ram_bytes: int | None = None
+    bit_exact: bool | None = None
+    instructions: tuple[int, ...] = ()
+    blockers: str = ""
+    """Operators that cannot be expressed, with counts."""
+    refusal: str = ""
+    """The message of whatever else is refused; of blockers, all of it."""
+    failure: str = ""
+    """What went wrong that must not: a traceback's end."""
+    seconds: float = 0.0
+
+
+@dataclass
+class Work:
+    """What one stage leaves to the next."""
+
+    architecture: Architecture
+    folder: Path
+    row: Row
+    module: nn.Module
+    images: NDArray[np.uint8]
+    net: NestedNet = field(init=False)
+    graph: Graph = field(init=False)
+    device: NDArray[np.int8] = field(init=False)
+
+    @property
+    def file(self) -> Path:
+        """The network's file."""
+        return self.folder / f"{self.architecture.name}.nestnet"
+
+
+def random_images(shape: tuple[int, int, int], count: int) -> NDArray[np.uint8]:
+    """Return images (n, h, w, c): a brightness, a slope and noise, different in each."""
+    random = np.random.default_rng(SEED)
+    h, w, c = shape
+    y, x = np.linspace(-1, 1, h)[:, None, None], np.linspace(-1, 1, w)[None, :, None]
+    level, dy, dx = (random.normal(0, size, (count, 1, 1, c)) for size in (40, 30, 30))
+    noise = random.normal(0, 25, (count, h, w, c))
+    return np.clip(128 + level + dy * y + dx * x + noise, 0, 255).astype(np.uint8)
+
+
+def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
+    """Return ``module`` as if it had been trained: no parameter that starts at nothing is left
+    there, every batch norm has the statistics of ``inputs``, the first (n, c, h, w)."""
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.momentum = 1.0
+            if norm.affine:
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, 0, 0.2)
+        for name, value in module.named_parameters():
+            if float(value.abs().max()) <= 1e-4:
+                if name.endswith("bias"):
+                    nn.init.normal_(value, 0, 0.1)
+                else:
+                    nn.init.uniform_(value, 0.5, 1.5)
+        module.train()(*inputs)
+    return module.eval()
+
+
+def sparsities(parameters: int) -> tuple[float, ...]:
+    """Return the sparsity of each level: half at the densest, more where flash is too small."""
+    kept = min(0.5, KEPT_WEIGHTS / parameters)
+    return tuple(round(1 - kept * share, 3) for share in (0.4, 0.7, 1.0))
+
+
+def _traced(work: Work) -> None:
+    work.net = trace(work.module, work.architecture.shape).eval()
+
+
+def _equal(work: Work) -> None:
+    """Compare the whole network in double precision."""
+    inputs = to_float_input(work.images[:4]).double().contiguous()
+    with torch.no_grad():
+        wanted = copy.deepcopy(work.module).double()(inputs).flatten(1)
+        got = copy.deepcopy(work.net).double().logits(inputs).flatten(1)
+    work.row.difference = float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+
+
+def _quantized(work: Work) -> None:
+    """Prune by magnitude, give every level its statistics, quantize and export."""
+    net, row = work.net, work.row
+    row.sparsity = sparsities(row.parameters)
+    net.set_levels(LEVELS)
+    layers = net.prunable()
+    check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
+    prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
+    inputs = to_float_input(work.images)
+    measure_statistics(net, [(inputs, torch.zeros(IMAGES, dtype=torch.long))])
+    floats = [predict(net, work.images, level) for level in range(LEVELS)]
+    nestnet.quantize(net.eval(), work.images)
+    work.graph = nestfile.load(nestnet.export(net, work.file, model=row.name))
+    work.device = (work.images.astype(np.int16) - 128).astype(np.int8)
+    value = work.graph.only_output
+    found = []
+    for level, wanted in enumerate(floats):
+        raw = reference.run_one(work.graph, work.device, level).reshape(IMAGES, -1)
+        got = (raw.astype(np.float64) - value.zero_point) * value.scale[level]
+        found.append(round(ratio_db(wanted, got), 1))
+    row.sqnr_db = tuple(found)
+
+
+def ratio_db(signal: NDArray[Any], rounded: NDArray[Any]) -> float:
+    """Return the power of ``signal`` over that of its difference from ``rounded``, in dB."""
+    noise = float(np.square(signal - rounded, dtype=np.float64).sum())
+    power = float(np.square(signal, dtype=np.float64).sum())
+    return 10 * math.log10(max(power, 1e-30) / max(noise, 1e-30))
+
+
+def _built(work: Work) -> None:
+    place = flow.codegen(work.file, BOARD, work.folder / "project", cycles=flow.ANALYTIC)
+    sizes = flow.build(place).sizes
+    work.row.flash_bytes, work.row.ram_bytes = sizes.flash_bytes, sizes.ram_bytes
+
+
+def _run(work: Work) -> None:
+    report = flow.run(work.file, BOARD, work.device[:ON_CORE], out=work.folder / "project")
+    work.row.bit_exact = report.bit_exact
+    work.row.instructions = tuple(level.instructions or 0 for level in report.levels)
+    if report.differences:
+        work.row.failure = f"bits differ: {report.differences[0]}"
+
+
+STAGES: dict[str, Callable[[Work], None]] = {
+    "trace": _traced, "float": _equal, "quantize": _quantized, "build": _built, "run": _run,
+}  # fmt: skip
+
+
+def examine(architecture: Architecture, last: str, folder: Path) -> dict[str, Any]:
+    """Return the row of ``architecture``, taken through all stages up to ``last``.
+
+    Args:
+        architecture: what to build.
+        last: one of :data:`STAGES`.
+        folder: for its file and its project, which are removed again.
+    """
+    begin = time.monotonic()
+    row = Row(architecture.name, "x".join(map(str, architecture.shape)))
+    names = list(STAGES)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        module = architecture.build()
+        row.parameters = sum(value.numel() for value in module.parameters())
+        images = random_images(architecture.shape, IMAGES)
+        try:
+            numbers = [torch.randn(IMAGES, math.prod(shape)) for shape in architecture.more]
+            prepared(module, to_float_input(images).contiguous(), *numbers)
+            folder.mkdir(parents=True, exist_ok=True)
+            work = Work(architecture, folder, row, module, images)
+            for name in names[: names.index(last) + 1]:
+                STAGES[name](work)
+                row.stage = name
+        except CannotExpress as error:
+            row.blockers, row.refusal = error.summary, str(error)
+        except UserError as error:
+            row.refusal = str(error)
+        except Exception as error:  # whatever it is, the others are to be looked at
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(at.filename).name}:{at.lineno}"
+            said = (str(error).splitlines() or [""])[0]
+            row.failure = f"{type(error).__name__} at {place}: {said}"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    row.seconds = round(time.monotonic() - begin, 1)
+    return asdict(row)
