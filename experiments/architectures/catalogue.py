@@ -19,7 +19,7 @@ from experiments.architectures.networks import classifiers, detectors, maps, sig
 CLASSES = 10
 IMAGE, LARGE, SMALL = (64, 64, 3), (96, 96, 3), (32, 32, 3)
 """Input shapes (h, w, c)."""
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Architecture:
 
     name: str
     shape: Shape
-    """Height, width, channels of an image; a window of samples has height 1."""
+    """Height, width, channels of an image; samples, channels of a window of samples in a row."""
     build: Callable[[], nn.Module]
     note: str = ""
     """Where it differs from what its name says."""
@@ -108,8 +108,8 @@ FIRST = (
     _own("lenet5_sigmoid", (28, 28, 1), partial(classifiers.lenet5, nn.Sigmoid)),
     _own("lenet5_relu", (28, 28, 1), partial(classifiers.lenet5, nn.ReLU)),
     _own("inception_blocks", SMALL, classifiers.inception_blocks),
-    _own("tcn", (1, 64, 3), signals.Tcn),
-    _own("cnn_1d", (1, 128, 3), signals.OneDimensional),
+    _own("tcn", (64, 3), signals.Tcn),
+    _own("cnn_1d", (128, 3), signals.one_dimensional),
     _own("cnn_1xk", (1, 128, 3), signals.one_row),
     _own("ds_cnn_same", (49, 10, 1), signals.ds_cnn),
     _own("ad_autoencoder", (1, 1, 640), signals.dense_autoencoder),
@@ -144,7 +144,7 @@ MORE = (
     _own("dncnn", (16, 16, 1), maps.DnCNN),
     _own("espcn", (16, 16, 1), maps.espcn),
     _own("conv_autoencoder", (32, 32, 1), maps.autoencoder),
-    _own("cnn_lstm", (1, 64, 6), signals.ConvLstm),
+    _own("cnn_lstm", (64, 6), signals.ConvLstm),
     _own("eegnet", (8, 128, 1), signals.eegnet),
     _own("tc_resnet8", (1, 49, 40), signals.tc_resnet8),
     _own("bc_resnet", (40, 48, 1), signals.bc_resnet),

@@ -25,8 +25,6 @@ TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
 SEEDS = (SEED,)
 TOLERANCE = 1e-4
 """Largest difference in float, as a share of the largest output."""
-SANE_DB = 20.0
-"""Ratio of signal to quantization noise below which a network is listed as coarse."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

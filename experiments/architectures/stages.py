@@ -23,7 +23,7 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.ir import Graph
-from experiments.architectures.catalogue import Architecture
+from experiments.architectures.catalogue import Architecture, Shape
 from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict, to_float_input
@@ -88,19 +88,26 @@ class Work:
         return self.folder / f"{self.architecture.name}.nestnet"
 
 
-def random_images(shape: tuple[int, int, int], count: int) -> NDArray[np.uint8]:
-    """Return images (n, h, w, c): a brightness, a slope and noise, different in each."""
+def random_images(shape: Shape, count: int) -> NDArray[np.uint8]:
+    """Return images (n, h, w, c): a brightness, a slope and noise, different in each; samples in a
+    row are images of height 1."""
     random = np.random.default_rng(SEED)
-    h, w, c = shape
+    h, w, c = (1, *shape)[-3:]
     y, x = np.linspace(-1, 1, h)[:, None, None], np.linspace(-1, 1, w)[None, :, None]
     level, dy, dx = (random.normal(0, size, (count, 1, 1, c)) for size in (40, 30, 30))
     noise = random.normal(0, 25, (count, h, w, c))
     return np.clip(128 + level + dy * y + dx * x + noise, 0, 255).astype(np.uint8)
 
 
+def fed(images: NDArray[np.uint8], shape: Shape) -> Tensor:
+    """Return ``images`` as a module of inputs of ``shape`` is fed them."""
+    batch = to_float_input(images).contiguous()
+    return batch if len(shape) == 3 else batch.squeeze(2)
+
+
 def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
     """Return ``module`` as if it had been trained: no parameter that starts at nothing is left
-    there, every batch norm has the statistics of ``inputs``, the first (n, c, h, w)."""
+    there, every batch norm has the statistics of ``inputs``."""
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for norm in norms:
@@ -130,7 +137,7 @@ def _traced(work: Work) -> None:
 
 def _equal(work: Work) -> None:
     """Compare the whole network in double precision."""
-    inputs = to_float_input(work.images[:4]).double().contiguous()
+    inputs = fed(work.images[:4], work.architecture.shape).double()
     with torch.no_grad():
         wanted = copy.deepcopy(work.module).double()(inputs).flatten(1)
         got = copy.deepcopy(work.net).double().logits(inputs).flatten(1)
@@ -145,7 +152,7 @@ def _quantized(work: Work) -> None:
     layers = net.prunable()
     check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
     prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
-    inputs = to_float_input(work.images)
+    inputs = fed(work.images, work.architecture.shape)
     measure_statistics(net, [(inputs, torch.zeros(IMAGES, dtype=torch.long))])
     floats = [predict(net, work.images, level) for level in range(LEVELS)]
     nestnet.quantize(net.eval(), work.images)
@@ -204,7 +211,7 @@ def examine(architecture: Architecture, last: str, folder: Path) -> dict[str, An
         images = random_images(architecture.shape, IMAGES)
         try:
             numbers = [torch.randn(IMAGES, math.prod(shape)) for shape in architecture.more]
-            prepared(module, to_float_input(images).contiguous(), *numbers)
+            prepared(module, fed(images, architecture.shape), *numbers)
             folder.mkdir(parents=True, exist_ok=True)
             work = Work(architecture, folder, row, module, images)
             for name in names[: names.index(last) + 1]:

@@ -1,7 +1,4 @@
-"""Networks of sensor windows and sounds: one-dimensional, recurrent, and of spectrograms.
-
-A window comes as a map of height 1: (n, channels, 1, samples).
-"""
+"""Networks of sensor windows and sounds: one-dimensional, recurrent, and of spectrograms."""
 
 from __future__ import annotations
 
@@ -35,22 +32,16 @@ class Tcn(nn.Module):
         self.head = nn.Linear(16, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x.squeeze(2))[:, :, -1])
+        return self.head(self.body(x)[:, :, -1])
 
 
-class OneDimensional(nn.Module):
-    """A classifier of accelerations or an ECG by one-dimensional convolutions."""
-
-    def __init__(self, classes: int = 5) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv1d(3, 8, 5, padding=2), nn.BatchNorm1d(8), nn.ReLU(), nn.MaxPool1d(2),
-            nn.Conv1d(8, 16, 5, padding=2), nn.BatchNorm1d(16), nn.ReLU(), nn.MaxPool1d(2),
-            nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, classes),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(x.squeeze(2))
+def one_dimensional(classes: int = 5) -> nn.Module:
+    """Return a classifier of accelerations or an ECG by one-dimensional convolutions."""
+    return nn.Sequential(
+        nn.Conv1d(3, 8, 5, padding=2), nn.BatchNorm1d(8), nn.ReLU(), nn.MaxPool1d(2),
+        nn.Conv1d(8, 16, 5, padding=2), nn.BatchNorm1d(16), nn.ReLU(), nn.MaxPool1d(2),
+        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(16, classes),
+    )  # fmt: skip
 
 
 def one_row(classes: int = 5) -> nn.Module:
@@ -103,7 +94,7 @@ class ConvLstm(nn.Module):
         self.head = nn.Linear(16, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.rnn(self.body(x.squeeze(2)).transpose(1, 2))[0][:, -1])
+        return self.head(self.rnn(self.body(x).transpose(1, 2))[0][:, -1])
 
 
 def eegnet(classes: int = 4) -> nn.Module:
