@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections import Counter
@@ -22,7 +23,7 @@ _FOREIGN = (*(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file
 """What source lines start with that tell a user nothing: the folders of PyTorch and of this
 package, and what is built into Python."""
 _PLACES = 4
-"""Most places listed of one problem."""
+"""Most source lines listed of one problem, and most modules of one line."""
 
 _ACTIVATION = f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}"
 _NORMALIZATION = "nn.BatchNorm2d"
@@ -60,6 +61,8 @@ _INSTEAD = {
                      "conv_transpose2d"), "maps that only get smaller"),
     **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
                     "convolutions and linear layers with weights of their own"),
+    **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), "nn.Conv1d along time, dilated "
+                    "where it shall look far back; recurrent layers have no equivalent"),
     **dict.fromkeys(("wrap_with_set_grad_enabled", "_set_grad_enabled"), "no torch.no_grad() in "
                     "forward: detach() its result, or set requires_grad=False on the parameters"),
     **dict.fromkeys(("amax", "max", "topk"), "nn.AdaptiveMaxPool2d(1)"),
@@ -177,8 +180,28 @@ def _entry(found: Sequence[Problem]) -> str:
     what = first.error.what
     if str(first.error.got) != str(first.node.target):
         what += f" ({first.error.got}; expected {first.error.expected or SUPPORTED})"
-    places = list(dict.fromkeys(place(problem.node) for problem in found))
-    listed = "; ".join(places[:_PLACES])
-    more = len(places) - _PLACES
-    listed += f"; and at {more} more places" if more > 0 else ""
-    return f"  {len(found)} x {first.operator}: {what}. {first.action}. At {listed}"
+    return f"  {len(found)} x {first.operator}: {what}. {first.action}. At {_places(found)}"
+
+
+def _places(found: Sequence[Problem]) -> str:
+    """Return each source line of ``found`` once, with the modules that come by there."""
+    by_line: dict[str, list[str]] = {}
+    for problem in found:
+        modules = by_line.setdefault(source_line(problem.node), [])
+        path = f"'{module_path(problem.node) or '(the model itself)'}'"
+        if path not in modules:
+            modules.append(path)
+    texts = []
+    for line, modules in itertools.islice(by_line.items(), _PLACES):
+        listed = _first(modules)
+        texts.append(f"{line}, {listed}" if line else listed)
+    return "; ".join(texts) + _more(len(by_line), " lines")
+
+
+def _first(modules: Sequence[str]) -> str:
+    word = "module" if len(modules) == 1 else "modules"
+    return f"{word} {', '.join(modules[:_PLACES])}{_more(len(modules))}"
+
+
+def _more(count: int, what: str = "") -> str:
+    return f" and {count - _PLACES} more{what}" if count > _PLACES else ""

@@ -203,15 +203,33 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     assert "Use nn.BatchNorm2d" in text
     assert "a learned scale of channels is nn.BatchNorm2d" in text
     assert "the rest of the model is supported" not in text  # unknown behind what is lost
-    assert "At module '0.1'; " in text  # no line of a user's: not PyTorch's either
-    assert "container.py" not in text and "activation.py" not in text
-    assert re.search(r"test_trace.py:\d+, module '0.2'; module '0.4'", text)
+    assert "container.py" not in text and "activation.py" not in text  # PyTorch's lines
+    assert re.search(r"At modules '0.1', '0.4'; \S+test_trace.py:\d+, module '0.2'", text)
 
 
 def test_only_the_first_places_of_a_problem_are_listed() -> None:
     layers = [layer for _ in range(6) for layer in (nn.Conv2d(3, 3, 1), nn.LogSigmoid())]
-    with pytest.raises(UserError, match=r"6 x log_sigmoid.*module '7'; and at 2 more places"):
+    with pytest.raises(UserError, match=r"modules '1', '3', '5', '7' and 2 more\n"):
         capture(nn.Sequential(*layers, *head(3)), (7, 5, 3))
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer along the width."""
+
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.rnn = kind(5, 5, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.rnn(x.mean(2).transpose(1, 2))[0][:, -1, :, None, None])
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+def test_recurrent_layers_are_refused_with_what_there_is_instead(kind: type[nn.RNNBase]) -> None:
+    name = {"RNN": "rnn_tanh"}.get(kind.__name__, kind.__name__.lower())
+    words = rf"1 x {name}\.input: operator is not supported. Use nn.Conv1d along time"
+    with pytest.raises(UserError, match=words):
+        capture(Wrapper(Recurrent(kind)), (7, 5, 3))
 
 
 def test_constant_batch_size_is_located() -> None:
