@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class Row:
     sparsity: tuple[float, ...] = ()
     sqnr_db: tuple[float, ...] = ()
     """Of the int8 outputs against float, per level."""
+    plain_db: float | None = None
+    """The same of :func:`plain_rounding_db`, of the network before it is pruned."""
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     bit_exact: bool | None = None
@@ -107,14 +109,18 @@ def fed(images: NDArray[np.uint8], shape: Shape) -> Tensor:
 
 def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
     """Return ``module`` as if it had been trained: no parameter that starts at nothing is left
-    there, every batch norm has the statistics of ``inputs``."""
+    there, every batch norm has the statistics of ``inputs``.
+
+    Most activations stay above zero: with others, untrained batch norms make chaos of any rounding,
+    which a trained network does not.
+    """
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for norm in norms:
             norm.momentum = 1.0
             if norm.affine:
-                nn.init.uniform_(norm.weight, 0.5, 1.5)
-                nn.init.normal_(norm.bias, 0, 0.2)
+                nn.init.uniform_(norm.weight, 0.3, 0.8)
+                nn.init.uniform_(norm.bias, 0.3, 1.3)
         for name, value in module.named_parameters():
             if float(value.abs().max()) <= 1e-4:
                 if name.endswith("bias"):
@@ -123,6 +129,38 @@ def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
                     nn.init.uniform_(value, 0.5, 1.5)
         module.train()(*inputs)
     return module.eval()
+
+
+def plain_rounding_db(module: nn.Module, inputs: Tensor) -> float:
+    """Return how near the outputs of ``module`` stay when weights, by output channel, and the
+    result of every layer are rounded to 255 steps: what an ordinary quantizer would reach.
+
+    What is computed between layers is not rounded, and nothing is fused.
+    """
+    rounding = copy.deepcopy(module)
+
+    def rounded(_module: nn.Module, _given: object, result: object) -> object:
+        if not isinstance(result, Tensor):
+            return result
+        step = result.abs().max().clamp(min=1e-12) / 127
+        return (result / step).round() * step
+
+    with torch.no_grad():
+        for part in rounding.modules():
+            if not list(part.children()):
+                part.register_forward_hook(rounded)
+        for weight in rounding.parameters():
+            if weight.dim() > 1:
+                step = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
+                step = step.view(-1, *[1] * (weight.dim() - 1))
+                weight.copy_((weight / step).round() * step)
+        return ratio_db(flat(module(inputs)), flat(rounding(inputs)))
+
+
+def flat(outputs: Tensor | Sequence[Tensor]) -> NDArray[np.float64]:
+    """Return all outputs of each image in a row (n, values)."""
+    parts = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    return torch.cat([part.double().flatten(1) for part in parts], 1).numpy()
 
 
 def sparsities(parameters: int) -> tuple[float, ...]:
@@ -153,6 +191,7 @@ def _quantized(work: Work) -> None:
     check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
     prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
     inputs = fed(work.images, work.architecture.shape)
+    row.plain_db = round(plain_rounding_db(work.module, inputs), 1)
     measure_statistics(net, [(inputs, torch.zeros(IMAGES, dtype=torch.long))])
     floats = [predict(net, work.images, level) for level in range(LEVELS)]
     nestnet.quantize(net.eval(), work.images)
