@@ -28,7 +28,7 @@ from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict, to_float_input
 from nestnet.sparsity.prune import check_prunable, prune
-from nestnet.training.recalibration import measure_statistics
+from nestnet.training.phases import measure_statistics
 
 SEED = 0
 IMAGES = 16
