@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -32,8 +32,13 @@ class Architecture:
     build: Callable[[], nn.Module]
     note: str = ""
     """Where it differs from what its name says."""
-    more: tuple[Shape, ...] = field(default=())
+    more: tuple[Shape, ...] = ()
     """Shapes of further inputs."""
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes of all inputs."""
+        return (self.shape, *self.more)
 
 
 def timm_version() -> str:

@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from codegen import flow
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
-from codegen.graph.ir import Graph
 from experiments.architectures.catalogue import Architecture, Shape
 from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.tracing import trace
@@ -79,10 +78,12 @@ class Work:
     folder: Path
     row: Row
     module: nn.Module
-    images: NDArray[np.uint8]
+    images: tuple[NDArray[np.uint8], ...]
+    """(n, h, w, c) of each input."""
+    fed: tuple[Tensor, ...]
+    """The same as the module is fed it."""
     net: NestedNet = field(init=False)
-    graph: Graph = field(init=False)
-    device: NDArray[np.int8] = field(init=False)
+    device: tuple[NDArray[np.int8], ...] = field(init=False)
 
     @property
     def file(self) -> Path:
@@ -90,14 +91,14 @@ class Work:
         return self.folder / f"{self.architecture.name}.nestnet"
 
 
-def random_images(shape: Shape, count: int) -> NDArray[np.uint8]:
+def random_images(shape: Shape) -> NDArray[np.uint8]:
     """Return images (n, h, w, c): a brightness, a slope and noise, different in each; samples in a
     row are images of height 1."""
     random = np.random.default_rng(SEED)
     h, w, c = (1, *shape)[-3:]
     y, x = np.linspace(-1, 1, h)[:, None, None], np.linspace(-1, 1, w)[None, :, None]
-    level, dy, dx = (random.normal(0, size, (count, 1, 1, c)) for size in (40, 30, 30))
-    noise = random.normal(0, 25, (count, h, w, c))
+    level, dy, dx = (random.normal(0, size, (IMAGES, 1, 1, c)) for size in (40, 30, 30))
+    noise = random.normal(0, 25, (IMAGES, h, w, c))
     return np.clip(128 + level + dy * y + dx * x + noise, 0, 255).astype(np.uint8)
 
 
@@ -131,7 +132,7 @@ def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
     return module.eval()
 
 
-def plain_rounding_db(module: nn.Module, inputs: Tensor) -> float:
+def plain_rounding_db(module: nn.Module, inputs: tuple[Tensor, ...]) -> float:
     """Return how near the outputs of ``module`` stay when weights, by output channel, and the
     result of every layer are rounded to 255 steps: what an ordinary quantizer would reach.
 
@@ -154,13 +155,14 @@ def plain_rounding_db(module: nn.Module, inputs: Tensor) -> float:
                 step = weight.flatten(1).abs().amax(1).clamp(min=1e-12) / 127
                 step = step.view(-1, *[1] * (weight.dim() - 1))
                 weight.copy_((weight / step).round() * step)
-        return ratio_db(flat(module(inputs)), flat(rounding(inputs)))
+        return ratio_db(flat(module(*inputs)), flat(rounding(*inputs)))
 
 
-def flat(outputs: Tensor | Sequence[Tensor]) -> NDArray[np.float64]:
-    """Return all outputs of each image in a row (n, values)."""
-    parts = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    return torch.cat([part.double().flatten(1) for part in parts], 1).numpy()
+def flat(outputs: Any) -> NDArray[np.float64]:
+    """Return all outputs of each image, tensors or arrays (n, ...), in a row (n, values)."""
+    parts = outputs if isinstance(outputs, list | tuple) else [outputs]
+    rows = [np.asarray(part, np.float64).reshape(len(part), -1) for part in parts]
+    return np.concatenate(rows, axis=1)
 
 
 def sparsities(parameters: int) -> tuple[float, ...]:
@@ -170,16 +172,16 @@ def sparsities(parameters: int) -> tuple[float, ...]:
 
 
 def _traced(work: Work) -> None:
-    work.net = trace(work.module, work.architecture.shape).eval()
+    work.net = trace(work.module, work.architecture.shapes).eval()
 
 
 def _equal(work: Work) -> None:
     """Compare the whole network in double precision."""
-    inputs = fed(work.images[:4], work.architecture.shape).double()
+    inputs = tuple(each[:4].double() for each in work.fed)
     with torch.no_grad():
-        wanted = copy.deepcopy(work.module).double()(inputs).flatten(1)
-        got = copy.deepcopy(work.net).double().logits(inputs).flatten(1)
-    work.row.difference = float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+        wanted = flat(copy.deepcopy(work.module).double()(*inputs))
+        got = flat(copy.deepcopy(work.net).double().logits(inputs))
+    work.row.difference = float(np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-12))
 
 
 def _quantized(work: Work) -> None:
@@ -190,18 +192,22 @@ def _quantized(work: Work) -> None:
     layers = net.prunable()
     check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
     prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
-    inputs = fed(work.images, work.architecture.shape)
-    row.plain_db = round(plain_rounding_db(work.module, inputs), 1)
-    measure_statistics(net, [(inputs, torch.zeros(IMAGES, dtype=torch.long))])
-    floats = [predict(net, work.images, level) for level in range(LEVELS)]
+    row.plain_db = round(plain_rounding_db(work.module, work.fed), 1)
+    batch: Any = (work.fed, torch.zeros(IMAGES, dtype=torch.long))
+    measure_statistics(net, [batch])
+    floats = [flat(predict(net, work.images, level)) for level in range(LEVELS)]
     nestnet.quantize(net.eval(), work.images)
-    work.graph = nestfile.load(nestnet.export(net, work.file, model=row.name))
-    work.device = (work.images.astype(np.int16) - 128).astype(np.int8)
-    value = work.graph.only_output
+    graph = nestfile.load(nestnet.export(net, work.file, model=row.name))
+    work.device = tuple((each.astype(np.int16) - 128).astype(np.int8) for each in work.images)
     found = []
     for level, wanted in enumerate(floats):
-        raw = reference.run_one(work.graph, work.device, level).reshape(IMAGES, -1)
-        got = (raw.astype(np.float64) - value.zero_point) * value.scale[level]
+        outputs = reference.run(graph, work.device, level)
+        values = [graph.value(name) for name in graph.outputs]
+        real = [
+            (output.astype(np.float64) - value.zero_point) * value.scale[level]
+            for output, value in zip(outputs, values, strict=True)
+        ]
+        got = flat([each.transpose(0, 3, 1, 2) for each in real])
         found.append(round(ratio_db(wanted, got), 1))
     row.sqnr_db = tuple(found)
 
@@ -220,7 +226,8 @@ def _built(work: Work) -> None:
 
 
 def _run(work: Work) -> None:
-    report = flow.run(work.file, BOARD, work.device[:ON_CORE], out=work.folder / "project")
+    images = [each[:ON_CORE] for each in work.device]
+    report = flow.run(work.file, BOARD, images, out=work.folder / "project")
     work.row.bit_exact = report.bit_exact
     work.row.instructions = tuple(level.instructions or 0 for level in report.levels)
     if report.differences:
@@ -241,18 +248,20 @@ def examine(architecture: Architecture, last: str, folder: Path) -> dict[str, An
         folder: for its file and its project, which are removed again.
     """
     begin = time.monotonic()
-    row = Row(architecture.name, "x".join(map(str, architecture.shape)))
+    row = Row(
+        architecture.name, ", ".join("x".join(map(str, shape)) for shape in architecture.shapes)
+    )
     names = list(STAGES)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         module = architecture.build()
         row.parameters = sum(value.numel() for value in module.parameters())
-        images = random_images(architecture.shape, IMAGES)
+        images = tuple(random_images(shape) for shape in architecture.shapes)
+        given = tuple(map(fed, images, architecture.shapes))
         try:
-            numbers = [torch.randn(IMAGES, math.prod(shape)) for shape in architecture.more]
-            prepared(module, fed(images, architecture.shape), *numbers)
+            prepared(module, *given)
             folder.mkdir(parents=True, exist_ok=True)
-            work = Work(architecture, folder, row, module, images)
+            work = Work(architecture, folder, row, module, images, given)
             for name in names[: names.index(last) + 1]:
                 STAGES[name](work)
                 row.stage = name

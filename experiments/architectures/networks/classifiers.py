@@ -272,7 +272,7 @@ class Normalizing(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.tensor([0.1, -0.2, 0.3]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.5, 0.7, 0.9]).view(1, 3, 1, 1))
-        self.body = nn.Sequential(conv_bn(3, 16, 3, 2), pooled(16, classes))
+        self.body = nn.Sequential(conv_bn(3, 16, 3, 2), conv_bn(16, 32, 3, 2), pooled(32, classes))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body((x - self.mean) / self.std)
@@ -283,11 +283,12 @@ class ImageAndNumber(nn.Module):
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
-        self.body = nn.Sequential(conv_bn(3, 16, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.body = nn.Sequential(conv_bn(3, 16, 3, 2), conv_bn(16, 16, 3, 2),
+                                  nn.AdaptiveAvgPool2d(1), nn.Flatten())  # fmt: skip
         self.head = nn.Linear(17, classes)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.head(torch.cat([self.body(x), t], 1))
+        return self.head(torch.cat([self.body(x), t.flatten(1)], 1))
 
 
 class Embedding(nn.Module):
