@@ -75,7 +75,7 @@ def build_module(case: ModelCase) -> nn.Module:
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for part in module.modules():
-            if isinstance(part, nn.Conv2d | nn.Linear):
+            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Linear):
                 nn.init.normal_(part.weight, 0, math.sqrt(1.6 / part.weight[0].numel()))
                 if part.bias is not None:
                     nn.init.normal_(part.bias, 0, 0.2)

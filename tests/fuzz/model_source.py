@@ -6,9 +6,11 @@ A module is text, so that a failure can be read, replayed and cut down by hand.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from tests.fuzz.model_lines import Shape, Value
+from tests.fuzz.model_windows import Windows
 
 MAX_FLAT = 500
 """Longest vector that a map is flattened to."""
@@ -21,9 +23,6 @@ LEVELS = {
     4: ((0.9, 0.8, 0.7, 0.5), (0.8, 0.6, 0.3, 0.0)),
     5: ((0.9, 0.75, 0.6, 0.4, 0.2),),
 }
-
-Shape = tuple[int, int, int]
-"""Channels, height, width of a map."""
 
 
 @dataclass(frozen=True)
@@ -40,46 +39,8 @@ class ModelCase:
     group: str
 
 
-@dataclass(frozen=True)
-class Value:
-    """A variable of ``forward`` and its shape."""
-
-    name: str
-    shape: Shape
-    fresh: bool = False
-    """Made by the last line and used nowhere else yet."""
-
-
-class Writer:
+class Writer(Windows):
     """The lines of one module, drawn at random."""
-
-    def __init__(self, seed: int) -> None:
-        """Start an empty module."""
-        self.random = random.Random(seed)
-        self.init: list[str] = []
-        self.forward: list[str] = []
-        self._names = 0
-
-    def chance(self, probability: float) -> bool:
-        """Return True with ``probability``."""
-        return self.random.random() < probability
-
-    def name(self, prefix: str) -> str:
-        """Return a name not used yet."""
-        self._names += 1
-        return f"{prefix}{self._names}"
-
-    def layer(self, prefix: str, constructor: str) -> str:
-        """Add a layer; return the expression that names it."""
-        name = self.name(prefix)
-        self.init.append(f"self.{name} = {constructor}")
-        return f"self.{name}"
-
-    def assign(self, expression: str, shape: Shape) -> Value:
-        """Add a line that makes a variable."""
-        name = self.name("x")
-        self.forward.append(f"{name} = {expression}")
-        return Value(name, shape, fresh=True)
 
     # Convolutions.
 
@@ -316,9 +277,9 @@ class Writer:
         """Add ``steps`` random steps on maps."""
         kinds: list[Callable[[Value], Value | None]] = [
             self.conv, self.norm, self.activation, self.pool, self.residual, self.dropout,
-            self.nested, self.reshaped, self.concat,
+            self.nested, self.reshaped, self.concat, self.lined,
         ]  # fmt: skip
-        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2)
+        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2, 1)
         for _ in range(steps):
             kind = self.random.choices(kinds, weights)[0]
             made = kind(value) or value

@@ -39,6 +39,8 @@ PROMISED = {
     "max pool": r"MaxPool2d|max_pool2d",
     "ceil": r"ceil_mode=True",
     "average pool": r"AvgPool2d\(\(|avg_pool2d",
+    "convolution in a row": r"nn\.Conv1d",
+    "pool in a row": r"(Max|Avg)Pool1d",
     "adaptive pool": r"Adaptive(Avg|Max)Pool2d\(\(",
     "nested Sequential": r"Sequential\(nn\.Sequential",
     "relu6": r"ReLU6|relu6",
