@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -266,9 +267,9 @@ def examine(architecture: Architecture, last: str, folder: Path) -> dict[str, An
                 STAGES[name](work)
                 row.stage = name
         except CannotExpress as error:
-            row.blockers, row.refusal = error.summary, str(error)
+            row.blockers, row.refusal = error.summary, _without_folders(str(error))
         except UserError as error:
-            row.refusal = str(error)
+            row.refusal = _without_folders(str(error))
         except Exception as error:  # whatever it is, the others are to be looked at
             at = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{Path(at.filename).name}:{at.lineno}"
@@ -278,3 +279,10 @@ def examine(architecture: Architecture, last: str, folder: Path) -> dict[str, An
             shutil.rmtree(folder, ignore_errors=True)
     row.seconds = round(time.monotonic() - begin, 1)
     return asdict(row)
+
+
+def _without_folders(text: str) -> str:
+    """Return ``text`` with paths of modules as they are imported, without where they lie."""
+    for folder in sorted(filter(None, sys.path), key=len, reverse=True):
+        text = text.replace(f"{folder}/", "")
+    return text
