@@ -20,6 +20,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "grouped_conv": (320, 448),
     "lookup": (64, 96),
     "max_pool": (128, 320),
+    "mul": (64, 96),
     "nested_conv": (512, 640),
     "nested_linear": (320, 384),
     "rearrange": (128, 160),

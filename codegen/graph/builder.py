@@ -34,6 +34,7 @@ from codegen.graph.ops.conv2d import Conv2D, accumulate
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -159,7 +160,7 @@ class GraphBuilder:
         return self._append_weighted(op, relu)
 
     def add(self, first: str, second: str, *, relu: bool = False) -> str:
-        """Append an addition of two values of one shape."""
+        """Append an addition; the second value has the first's shape, or 1 in place of extents."""
         zero_point = -128 if relu else 0
         share = self.rng.uniform(0.3, 0.8, (self.levels, 2)) * 2**16
         multiplier = np.rint(share).astype(np.int32)
@@ -172,6 +173,28 @@ class GraphBuilder:
             multiplier=multiplier,
             offset=offset.astype(np.int32),
             shift=16,
+            act_min=-128,
+            act_max=127,
+        )
+        return self._append(op, self._scales(), zero_point)
+
+    def mul(self, first: str, second: str, *, relu: bool = False) -> str:
+        """Append a multiplication; shapes as for :meth:`add`."""
+        zero_point = -128 if relu else 0
+        points = [self._value(name).zero_point for name in (first, second)]
+        spread = [
+            float(((x[first] - points[0]) * (x[second].astype(float) - points[1])).std())
+            for x in self._samples
+        ]
+        gain = SPREAD_STEPS / np.maximum(spread, SPREAD_STEPS)
+        shift = min(22, int(np.log2(2**14 / gain.max())))
+        op = Mul(
+            name=f"mul{len(self.ops)}",
+            inputs=(first, second),
+            output=f"value{len(self.ops)}",
+            multiplier=np.rint(gain * 2**shift).clip(1, 2**14 - 1).astype(np.int32),
+            offset=np.full(self.levels, zero_point * 2**shift + 2**shift // 2, np.int32),
+            shift=shift,
             act_min=-128,
             act_max=127,
         )

@@ -53,6 +53,11 @@ NAME_CHARACTERS = 40
 """Longest part of a name in C: compilers need to tell apart 63 characters only."""
 
 
+def broadcasts(part: Shape, whole: Shape) -> bool:
+    """Return whether ``part`` has the extents of ``whole``, or 1 in place of any of them."""
+    return all(mine in (1, extent) for mine, extent in zip(part, whole, strict=True))
+
+
 def input_span(zero_point: int) -> int:
     """Return the largest ``|q - zero_point|`` of an int8 q: 128 for zero point 0, 255 for -128."""
     return max(127 - zero_point, zero_point + 128)

@@ -148,7 +148,7 @@ class _RandomGraph:
         """Append ``blocks`` random operators and a classifier."""
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
-            *(self._sum, self._pool, self._lookup, self._concat),
+            *(self._sum, self._pool, self._lookup, self._concat, self._gate),
             self._rearrange,
         )
         self._conv()
@@ -259,6 +259,19 @@ class _RandomGraph:
         source = self.builder.last
         other = self.builder.conv(source, self.builder.shape(source)[2], (1, 1))
         self.builder.add(source, other, relu=self._chance(0.5))
+
+    def _gate(self) -> None:
+        """Multiply the newest value by, or add to it, what has 1 in place of some extents."""
+        source = self.builder.last
+        height, width, channels = self.builder.shape(source)
+        kernel = (height if self._chance(0.6) else 1, width if self._chance(0.6) else 1)
+        part = self.builder.pool(source, AvgPool if self._chance(0.5) else MaxPool, kernel, kernel)
+        if self._chance(0.7):
+            part = self.builder.conv(part, channels if self._chance(0.6) else 1, (1, 1))
+        if self._chance(0.7):
+            self.builder.mul(source, part, relu=self._chance(0.3))
+        else:
+            self.builder.add(source, part)
 
     def _lookup(self) -> None:
         self.builder.lookup(self.builder.last, lambda x: x / (1 + np.exp(-x)))

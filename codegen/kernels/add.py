@@ -9,8 +9,9 @@ from math import prod
 from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.add import Add
 from codegen.kernels.common import cost
-from codegen.kernels.common.in_place import ELEMENTWISE
+from codegen.kernels.common.in_place import ELEMENTWISE, repeat_overlap
 from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.repeat import Repeat, repeat
 from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
@@ -23,20 +24,27 @@ ELEMENT = cost.number("add", "element")
 class AddArgs(Args):
     """Literal arguments of ``nn_add``."""
 
-    count: int
-    """Elements."""
+    repeat: Repeat
+    """How the second operand is repeated."""
+    second: int
+    """Elements of the second operand."""
     shift: int
     act_min: int
     act_max: int
 
     @property
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of both operands."""
+        return (self.repeat.elements, self.second)
+
+    @property
     def out_elements(self) -> int:
-        """Return the elements of the output, and of each input."""
-        return self.count
+        """Return the elements of the output."""
+        return self.repeat.elements
 
 
 class AddKernel(Kernel):
-    """Both inputs element by element."""
+    """Element by element."""
 
     name = "add"
     args = AddArgs
@@ -49,16 +57,17 @@ class AddKernel(Kernel):
 
 
 def _draft(op: Add, graph: Graph) -> Draft:
-    count = prod(graph.value(op.output).shape)
-    level_cost = LevelCost(0, cost.cycles(count * ELEMENT), 12)
+    whole, part = graph.shapes(op.inputs)
+    order = repeat(whole, part)
+    level_cost = LevelCost(0, cost.cycles(order.elements * ELEMENT), 12)
     return Draft(
-        args=AddArgs(count, op.shift, op.act_min, op.act_max),
+        args=AddArgs(order, prod(part), op.shift, op.act_min, op.act_max),
         contents=(
             Content("add_multiplier", op.multiplier, 4, by_level=True),
             Content("add_offset", op.offset, 4),
         ),
         levels=(level_cost,) * len(graph.levels),
-        overlaps=(ELEMENTWISE, ELEMENTWISE),
+        overlaps=(ELEMENTWISE, repeat_overlap(order)),
     )
 
 

@@ -8,7 +8,6 @@ from nestnet.frontend.replay import operator_name
 
 _DEPTH = 3
 """Most operators between a step of a function and the product that ends it."""
-_LIMITS = ("relu6", "clamp", "hardtanh", "clip")
 _PIECEWISE = ("maximum", "minimum", "where")
 
 
@@ -27,29 +26,10 @@ def written_out(node: fx.Node) -> str:
 
 
 def _product(node: fx.Node) -> tuple[str, list[fx.Node]]:
-    """Return which function the product ``node`` is, and its steps; empty if none known."""
-    if _name(node) != "mul":
-        return "", []
-    if _scaled(node) is not None:
-        pieces = [user for user in node.users if _name(user) in _PIECEWISE]
-        same = any(_scaled(node) in user.all_input_nodes for user in pieces)
-        return ("nn.LeakyReLU", [node, *pieces]) if same else ("", [])
-    for x, gate in (node.args[:2], node.args[1::-1]):
-        if not isinstance(x, fx.Node) or not isinstance(gate, fx.Node):
-            continue
-        inner = _scaled(gate) or gate
-        if not inner.args:
-            continue  # a parameter
-        if _name(inner) == "sigmoid" and inner.args[0] is x:
-            return "nn.SiLU", [node, inner]
-        if _name(inner) == "hardsigmoid" and inner.args[0] is x:
-            return "nn.Hardswish", [node, inner]
-        shifted = inner.args[0]
-        if not isinstance(shifted, fx.Node) or _name(inner) not in _LIMITS:
-            continue
-        if _name(shifted) == "add" and shifted.all_input_nodes == [x]:
-            return "nn.Hardswish", [node, gate, inner, shifted]
-    return "", []
+    """Return which function the product ``node`` is a step of, and its steps; empty if none."""
+    pieces = [user for user in node.users if _name(user) in _PIECEWISE]
+    same = any(_scaled(node) in user.all_input_nodes for user in pieces)
+    return ("nn.LeakyReLU", [node, *pieces]) if same else ("", [])
 
 
 def _scaled(node: fx.Node) -> fx.Node | None:

@@ -27,10 +27,6 @@ _PLACES = 4
 
 _ACTIVATION = f"{', '.join(ACTIVATIONS[:-1])} or {ACTIVATIONS[-1]}"
 _NORMALIZATION = "nn.BatchNorm2d"
-_FACTOR = (
-    "a factor in the weights: a learned scale of channels is nn.BatchNorm2d, that of the input is "
-    "std of nest or train; a factor computed from the image (a gate) has no equivalent"
-)
 _INSTEAD = {
     **dict.fromkeys(
         ("softsign", "log_sigmoid", "threshold", "hardshrink", "softshrink",
@@ -41,14 +37,9 @@ _INSTEAD = {
                      "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
     **dict.fromkeys(("prelu", "rrelu", "_prelu_kernel", "rrelu_with_noise"),
                     f"nn.LeakyReLU with a constant slope, or another of {_ACTIVATION}"),
-    **dict.fromkeys(("maximum", "minimum", "where", "gt", "ge", "lt", "le", "abs", "exp", "expm1"),
+    **dict.fromkeys(("maximum", "minimum", "where", "gt", "ge", "lt", "le", "sign", "expm1"),
                     "the module of an activation function in place of its formula: nn.LeakyReLU, "
                     f"nn.ELU, or another of {_ACTIVATION}"),
-    "mul": _FACTOR,
-    **dict.fromkeys(("div", "true_divide"), f"{_FACTOR}; a division that is part of an activation "
-                    "function is in its module: nn.LeakyReLU, nn.ELU and others"),
-    **dict.fromkeys(("sub", "rsub", "neg"), "a sum of two activations; the sign belongs into the "
-                    "weights, a constant of the input into mean of nest or train"),
     **dict.fromkeys(("stack", "hstack", "dstack"), "torch.cat along an existing dimension"),
     **dict.fromkeys(("split", "chunk", "slice", "select", "narrow", "index", "unbind",
                      "split_with_sizes"), "one convolution for each part, or a grouped one"),

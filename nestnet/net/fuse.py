@@ -33,6 +33,10 @@ class Fused:
             return None
         return next((stage for stage in self.stages if stage.output == name), None)
 
+    def read_once(self, name: str) -> None:
+        """Note that two readers of tensor ``name`` have become one."""
+        self._uses[name] -= 1
+
     def replace(self, stage: Stage, by: Stage) -> None:
         """Put ``by`` where ``stage`` is."""
         self.stages[self.position(stage)] = by

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph.ir import INT32_MAX, Requant
+from codegen.graph.ops.mul import MAX_MULTIPLIER, MAX_SHIFT, largest_product
 
 FloatArray = NDArray[np.float64]
 
@@ -118,6 +119,30 @@ def _tables(gain: FloatArray, bias: FloatArray, fraction_bits: int, pre_shift: i
         fraction_bits=fraction_bits,
         pre_shift=pre_shift,
     )
+
+
+def make_mul(
+    gains: FloatArray, zero_points: tuple[int, int], zero_point_out: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
+    """Return multiplier and offset (levels,) and shift of an elementwise multiplication.
+
+    Args:
+        gains: (levels,), output steps per product of a step of each input.
+        zero_points: of the inputs.
+        zero_point_out: of the output.
+
+    The shift is the largest for which no partial sum can leave int32.
+    """
+    largest = largest_product(*zero_points)
+    for shift in range(MAX_SHIFT, -1, -1):
+        multiplier = np.rint(gains * 2.0**shift)
+        offset = zero_point_out * 2.0**shift + (2.0 ** (shift - 1) if shift else 0.0)
+        most = float(np.abs(multiplier).max())
+        if most < MAX_MULTIPLIER and most * largest + abs(offset) <= INT32_MAX:
+            break
+    limit = min(MAX_MULTIPLIER - 1, (INT32_MAX - abs(int(offset))) // largest)
+    multiplier = np.clip(multiplier, -limit, limit)
+    return multiplier.astype(np.int32), np.full(len(gains), offset).astype(np.int32), shift
 
 
 def make_add(

@@ -113,6 +113,22 @@ def moves_graph() -> Graph:
     return net.graph()
 
 
+def products_graph() -> Graph:
+    """Return products and sums of two values of one shape, and with one that has 1 in place of
+    every combination of extents."""
+    net = GraphBuilder((7, 5, 3), 3, 63, "products")
+    whole = net.conv("input", 11, (3, 3), padding=(1, 1, 1, 1), group=4, densities=(0.1, 0.3, 0.6))
+    y = net.mul(whole, net.conv("input", 11, (1, 1), relu=False))
+    for kernel in ((7, 5), (7, 1), (1, 5), (1, 1)):
+        part = net.pool(whole, AvgPool, kernel, kernel)
+        y = net.mul(y, net.lookup(net.conv(part, 11, (1, 1)), np.tanh), relu=kernel == (7, 1))
+        y = net.add(y, net.conv(net.pool(y, MaxPool, kernel, kernel), 1, (1, 1)))
+        y = net.mul(y, net.lookup(net.conv(part, 1, (1, 1)), lambda x: 1 / (1 + np.exp(-x))))
+        y = net.add(y, net.pool(y, AvgPool, kernel, kernel))
+    net.linear(y, 7, group=2, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -125,6 +141,7 @@ def graphs() -> list[Graph]:
         concat_graph(),
         pools_graph(),
         moves_graph(),
+        products_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]
@@ -145,7 +162,9 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
 
 
 @pytest.mark.parametrize(
-    "graph", [functions_graph(), concat_graph(), moves_graph()], ids=lambda graph: f"{graph.name}"
+    "graph",
+    [functions_graph(), concat_graph(), moves_graph(), products_graph()],
+    ids=lambda graph: f"{graph.name}",
 )
 def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:
     images = random_images(graph, 2, seed=5)

@@ -12,10 +12,10 @@ import numpy as np
 
 from tests.support.firmware.cases import (
     Case,
-    addition,
     compare,
     concatenation,
     nested,
+    paired,
     pool,
     rearrangement,
     soft,
@@ -86,13 +86,16 @@ def other_layers() -> dict[str, Case]:
         },
         "dense linear 256->64": weighted(rng, "DENSE_LINEAR", linear, plain=True),
         "nested linear G=4 25 %": nested(rng, linear, 4, 1, (0.25,), linear=True, plain=True),
-        "add 8192": addition(rng, 8192, plain=True),
+        "add 8192": paired(rng, "add", (1, 1, 8192), (1, 1, 8192), plain=True),
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
         "concat 256 x 16 + 16": concatenation(rng, 256, 16, 16),
         **{
             name: rearrangement(rng, *loops, words=words) for name, (words, *loops) in MOVES.items()
         },
+        "mul 8192": paired(rng, "mul", (1, 1, 8192), (1, 1, 8192), plain=True),
+        "mul 256 x 32, by channel": paired(rng, "mul", (16, 16, 32), (1, 1, 32), plain=True),
+        "mul 256 x 32, by position": paired(rng, "mul", (16, 16, 32), (16, 16, 1), plain=True),
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
         "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),

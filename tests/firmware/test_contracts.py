@@ -82,6 +82,7 @@ def random_graph(seed: int) -> Graph:
     _, width, c = net.shape(total)
     total = net.rearrange(total, net.shape(total), (width - 1) * c,
                           [(net.shape(total)[0], width * c), (width, -c), (c, 1)])  # fmt: skip
+    total = net.mul(total, net.pool(total, AvgPool, net.shape(total)[:2], net.shape(total)[:2]))
     most = net.pool(total, MaxPool, (2, 2), stride, (1, 0, 0, 1))
     mean = net.pool(most, AvgPool, (2, 3), (1, 1), (0, 1, 1, 1))
     sparse = net.linear(mean, 13, group=group, densities=(0.3, 0.8))

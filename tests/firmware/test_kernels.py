@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.firmware.cases import (
     Case,
-    addition,
     compare,
+    paired,
     with_shared_memory,
     write,
 )
@@ -121,7 +121,7 @@ def test_freestanding_kernels_call_nothing(cases: list[Case], tmp_path: Path) ->
 
 
 def test_compare_notices_one_wrong_output(tmp_path: Path) -> None:
-    case = addition(np.random.default_rng(SEED), 16)
+    case = paired(np.random.default_rng(SEED), "add", (1, 1, 16), (1, 1, 16))
     good = case.runs[0].expected.astype(np.int8)
     assert compare([case], good.tobytes()) == []
     bad = good.copy()

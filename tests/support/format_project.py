@@ -31,6 +31,8 @@ MEMBER_ORDER = (
     "residual_multiplier",
     "add_multiplier",
     "add_offset",
+    "mul_multiplier",
+    "mul_offset",
     "table",
     "lookup",
     "shared_lookup",

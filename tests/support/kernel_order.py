@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.kernels.common.repeat import Repeat
 from codegen.kernels.common.shape import WindowShape
 
 
@@ -37,9 +38,19 @@ class Order:
 
 
 def elementwise(inputs: int, count: int) -> Order:
-    """One element after the other: additions, lookups, and a softmax's last pass."""
+    """One element after the other: lookups, and a softmax's last pass."""
     clock = np.arange(count)
     return Order((clock,) * inputs, clock)
+
+
+def repeated(order: Repeat, second: int) -> Order:
+    """One element after the other, the second operand's again and again: sums and products."""
+    clock, last = np.arange(order.elements), np.zeros(second, int)
+    for moment in clock:
+        block, rest = divmod(int(moment), order.rows * order.count)
+        row, k = divmod(rest, order.count)
+        last[block * order.block_step + row * order.row_step + k * order.step] = moment
+    return Order((clock, last), clock)
 
 
 def concat(runs: int, sizes: list[int]) -> Order:

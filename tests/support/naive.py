@@ -21,6 +21,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -51,6 +52,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
             result[y, x, c] = linear(op, graph, values, level, c)
         elif isinstance(op, Add):
             result[y, x, c] = add(op, values, level, y, x, c)
+        elif isinstance(op, Mul):
+            result[y, x, c] = mul(op, graph, values, level, y, x, c)
         elif isinstance(op, Softmax):
             result[y, x, c] = softmax(op, values, y, x, c)
         elif isinstance(op, Lookup):
@@ -134,7 +137,22 @@ def tflite(value: int, multiplier: int, shift: int) -> int:
 def add(op, values, level, y, x, c):  # type: ignore[no-untyped-def]
     total = int(op.offset[level])
     for name, multiplier in zip(op.inputs, op.multiplier[level], strict=True):
-        total += int(values[name][y, x, c]) * int(multiplier)
+        total += met(values[name], y, x, c) * int(multiplier)
+    return max(op.act_min, min(op.act_max, total >> op.shift))
+
+
+def met(value, y, x, c):  # type: ignore[no-untyped-def]
+    """Return the element of an operand that meets one of the whole."""
+    height, width, channels = value.shape
+    return int(value[y % height, x % width, c % channels])
+
+
+def mul(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
+    total = int(op.multiplier[level])
+    for name in op.inputs:
+        total *= met(values[name], y, x, c) - graph.value(name).zero_point
+    total += int(op.offset[level])
+    assert abs(total) < 2**31
     return max(op.act_min, min(op.act_max, total >> op.shift))
 
 

@@ -250,6 +250,70 @@ class Pools(nn.Module):
         return self.fc(F.adaptive_max_pool2d(torch.cat(parts, 2), (7, 5)).flatten(1))
 
 
+class Gates(nn.Module):
+    """Squeeze and excitation, a spatial gate, one number, a gate of another resolution, written in
+    place and in either order; a product of two maps."""
+
+    def __init__(self, gate: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.gate = gate
+        self.conv, self.other = conv_bn(3, 7), nn.Conv2d(3, 7, 3)
+        self.squeeze, self.excite = nn.Conv2d(7, 3, 1), nn.Conv2d(3, 7, 1)
+        self.spatial, self.one = nn.Conv2d(7, 1, 3, padding=1), nn.Conv2d(7, 1, (9, 5))
+        self.coarse = nn.Conv2d(3, 7, 3, stride=4)
+        self.head = nn.Sequential(*head(7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        z = y.mean((2, 3), keepdim=True)
+        y = y * self.gate(self.excite(F.relu(self.squeeze(z))))
+        y *= self.gate(self.spatial(y))
+        y = torch.divide(self.gate(self.one(y)), 0.5) * y
+        y = torch.multiply(y, torch.tanh(self.other(x)))
+        rows = self.gate(self.coarse(x).mean((2, 3), keepdim=True))
+        return self.head(F.relu(rows.mul(y)))
+
+
+class WrittenOut(nn.Module):
+    """Activations from their formulas: each is one table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 5, 3), nn.Conv2d(5, 7, 1), nn.Conv2d(7, 5, 1)
+        self.d = nn.Conv2d(5, 5, 1)
+        self.head = nn.Sequential(*head(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        x = x * torch.sigmoid(x)
+        x = self.b(x)
+        x = x * F.relu6(x + 3) / 6
+        x = self.c(2 * x)
+        x = x.mul_(F.hardsigmoid(x)) - 0.25
+        x = (1 - x).div(2) + torch.rsub(x, 3, alpha=0.5).relu()
+        x = (-self.d(x)).exp() + x.square()
+        return self.head(torch.true_divide(((x.abs() + 1).sqrt() - 1.5) ** 2, -3))
+
+
+class Sums(nn.Module):
+    """Additions and subtractions with repetition, signs and factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.same = nn.Conv2d(3, 7, 3), nn.Conv2d(7, 7, 3, padding=1)
+        self.last, self.one, self.two = nn.Conv2d(7, 7, 1), nn.Conv2d(7, 1, 1), nn.Conv2d(7, 1, 1)
+        self.head = nn.Sequential(*head(7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x - self.same(x)
+        x = x.mean((2, 3), keepdim=True) - x
+        x = torch.add(x, self.one(x), alpha=0.5)
+        y = self.last(x)
+        y -= x
+        return self.head(F.relu(torch.subtract(y, self.two(y), alpha=2)))
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -307,6 +371,10 @@ CASES = (
          _sequential(conv_bn(3, 5), nn.GELU(), nn.Conv2d(5, 7, 1), nn.GELU("tanh"), nn.CELU(0.4),
                      nn.MaxPool2d(2), nn.Hardsigmoid(), nn.Conv2d(7, 5, 1), nn.SELU(), *head(5))),
     Case("dense block", (7, 5, 3), DenseBlock),
+    Case("gates, sigmoid", (11, 7, 3), lambda: Gates(torch.sigmoid)),
+    Case("gates, hardsigmoid", (11, 7, 3), lambda: Gates(F.hardsigmoid)),
+    Case("written out", (7, 5, 3), WrittenOut),
+    Case("sums", (7, 5, 3), Sums),
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
     Case("samples", (1, 47, 3), Samples, in_a_row=True),

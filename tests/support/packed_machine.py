@@ -21,6 +21,7 @@ from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
+from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.softmax import Softmax
 from codegen.program.call import Buffer, Call, Member
 from codegen.program.program import Program
@@ -139,6 +140,9 @@ class PackedMachine:
         if isinstance(op, Add):
             multiplier = self.load(members["add_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["add_offset"]))
+        if isinstance(op, Mul):
+            multiplier = self.load(members["mul_multiplier"])
+            return replace(op, multiplier=multiplier, offset=self.load(members["mul_offset"]))
         if not isinstance(op, Conv2D | Linear):
             return op
         op = replace(op, requant=self.requant(layer, op.requant), weight=self.weight(layer, level))
@@ -212,7 +216,9 @@ def order_of(layer: Call) -> Order:
     counts = [buffer.size_bytes for buffer in (*layer.inputs, layer.output)]
     shape = getattr(layer.args, "shape", None)
     residual = "residual_multiplier" in layer.members
-    if layer.kernel in ("add", "lookup", "softmax"):
+    if layer.kernel in ("add", "mul"):
+        return kernel_order.repeated(layer.args.repeat, counts[1])
+    if layer.kernel in ("lookup", "softmax"):
         return kernel_order.elementwise(len(layer.inputs), counts[-1])
     if layer.kernel in ("nested_linear", "dense_linear"):
         return kernel_order.at_once(counts[0], counts[-1])

@@ -1,4 +1,4 @@
-"""Elementwise addition."""
+"""Elementwise addition, the second summand repeated where it has one element."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape
+from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape, broadcasts
 from codegen.graph.weighted import check_clamp
 
 MAX_MULTIPLIER = 2**22
@@ -18,6 +18,7 @@ class Add(Op):
     """Elementwise sum: ``y = clamp((a*m[0] + b*m[1] + offset) >> shift)``, int32 throughout."""
 
     inputs: tuple[str, str]
+    """The second has the shape of the first, or 1 in place of any extent."""
     output: str
     multiplier: Int32Array
     """Shape (levels, 2); absolute value below 2**22."""
@@ -47,8 +48,8 @@ class Add(Op):
     def check(self, graph: Graph) -> Iterator[Broken]:
         """Yield broken rules about shapes, tables and int32 overflow."""
         shapes = graph.shapes(self.inputs)
-        if shapes[0] != shapes[1]:
-            yield f"both inputs have the shape {shapes[0]}", shapes[1]
+        if not broadcasts(shapes[1], shapes[0]):
+            yield f"the second input has the shape {shapes[0]}, or 1 in its place", shapes[1]
         yield from check_clamp(self.act_min, self.act_max)
         if not 0 <= self.shift <= 31:
             yield "shift is 0..31", self.shift

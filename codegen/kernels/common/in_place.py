@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from codegen.kernels.common.repeat import Repeat
 from codegen.kernels.common.shape import WindowShape
 from codegen.program.draft import Overlap
 
 ELEMENTWISE = Overlap(0)
 """Element i is read before output i is written, and i rises."""
+
+
+def repeat_overlap(order: Repeat) -> Overlap:
+    """Return the rule of a second operand that is read again for later elements."""
+    block, row, k = np.ogrid[: order.blocks, : order.rows, : order.count]
+    met = block * order.block_step + row * order.row_step + k * order.step
+    unread = np.minimum.accumulate(met.reshape(-1)[::-1])[::-1]
+    leads = np.arange(1, order.elements) - unread[1:]
+    return Overlap(int(max([-int(met.max()) - 1, *leads])))
 
 
 def any_overlap(in_bytes: int) -> Overlap:

@@ -1,4 +1,4 @@
-"""Elementwise addition."""
+"""Elementwise addition and subtraction."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from torch import fx
 from codegen.graph.ops import add as graph_add
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
+from nestnet.net.ops.lookup import Function, Lookup, as_table, emit_function
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import OPEN, Clip, Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk
+from nestnet.net.tensors import OPEN, Clip
+from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
-SPELLED = "add"
+SPELLED = "add/sub"
 
 
 @dataclass(frozen=True)
 class Add(Stage):
-    """Elementwise sum of two tensors of one shape: ``out = act(a + b)``."""
+    """Elementwise sum ``out = act(factors[0] * a + factors[1] * b)``; b has a's shape, or 1 in
+    place of any extent."""
 
     inputs: tuple[str, str]
     output: str
     act: Clip = OPEN
+    factors: tuple[float, float] = (1.0, 1.0)
 
     makes = (graph_add.Add,)
     grid = GridRule.OWN
@@ -37,11 +41,19 @@ class Add(Stage):
 
     def fuse(self, done: Fused) -> None:
         """Become the residual of the convolution with the most weights whose result only this
-        addition uses; that convolution moves to the addition's place."""
+        addition uses; that convolution moves to the addition's place. Become a table where both
+        summands are functions of one tensor, other than limits."""
+        if any(isinstance(done.maker(name), Lookup) for name in self.inputs):
+            table = as_table(self, self._scaled_sum, done)
+            if table is not None:
+                table.fuse(done)
+                return
         candidates: list[tuple[int, int, Stage, Stage]] = []
         for mine, other in (self.inputs, self.inputs[::-1]):
             maker = done.maker(mine)
-            both = None if maker is None else maker.with_residual(other, self.output)
+            both = None
+            if maker is not None and self._is_plain(done.network):
+                both = maker.with_residual(other, self.output)
             if maker is not None and both is not None:
                 weights = maker.weight_count(done.network)
                 candidates.append((weights, done.position(maker), maker, both))
@@ -58,15 +70,25 @@ class Add(Stage):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Add."""
-        return self.act(x[0] + x[1])
+        return self.act(self._scaled_sum(*x))
+
+    def _scaled_sum(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Return the sum without limits."""
+        first, second = self.factors
+        return (a if first == 1 else a * first) + (b if second == 1 else b * second)
+
+    def _is_plain(self, network: Network) -> bool:
+        """Return whether it is what a convolution adds: all of a tensor, as it is."""
+        one, other = (network.tensor(name).shape for name in self.inputs)
+        return one == other and self.factors == (1.0, 1.0)
 
     def non_negative(self, inputs: tuple[bool, ...]) -> bool:
         """Return whether a limit or both inputs say so."""
-        return self.act.lo >= 0 or all(inputs)
+        return self.act.lo >= 0 or (all(inputs) and min(self.factors) >= 0)
 
     def export(self, step: Step, graph: GraphBuilder) -> None:
         """Add an addition."""
-        export_sum(graph, self, self.inputs, (1.0, 1.0), self.act)
+        export_sum(graph, self, self.inputs, self.factors, self.act)
 
     def table_bytes(self, network: Network, levels: int) -> int:
         """Return the bytes of the addition's tables."""
@@ -74,42 +96,52 @@ class Add(Stage):
 
 
 def _add(walk: Walk, node: fx.Node) -> None:
-    for mine, other in (node.args[:2], node.args[1::-1]):
-        if isinstance(other, int | float) and other == 0:  # Python's sum() starts from 0
-            walk.copy(node, mine)
+    _sum(walk, node, (1.0, _alpha(node)))
+
+
+def _sub(walk: Walk, node: fx.Node) -> None:
+    _sum(walk, node, (1.0, -_alpha(node)))
+
+
+def _rsub(walk: Walk, node: fx.Node) -> None:
+    _sum(walk, node, (-_alpha(node), 1.0))
+
+
+def _sum(walk: Walk, node: fx.Node, factors: tuple[float, float]) -> None:
+    """Read ``factors[0]`` times the first argument plus ``factors[1]`` times the second."""
+    for place, (mine, other) in enumerate((node.args[:2], node.args[1::-1])):
+        if isinstance(other, int | float):
+            summand, factor = other * factors[1 - place], factors[place]
+            if summand == 0 and factor == 1:  # Python's sum() starts from 0
+                walk.copy(node, mine)
+                return
+            steps = (Function("mul", (factor,)),) if factor != 1 else ()
+            emit_function(walk, node, mine, *steps, Function("add", (summand,)))
             return
-    left, right = walk.read(node.args[0]), walk.read(node.args[1])
-    if left is None or right is None:
+    found = two_activations(walk, node, "sum")
+    if found is None:
         raise Unsupported(
             "addition of a constant or parameter",
-            node.args[1] if right is None else node.args[0],
-            "the sum of two activations",
-            "Put constants into the bias of a convolution or batch norm",
+            next(argument for argument in node.args[:2] if walk.read(argument) is None),
+            "the sum of two activations, or of one and a number",
+            "Put it into the bias of a convolution or batch norm",
         )
-    if left.torch_shape == right.torch_shape and left.flat_from != right.flat_from:
-        raise Unsupported(
-            "sum of a flattened map and a vector: their elements lie in different orders",
-            f"{_origin(left)} + {_origin(right)}",
-            "two vectors, or two maps flattened alike",
-            "Add before the map is flattened, or let a linear layer follow it first",
-        )
-    if left.torch_shape != right.torch_shape:
-        raise Unsupported(
-            "addition with broadcasting",
-            f"{left.torch_shape} + {right.torch_shape}",
-            "two tensors of one shape",
-            "Make the shapes equal",
-        )
-    if node.kwargs.get("alpha", 1) != 1:
-        raise Unsupported("scaled addition", node.kwargs["alpha"], "alpha = 1")
-    walk.emit(node, left, lambda name, output: Add(name, (left.name, right.name), output))
+    whole, part, swapped = found
+    names = (whole.name, part.name)
+    mine, other = factors[::-1] if swapped else factors
+    walk.emit(node, whole, lambda name, output: Add(name, names, output, factors=(mine, other)))
 
 
-def _origin(tensor: Tensor) -> str:
-    if tensor.flat_from is None:
-        return f"a vector of {tensor.torch_shape[0]}"
-    h, w, c = tensor.flat_from
-    return f"a flattened map of {c} x {h} x {w}"
+def _alpha(node: fx.Node) -> float:
+    """Return what the second operand is multiplied by."""
+    alpha = argument(node, 2, "alpha", 1)
+    if not isinstance(alpha, int | float):
+        raise Unsupported("scaled addition", alpha, "a number as alpha", CONSTANTS)
+    return float(alpha)
 
 
-ATEN = {"add": Aten(_add)}
+ATEN = {
+    "add": Aten(_add),
+    **dict.fromkeys(("sub", "subtract"), Aten(_sub)),
+    "rsub": Aten(_rsub),
+}

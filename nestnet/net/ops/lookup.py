@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import fx
 
+from codegen.errors import UserError
 from codegen.graph import ir
 from codegen.graph.ops import lookup as graph_lookup
 from nestnet.net.fuse import Fused
@@ -19,13 +20,20 @@ from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
 from nestnet.net.tensors import Clip
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, is_last
 
-SPELLED = "leaky_relu/elu/selu/celu/gelu/silu/hardswish/hardsigmoid/sigmoid/tanh/softplus/mish"
+SPELLED = (
+    "leaky_relu/elu/selu/celu/gelu/silu/hardswish/hardsigmoid/sigmoid/tanh/softplus/mish, "
+    "neg/abs/exp/square/sqrt/pow"
+)
 
 _LARGEST = {"sigmoid": 1.0, "hardsigmoid": 1.0}
 """Functions between 0 and this, whatever their input."""
 
 _FAR = 64.0
 """Beyond it every function is a line or a constant, in double precision."""
+
+
+Functions = tuple[Callable[[torch.Tensor], torch.Tensor], ...]
+"""One after the other."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Function:
 class Lookup(OneInput):
     """One function of every element after the other, rounded once."""
 
-    functions: tuple[Callable[[torch.Tensor], torch.Tensor], ...]
+    functions: Functions
     """Each a :class:`Function` or a :class:`Clip`."""
 
     makes = (graph_lookup.Lookup,)
@@ -125,7 +133,21 @@ class Lookup(OneInput):
     def export(self, step: Step, graph: GraphBuilder) -> None:
         """Add a table."""
         x, y = graph.values[self.input], graph.observed(self)
+        self._check_finite(graph.net.where(self), x)
         graph.ops.append(graph_lookup.Lookup(self.name, x.name, y.name, self._table(x, y)))
+
+    def _check_finite(self, where: str, source: ir.Value) -> None:
+        steps = torch.arange(-128, 128, dtype=torch.float64) - source.zero_point
+        real = torch.tensor(source.scale, dtype=torch.float64)[:, None] * steps
+        bad = ~self.of(real).isfinite()
+        if bool(bad.any()):
+            raise UserError(
+                where,
+                "the function has no finite value somewhere in its input's range",
+                got=f"{float(self.of(real)[bad][0]):g} at {float(real[bad][0]):g}",
+                expected="finite values",
+                action="Limit its input, or add a small number to it",
+            )
 
     def table_bytes(self, network: Network, levels: int) -> int:
         """Return the bytes of a table for each level, or of one where all levels have one scale at
@@ -134,6 +156,68 @@ class Lookup(OneInput):
         ends = (self.input, self.output)
         shared = all(grids.of(name) in network.inputs or grids.one_scale(name) for name in ends)
         return graph_lookup.ENTRIES * (1 if shared else levels)
+
+
+@dataclass(frozen=True)
+class Both:
+    """A function of what two functions make of one number."""
+
+    first: Functions
+    second: Functions
+    combine: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the function of every element."""
+        sides = []
+        for functions in (self.first, self.second):
+            y = x
+            for function in functions:
+                y = function(y)
+            sides.append(y)
+        return self.combine(*sides)
+
+
+def as_table(
+    stage: Stage, combine: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], done: Fused
+) -> Lookup | None:
+    """Return what ``stage`` is, which combines its two inputs element by element, if both are
+    functions of one tensor: a table. What nothing else reads of them is taken out of ``done``."""
+    first, second = (_origins(name, done) for name in stage.inputs)
+    for source in first:
+        if source in second:
+            one, its_makers = first[source]
+            other, more_makers = second[source]
+            for maker in (*its_makers, *more_makers):
+                done.remove(maker)
+            done.read_once(source)
+            return Lookup(stage.name, source, stage.output, (Both(one, other, combine),))
+    return None
+
+
+def _origins(name: str, done: Fused) -> dict[str, tuple[Functions, tuple[Stage, ...]]]:
+    """Return the tensors that tensor ``name`` is a function of, element by element, with the
+    functions and the stages that compute them."""
+    found: dict[str, tuple[Functions, tuple[Stage, ...]]] = {name: ((), ())}
+    maker = done.maker(name)
+    while isinstance(maker, Lookup | Clamp):
+        functions, stages = found[name]
+        mine = maker.functions if isinstance(maker, Lookup) else (maker.act,)
+        name = maker.inputs[0]
+        found[name] = (*mine, *functions), (maker, *stages)
+        maker = done.maker(name)
+    return found
+
+
+def emit_function(walk: Walk, node: fx.Node, source: object, *functions: Function) -> None:
+    """Append functions of the activation ``source`` as what ``node`` computes.
+
+    Raises:
+        Unsupported: ``source`` is none.
+    """
+    tensor = walk.read(source)
+    if tensor is None:
+        raise Unsupported("an operand is not an activation", source)
+    walk.emit(node, tensor, lambda name, output: Lookup(name, tensor.name, output, functions))
 
 
 def _read(walk: Walk, node: fx.Node) -> None:
@@ -159,7 +243,7 @@ def _read(walk: Walk, node: fx.Node) -> None:
 ATEN = dict.fromkeys(
     (
         *("leaky_relu", "elu", "selu", "celu", "gelu", "silu", "hardswish", "hardsigmoid"),
-        *("sigmoid", "tanh", "softplus", "mish"),
+        *("sigmoid", "tanh", "softplus", "mish", "neg", "abs", "exp", "square", "sqrt", "pow"),
     ),
     Aten(_read),
 )

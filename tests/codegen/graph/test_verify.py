@@ -20,6 +20,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -36,7 +37,7 @@ def every_op_graph() -> Graph:
     second = builder.conv(
         first, 5, (3, 3), padding=(1, 1, 1, 1), group=4, densities=[0.4, 0.8], residual=first
     )
-    total = builder.add(first, second)
+    total = builder.mul(builder.add(first, second), builder.pool(first, AvgPool, (7, 5), (1, 1)))
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
@@ -194,10 +195,14 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "residual multiplier is below 2**22": lambda: with_op(
         Conv2D, residual=replace(CONV.residual, multiplier=np.array([0, -(2**22)], np.int32))
     ),
-    "both inputs have the shape": lambda: with_op(Add, inputs=("value1", "input")),
+    "the second input has the shape": lambda: with_op(Add, inputs=("value1", "input")),
     "shift is 0..31": lambda: with_op(Add, shift=32),
     "add tables are int32": lambda: with_op(Add, offset=np.zeros(2, np.int64)),
     "multiplier is below 2**22": lambda: with_op(Add, multiplier=np.full((2, 2), 2**22, np.int32)),
+    "shift is 0..22": lambda: with_op(Mul, shift=23),
+    "mul tables are int32": lambda: with_op(Mul, offset=np.zeros(2, np.int64)),
+    "multiplier is below 2**15": lambda: with_op(Mul, multiplier=np.full(2, 2**15, np.int32)),
+    "the product fits int32": lambda: with_op(Mul, offset=np.full(2, 2**31 - 1, np.int32)),
     "the sum fits int32": lambda: with_op(Add, offset=np.full(2, 2**31 - 1, np.int32)),
     "scale and zero point pass through": lambda: with_value(last(MaxPool).output, zero_point=1),
     "at least two inputs": lambda: with_op(Concat, inputs=(last(Reshape).output,)),

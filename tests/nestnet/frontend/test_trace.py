@@ -149,17 +149,16 @@ class Call(nn.Module):
 @pytest.mark.parametrize(
     ("middle", "operator", "words"),
     [
-        (nn.Softsign(), "div", "not supported"),
+        (nn.Softsign(), "div", "not a number"),
         (nn.LogSigmoid(), "log_sigmoid", "not supported"),
         (Call(lambda x: torch.cat([x, x], 0)[: x.shape[0]]), "cat", "one result for each image"),
         (nn.Conv2d(5, 5, 2, dilation=2), "conv2d", "dilation 1"),
         (nn.MaxPool2d(2, dilation=2), "max_pool2d", "dilation 1"),
         (nn.AvgPool2d(2, divisor_override=3), "avg_pool2d", "divisor"),
         (nn.BatchNorm2d(5, track_running_stats=False), "batch_norm", "running statistics"),
-        (Call(lambda x: x + 1.0), "add", "constant"),
-        (Call(lambda x: x + x.mean((2, 3), keepdim=True)), "add", "broadcasting"),
-        (Call(lambda x: torch.add(x, x, alpha=2)), "add", "alpha = 1"),
-        (Call(lambda x: x * 2), "mul", "not supported"),
+        (Call(lambda x: F.max_pool2d(x, (1, 3)) * F.max_pool2d(x, (5, 1))), "mul", "both operands"),
+        (Call(lambda x: torch.div(x, 2, rounding_mode="floor")), "div", "rounding_mode=None"),
+        (Call(lambda x: torch.sign(x)), "sign", "not supported"),
         (Call(lambda x: F.relu(x.mean(1, keepdim=True)) + x), "mean", "dim=(2, 3)"),
         (Call(lambda x: x.permute(0, 1, 3, 2)), "permute", "not supported"),
         (Call(lambda x: x.reshape(x.shape[0], 3, 25).view(x.shape)), "reshape", "mixes channels"),
@@ -194,14 +193,13 @@ def test_everything_unsupported_is_listed_at_once() -> None:
     body = nn.Sequential(
         nn.Conv2d(3, 5, 3), nn.LogSigmoid(), Gate(5), nn.GroupNorm(1, 5), nn.LogSigmoid()
     )
-    with pytest.raises(UserError, match="6 operators cannot be expressed") as caught:
+    with pytest.raises(UserError, match="5 operators cannot be expressed") as caught:
         capture(nn.Sequential(body, *head(5)), (7, 5, 3))
     text = str(caught.value)
     assert "3 x log_sigmoid.default: operator is not supported. Use nn.ReLU" in text
-    for line in ("1 x mul", "1 x group_norm", "1 x slice"):
+    for line in ("1 x group_norm", "1 x slice"):
         assert line in text
     assert "Use nn.BatchNorm2d" in text
-    assert "a learned scale of channels is nn.BatchNorm2d" in text
     assert "the rest of the model is supported" not in text  # unknown behind what is lost
     assert "container.py" not in text and "activation.py" not in text  # PyTorch's lines
     assert re.search(r"At modules '0.1', '0.4'; \S+test_trace.py:\d+, module '0.2'", text)
@@ -502,18 +500,10 @@ class Slope(nn.Module):
     ("middle", "operator", "instead"),
     [
         (nn.PReLU(5), "prelu", "nn.LeakyReLU"),
-        (Call(lambda x: x * torch.sigmoid(x)), "mul", "nn.SiLU"),
-        (Call(lambda x: torch.sigmoid(x) * x), "mul", "nn.SiLU"),
-        (Call(lambda x: x * F.relu6(x + 3) / 6), "div", "nn.Hardswish"),
-        (Call(lambda x: x * F.relu6(x + 3) / 6), "add", "nn.Hardswish"),
-        (Call(lambda x: x * (F.relu6(x + 3) / 6)), "mul", "nn.Hardswish"),
-        (Call(lambda x: x * F.hardsigmoid(x)), "mul", "nn.Hardswish"),
-        (Call(lambda x: torch.maximum(x, 0.1 * x)), "mul", "nn.LeakyReLU"),
+        (Call(lambda x: torch.maximum(x, 0.1 * x)), "maximum", "nn.LeakyReLU"),
         (Call(lambda x: torch.where(x > 0, x, x * 0.1)), "where", "nn.LeakyReLU"),
         (Call(lambda x: torch.where(x > 0, x, x.exp())), "gt", "[^U]*nn.LeakyReLU, nn.ELU"),
-        (Call(lambda x: x.abs()), "abs", "[^U]*nn.LeakyReLU, nn.ELU"),
-        (nn.Softsign(), "div", "[^U]*nn.LeakyReLU, nn.ELU"),
-        (Call(lambda x: x * torch.sigmoid(x.mean((2, 3), keepdim=True))), "mul", "a factor in"),
+        (Call(lambda x: x.sign()), "sign", "[^U]*nn.LeakyReLU, nn.ELU"),
     ],
 )
 def test_an_activation_written_out_is_named(middle: nn.Module, operator: str, instead: str) -> None:

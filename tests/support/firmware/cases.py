@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen.graph.ir import Shape as Extents
+from codegen.kernels.common.repeat import repeat
 from codegen.program.draft import Overlap
 from tests.support.firmware.contracts import Contract, contract
 from tests.support.firmware.oracle import (
@@ -22,6 +24,7 @@ from tests.support.firmware.oracle import (
     level_weights,
     lookup,
     max_pool,
+    mul,
     pack_dense,
     pack_stream,
     rearrange,
@@ -365,22 +368,34 @@ def depthwise(
     return Case(name, "DEPTHWISE_CONV", arguments, runs, values)
 
 
-def addition(rng: np.random.Generator, count: int, plain: bool = False) -> Case:
-    """Return an elementwise sum; ``plain``: with nothing to clamp but int8."""
-    a, b = int8(rng, count), int8(rng, count)
-    promised, values = contract("add"), {"count": count}
-    for name in ("m0", "m1", "offset", "shift", "act_min", "act_max"):
+PAIRED = {
+    "add": (add, ("m0", "m1", "offset", "shift", "act_min", "act_max")),
+    "mul": (mul, ("a_zero", "b_zero", "m", "offset", "shift", "act_min", "act_max")),
+}
+"""What kernels of two operands compute, and their numbers behind the loops."""
+
+
+def paired(
+    rng: np.random.Generator, kernel: str, whole: Extents, part: Extents, plain: bool = False
+) -> Case:
+    """Return an elementwise sum or product; ``plain``: of a value and a gate, with all of int8."""
+    a, b = int8(rng, *whole), int8(rng, *part)
+    values = dataclasses.asdict(repeat(whole, part))
+    loops, promised = tuple(values.values()), contract(kernel)
+    result, names = PAIRED[kernel]
+    for name in names:
         values[name] = promised.draw(name, rng, values)
     if plain:
-        values |= {"act_min": -128, "act_max": 127}
-    arguments = tuple(values.values())
+        values |= {"a_zero": 0, "b_zero": -128, "act_min": -128, "act_max": 127}
+    numbers = tuple(values[name] for name in names)
     run = Run(
-        expected=add(a, b, *arguments[1:]),
+        expected=result(a, b, *numbers),
         inputs=as_bytes(a),
         second=as_bytes(b),
         misalign_bytes=int(rng.integers(4)),
     )
-    return Case(f"add {arguments}", "ADD", tuple(str(v) for v in arguments), (run,), values)
+    arguments = tuple(str(v) for v in (*loops, *numbers))
+    return Case(f"{kernel} {arguments}", kernel.upper(), arguments, (run,), values)
 
 
 def pool(

@@ -10,10 +10,10 @@ import numpy as np
 from tests.support.firmware import contracts
 from tests.support.firmware.cases import (
     Case,
-    addition,
     concatenation,
     depthwise,
     nested,
+    paired,
     pool,
     rearrangement,
     soft,
@@ -39,6 +39,15 @@ CONVOLUTIONS = (
     Shape(2, 2, 5, 4, 6, 3, 5, 7, 1, 1, 3, 5),
     Shape(6, 10, 9, 5, 8, 2, 3, 3, 1, 1, 1, 0),
 )
+
+
+REPEATED = (
+    *(((1, 1, count), (1, 1, count)) for count in (1, 2, 3, 4, 5, 61, 256)),
+    *(((3, 5, c), (1, 1, c)) for c in (1, 4, 7)),
+    *(((3, 5, c), (3, 5, 1)) for c in (1, 4, 7)),
+    *(((3, 5, 7), part) for part in ((1, 1, 1), (3, 1, 7), (1, 5, 7), (3, 1, 1), (1, 5, 1))),
+)
+"""A first operand and a second one that has 1 in place of extents."""
 
 
 def nested_cases(rng: np.random.Generator) -> list[Case]:
@@ -199,7 +208,12 @@ WORD_LOOPS = (
 
 def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     """Additions, pools, softmax, lookups and concatenations."""
-    cases = [addition(rng, count) for count in (1, 2, 3, 4, 5, 61, 256) for _ in range(3)]
+    cases = [
+        paired(rng, kernel, whole, part)
+        for kernel in ("add", "mul")
+        for whole, part in REPEATED
+        for _ in range(2)
+    ]
     for kind in ("MAX_POOL", "AVG_POOL"):
         for c in (1, 3, 4, 8, 13):
             cases.append(pool(rng, kind, Shape(7, 5, c, 3, 2, c, 3, 2, 2, 2, 0, 0)))
@@ -250,10 +264,12 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         top, left = (int(rng.integers(0, pad + 1)) for pad in (s.pad_top, s.pad_left))
         return each, None if rng.integers(2) else (top, left, 0, 0)
 
+    whole = (s.out_h, s.out_w, in_c)
+    operands = whole, tuple(n if rng.integers(2) else 1 for n in whole)
     residual, plain = bool(rng.integers(2)), bool(rng.integers(2))
     both = {"residual": residual, "plain": plain}
     make: dict[str, Callable[[], Case]] = {
-        "add": lambda: addition(rng, in_c),
+        "add": lambda: paired(rng, "add", *operands),
         "avg_pool": lambda: pool(rng, "AVG_POOL", *any_pool()),
         "concat": lambda: concatenation(rng, s.out_h, in_c, out_c),
         "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
@@ -266,6 +282,7 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         ),
         "lookup": lambda: table(rng, in_c),
         "max_pool": lambda: pool(rng, "MAX_POOL", any_pool()[0]),
+        "mul": lambda: paired(rng, "mul", *operands),
         "nested_conv": lambda: nested(rng, s, draw("group"), draw("tile"), (0.3, 0.7), **both),
         "nested_linear": lambda: nested(
             rng, linear, draw("group"), 1, (0.3, 0.7), linear=True, plain=plain

@@ -20,6 +20,7 @@
 #include "kernels/grouped_conv/nn_grouped_conv.h"
 #include "kernels/lookup/nn_lookup.h"
 #include "kernels/max_pool/nn_max_pool.h"
+#include "kernels/mul/nn_mul.h"
 #include "kernels/nested_conv/nn_nested_conv.h"
 #include "kernels/nested_linear/nn_nested_linear.h"
 #include "kernels/rearrange/nn_rearrange.h"
@@ -99,8 +100,8 @@ typedef struct {
          shape constants)
 #define DENSE_LINEAR(id, shape, constants) \
     CASE(id, nn_dense_linear(&s, &r, &d->requant, d->weights, d->in, d->out, d->scratch), shape constants)
-#define ADD(id, count, m0, m1, offset, shift, act_min, act_max) \
-    CASE(id, nn_add(count, m0, m1, offset, shift, act_min, act_max, d->in, d->second, d->out), )
+#define ADD(id, ...) CASE(id, nn_add(__VA_ARGS__, d->in, d->second, d->out), )
+#define MUL(id, ...) CASE(id, nn_mul(__VA_ARGS__, d->in, d->second, d->out), )
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, d->second, d->out), )

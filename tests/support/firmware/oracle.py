@@ -126,6 +126,13 @@ def real(x: Array, rows: range, columns: range) -> Array:
     return np.array(inside, np.int64).reshape(-1, x.shape[2])
 
 
+def mul(
+    a: Array, b: Array, za: int, zb: int, m: int, offset: int, shift: int, low: int, high: int
+) -> Array:
+    """Elementwise product."""
+    return np.clip(((a - za) * (b - zb) * m + offset) >> shift, low, high)
+
+
 def max_pool(x: Array, s: Shape) -> Array:
     """Maximum over real elements, -128 where there are none."""
     result = np.empty((s.out_h, s.out_w, s.out_c), np.int64)

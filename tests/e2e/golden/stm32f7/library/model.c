@@ -155,7 +155,7 @@ LAYER tiny_layer_03_add3(const nn_net *net, const int8_t *in, const int8_t *seco
     const int32_t *const multiplier = WEIGHTS.layer_03_add3_add_multiplier[net->run_level];
     const int32_t offset = WEIGHTS.layer_03_add3_add_offset[net->run_level];
 
-    nn_add(140, multiplier[0], multiplier[1], offset, 16, -128, 127, in, second, out);
+    nn_add(1, 1, 140, 0, 0, 1, multiplier[0], multiplier[1], offset, 16, -128, 127, in, second, out);
 }
 
 /* Layer 4, pool4: avg pool, kernel 5x7, stride 1x1.

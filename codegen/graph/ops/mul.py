@@ -1,0 +1,76 @@
+"""Elementwise multiplication, the second factor repeated where it has one element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape, broadcasts
+from codegen.graph.weighted import check_clamp
+
+MAX_MULTIPLIER = 2**15
+MAX_SHIFT = 22
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(Op):
+    """Product: ``y = clamp(((a - za) * (b - zb) * m + offset) >> shift)``, int32 throughout."""
+
+    inputs: tuple[str, str]
+    """The second has the shape of the first, or 1 in place of any extent."""
+    output: str
+    multiplier: Int32Array
+    """Shape (levels,); absolute value below 2**15."""
+    offset: Int32Array
+    """Shape (levels,); holds the output zero point and the rounding half."""
+    shift: int
+    act_min: int
+    act_max: int
+
+    def reading(self, names: Mapping[str, str]) -> Mul:
+        """Return this operator reading ``names[x]`` wherever it read x."""
+        first, second = self.inputs
+        return replace(self, inputs=(names.get(first, first), names.get(second, second)))
+
+    def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
+        """Return the first input's shape; :meth:`check` compares the second."""
+        return shapes[0]
+
+    def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
+        """Multiply the distances from the zero points, scale, shift and clamp."""
+        a, b = (
+            x.astype(np.int64) - graph.value(name).zero_point
+            for x, name in zip(inputs, self.inputs, strict=True)
+        )
+        total = a * b * int(self.multiplier[level]) + int(self.offset[level])
+        total >>= self.shift
+        return total.clip(self.act_min, self.act_max).astype(np.int8)
+
+    def check(self, graph: Graph) -> Iterator[Broken]:
+        """Yield broken rules about shapes, tables and int32 overflow."""
+        shapes = graph.shapes(self.inputs)
+        if not broadcasts(shapes[1], shapes[0]):
+            yield f"the second input has the shape {shapes[0]}, or 1 in its place", shapes[1]
+        yield from check_clamp(self.act_min, self.act_max)
+        if not 0 <= self.shift <= MAX_SHIFT:
+            yield f"shift is 0..{MAX_SHIFT}", self.shift
+        shape = (len(graph.levels),)
+        for array in (self.multiplier, self.offset):
+            if array.dtype != np.int32 or array.shape != shape:
+                yield f"mul tables are int32 of shape {shape}", (array.dtype.name, array.shape)
+                return
+        multiplier = np.abs(self.multiplier.astype(np.int64))
+        if int(multiplier.max()) >= MAX_MULTIPLIER:
+            yield "multiplier is below 2**15", int(multiplier.max())
+        points = (graph.value(name).zero_point for name in self.inputs)
+        bound = multiplier * largest_product(*points) + np.abs(self.offset.astype(np.int64))
+        if int(bound.max()) > INT32_MAX:
+            yield "the product fits int32", int(bound.max())
+
+
+def largest_product(first_zero_point: int, second_zero_point: int) -> int:
+    """Return the bound of ``|a| * |b| + ...`` that kernels rely on, whatever they expand the
+    product of the two differences to."""
+    return (128 + abs(first_zero_point)) * (128 + abs(second_zero_point))

@@ -1,0 +1,81 @@
+"""Elementwise multiplication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from codegen.graph.ir import Graph, Op
+from codegen.graph.ops.mul import Mul
+from codegen.kernels.common import cost
+from codegen.kernels.common.in_place import ELEMENTWISE, repeat_overlap
+from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.repeat import Repeat, repeat
+from codegen.program.call import Args, LevelCost
+from codegen.program.draft import Candidate, Content, Draft
+from codegen.target.target import Target
+
+ELEMENT = cost.number("mul", "element")
+"""Instructions of an element."""
+
+ROW = cost.number("mul", "row")
+"""Instructions of a row of elements, whose factors begin anew."""
+
+
+@dataclass(frozen=True)
+class MulArgs(Args):
+    """Literal arguments of ``nn_mul``."""
+
+    repeat: Repeat
+    """How the second operand is repeated."""
+    second: int
+    """Elements of the second operand."""
+    zero_points: tuple[int, int]
+    shift: int
+    act_min: int
+    act_max: int
+
+    @property
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of both operands."""
+        return (self.repeat.elements, self.second)
+
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output."""
+        return self.repeat.elements
+
+
+class MulKernel(Kernel):
+    """Element by element."""
+
+    name = "mul"
+    args = MulArgs
+
+    def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
+        """Take every multiplication."""
+        if isinstance(op, Mul):
+            yield Candidate(
+                self.name, lambda: _draft(op, graph), "the only kernel for this operator"
+            )
+
+
+def _draft(op: Mul, graph: Graph) -> Draft:
+    whole, part = graph.shapes(op.inputs)
+    order = repeat(whole, part)
+    rows = order.blocks * order.rows
+    cycles = cost.cycles(order.elements * ELEMENT + rows * ROW + cost.LAYER_START)
+    first, second = (graph.value(name).zero_point for name in op.inputs)
+    return Draft(
+        args=MulArgs(order, prod(part), (first, second), op.shift, op.act_min, op.act_max),
+        contents=(
+            Content("mul_multiplier", op.multiplier, 4),
+            Content("mul_offset", op.offset, 4),
+        ),
+        levels=(LevelCost(0, cycles, 8),) * len(graph.levels),
+        overlaps=(ELEMENTWISE, repeat_overlap(order)),
+    )
+
+
+KERNELS = (MulKernel(),)
