@@ -15,7 +15,7 @@ from codegen.errors import UserError
 from codegen.formats.codecs import deltas, lz4
 from codegen.graph import file as nestfile
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph, Op, Requant, TfliteRequant
+from codegen.graph.ir import SCHEMA_VERSION, Graph, Op, Requant, TfliteRequant
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D
@@ -296,13 +296,19 @@ def test_random_networks_come_back(seed: int) -> None:
     check_project(graph, "balanced", "all", "cmsis-nn")
 
 
+def test_the_page_knows_the_newest_version() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"The newest version is {SCHEMA_VERSION};" in text
+    assert f"\n| {SCHEMA_VERSION} | " in text
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_nestnet_files_come_back(seed: int) -> None:
     graph = random_graph(seed)
     found = page.read_nestnet(nestfile.to_bytes(graph))
     record, tensors = encode(graph)
     assert found.document["graph"] == record
-    assert found.document["schema_version"] == 3
+    assert found.document["schema_version"] == SCHEMA_VERSION
     assert set(found.tensors) == set(tensors)
     for name, tensor in tensors.items():
         assert found.tensors[name].dtype == tensor.dtype

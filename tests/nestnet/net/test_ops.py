@@ -230,7 +230,7 @@ def joined(*stages: Stage) -> NestedNet:
         if stage.tensors:
             read = channels[stage.inputs[0]]
             module.add_module(stage.name, torch.nn.Conv2d(read, 2, 1, bias=False))
-    net = NestedNet(module, Network("x", "end", tensors, stages))
+    net = NestedNet(module, Network(("x",), ("end",), tensors, stages))
     net.set_levels(2)
     return net
 
