@@ -273,7 +273,7 @@ def quantize(network: NestedNet, images: Images, config: Quantization = QUANTIZA
             output is not finite.
     """
     network = checked_network("network", network)
-    arrays = checked_images(images, network.input_shapes)
+    arrays = checked_images(images, network.input_shapes, network.pixels.dtype)
     check_state(network)
     notice_other_inputs(network, arrays)
     quantize_network(network, arrays, config)

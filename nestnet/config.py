@@ -37,16 +37,18 @@ METHODS = ("east", "magnitude")
 CODECS = ("all", "lz4", "raw")
 ROUTINGS = ("shared", "shell", "mixed")
 OPTIMIZERS = ("sgd", "adamw")
-AUGMENTS = ("auto", "none", "crop", "flip-crop")
+AUGMENTS = ("auto", "none", "crop", "flip-crop", "jitter", "sound")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
 AUTO = "auto"
 """Of the keys that data decides where nothing else does."""
+HEARD = "wav"
+"""The data set of sound."""
 OF_DATA = "folder"
 """The data set that a place of data means where no data set is named."""
 ADDED = (
     "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
-    "task", "optimizer", "warmup", "lr_end", "clip", "ema",
+    "reach", "task", "optimizer", "warmup", "lr_end", "clip", "ema",
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
@@ -165,7 +167,8 @@ class TrainConfig:
     distill_temperature: float = 2.0
     """What logits are divided by before a sparser level follows the densest."""
     augment: str = "auto"
-    """Training images are shifted (crop), also mirrored (flip-crop) or as suits the data."""
+    """Training images are shifted (crop), also mirrored (flip-crop), samples get another gain and
+    noise (jitter), recordings another speed, place and noise (sound), or as suits the data."""
     seed: int = 0
     """Of weights, order of images and augmentation; the same seed gives the same run on a CPU."""
     device: str = "auto"
@@ -190,7 +193,10 @@ class TrainConfig:
     """With std: the network sees (pixel / 255 - mean) / std, one number or one per channel. Empty:
     it sees (pixel - 128) / 64."""
     std: tuple[float, ...] = ()
-    """With mean: of pixel / 255, one number or one per channel."""
+    """With mean: of pixel / 255, one number or one per channel. Of samples both are in raw numbers,
+    and measured where they are not given."""
+    reach: float = 0.0
+    """Of samples: the largest |raw - mean| / std that int8 holds; 0: measured."""
 
     def __post_init__(self) -> None:
         """Read short forms and check every field; UserError for the first wrong one."""
@@ -216,6 +222,8 @@ class TrainConfig:
         if not 0 <= self.test_share < 1:
             raise bad("test_share", self.test_share, "0 or more and below 1")
         pixels.check(self.mean, self.std)
+        if self.reach < 0:
+            raise bad("reach", self.reach, "a number above 0, or 0 to have it measured")
         if self.batch < 2:
             raise bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
         for key in ("lr", "lr_quantized", "distill_temperature"):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from codegen.graph.ir import Meaning
 
 if TYPE_CHECKING:  # the configuration checks itself without PyTorch
     from torch import Tensor
@@ -37,6 +38,18 @@ class Pixels:
     """In pixels: 255 times the mean; the pixel that x = 0 stands for."""
     spread: tuple[float, ...] = (64.0,)
     """In pixels: 255 times the standard deviation."""
+
+    meaning: ClassVar[Meaning] = "pixels"
+    source: ClassVar[None] = None
+    dtype: ClassVar[type[np.generic]] = np.uint8
+
+    @property
+    def told(self) -> str:
+        """Return what messages say of what the network is fed."""
+        centers, spreads = (
+            " ".join(f"{v:g}" for v in values) for values in (self.center, self.spread)
+        )
+        return f"(pixel - {centers}) / {spreads}"
 
     @property
     def is_grid(self) -> bool:
@@ -72,6 +85,10 @@ class Pixels:
         center, spread = (x.new_tensor(v).view(1, -1, 1, 1) for v in (self.center, self.spread))
         return (x * spread + center) / WHITE
 
+    def random(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Return random pixels of ``shape`` (n, h, w, c)."""
+        return random.integers(0, 256, shape, np.uint8)
+
     def fill(self, channels: int) -> NDArray[np.uint8]:
         """Return the pixel (c,) nearest to x = 0: what moves in where an image is shifted."""
         nearest = np.clip(np.rint(self.center), 0, WHITE).astype(np.uint8)
@@ -91,6 +108,7 @@ def pixels_of(mean: Sequence[float], std: Sequence[float], channels: int) -> Pix
     if not mean and not std:
         return DEFAULT
     check(mean, std)
+    _check_range(mean, std)
     for name, values in (("mean", mean), ("std", std)):
         if len(values) not in (1, channels):
             raise _refusal(
@@ -107,7 +125,7 @@ def pixels_of(mean: Sequence[float], std: Sequence[float], channels: int) -> Pix
 
 
 def check(mean: Sequence[float], std: Sequence[float]) -> None:
-    """Check what can be checked without the number of channels; see :func:`pixels_of`."""
+    """Check what can be checked without knowing the data; see :func:`pixels_of`."""
     if bool(mean) != bool(std):
         raise _refusal(f"mean {tuple(mean)}, std {tuple(std)}", "both, or neither")
     for name, values in (("mean", mean), ("std", std)):
@@ -115,6 +133,10 @@ def check(mean: Sequence[float], std: Sequence[float]) -> None:
             raise _refusal(f"{name} {tuple(values)}", "finite numbers")
     if any(value <= 0 for value in std):
         raise _refusal(f"std {tuple(std)}", "numbers above 0")
+
+
+def _check_range(mean: Sequence[float], std: Sequence[float]) -> None:
+    """Refuse what is not of pixel / 255."""
     low, high = _MEANS
     if any(not low <= value <= high for value in mean) or any(value > _MOST_STD for value in std):
         raise _refusal(

@@ -22,6 +22,7 @@ void nn_quantize_int16(const nn_int16_source *source, const int16_t *raw, size_t
 static int8_t rounded(float steps)
 {
     uint32_t bits;
+    int32_t whole;
     __builtin_memcpy(&bits, &steps, sizeof bits);
     if ((bits & 0x7FFFFFFFu) > 0x7F800000u) { /* NaN; -ffast-math would drop steps != steps */
         return 0;
@@ -32,7 +33,11 @@ static int8_t rounded(float steps)
     if (steps <= -65536.0f) {
         return -128;
     }
-    return saturated(((int32_t)steps + 128) >> 8);
+    whole = (int32_t)steps; /* towards zero */
+    if ((float)whole > steps) {
+        whole--;
+    }
+    return saturated((whole + 128) >> 8);
 }
 
 void nn_quantize_float(const nn_float_source *source, const float *raw, size_t count, int8_t *input)

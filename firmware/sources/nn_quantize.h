@@ -23,7 +23,7 @@ typedef struct {
     const uint8_t *shift;      /* 0..24 */
 } nn_int16_source;
 
-/* Floats: q = sat8(((int32_t)((raw - offset[c]) * multiplier[c]) + 128) >> 8), 0 for NaN. Constant,
+/* Floats: q = sat8((floor((raw - offset[c]) * multiplier[c]) + 128) >> 8), 0 for NaN. Constant,
  * generated. No sum follows a product, so that a compiler which fuses them changes nothing; -ffast-math may.
  */
 typedef struct {

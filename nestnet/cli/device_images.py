@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Int8Array
+from codegen.graph.sources.quantizer import FloatSource, Int16Source
 from codegen.graph.synthetic import random_inputs
 from nestnet import config, runs, tasks
 from nestnet.classes import check_classes, check_names
-from nestnet.datasets._types import Targets
+from nestnet.datasets._types import Dataset, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +73,32 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
     _check_classes(model, dataset.class_names)
     available = len(dataset.test.targets)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
-    images = (dataset.test.images[index].astype(np.int16) - 128).astype(np.int8)
+    images = _quantized(model, dataset, index)
     return DeviceImages(dataset.title, (images,), dataset.test.targets[index], available)
+
+
+def _quantized(model: Path, data: Dataset, index: NDArray[np.int64]) -> Int8Array:
+    """Return some test images as the device makes them of raw numbers, for the network's file.
+
+    Raises:
+        UserError: the data are of another kind than the network's input, or heard otherwise.
+    """
+    raw = data.test.images[index]
+    source = nestfile.load(model).only_input.source
+    kind = {type(None): np.uint8, Int16Source: np.int16, FloatSource: np.float32}[type(source)]
+    if raw.dtype != kind or (
+        isinstance(source, Int16Source) and source.spectrogram != data.spectrogram
+    ):
+        raise UserError(
+            str(model),
+            "the data are not what the network was trained on",
+            got=f"{raw.dtype}, heard as {data.spectrogram}",
+            expected=f"{np.dtype(kind)}, made as the file says: {source}",
+            action="Give the data as they were, or train a new run",
+        )
+    if source is None:
+        return (raw.astype(np.int16) - 128).astype(np.int8)
+    return source.quantize(raw)
 
 
 def _check_classes(model: Path, found: tuple[str, ...]) -> None:

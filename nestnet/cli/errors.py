@@ -15,7 +15,12 @@ from codegen.errors import EXIT_CODE, UserError
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
-LOADED_LATE = {"torch": "torch", "sklearn": "scikit-learn", "PIL": "pillow"}
+LOADED_LATE = {
+    "torch": "torch",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "soundfile": "soundfile",
+}
 """Packages by module that only some commands load, so that the others also work without them."""
 
 

@@ -161,7 +161,7 @@ def _model_name(trained: config.TrainConfig, input_shape: tuple[int, int, int]) 
     """Return the model a run trains; for "auto" the one that images of this shape get."""
     from nestnet.training.session import default_model  # imports torch
 
-    return default_model(input_shape) if trained.model == "auto" else trained.model
+    return default_model(input_shape, trained.dataset) if trained.model == "auto" else trained.model
 
 
 def _blocks(path: Path) -> Mapping[str, str]:

@@ -10,8 +10,11 @@ import numpy as np
 
 from codegen.errors import UserError
 from nestnet.config import AUGMENTS
-from nestnet.datasets._types import Dataset, Split
+from nestnet.datasets._types import Dataset, Images, Split
 
+_RAW = (np.uint8, np.int16, np.float32)
+_AT_ONCE = 1024
+"""Windows looked at together, for what does not fit into memory."""
 _AUGMENTS = tuple(name for name in AUGMENTS if name != "auto")
 
 
@@ -51,6 +54,9 @@ def check_loaded(
         )
     for name, split in (("train", dataset.train), ("test", dataset.test)):
         _check_split(module, name, split)
+    if dataset.train.images.dtype != dataset.test.images.dtype:
+        types = [split.images.dtype.name for split in (dataset.test, dataset.train)]
+        raise _broken(module, "test.images have another type than train.images", *types)
     shapes = [split.images.shape[1:] for split in (dataset.train, dataset.test)]
     if shapes[0] != shapes[1]:
         raise _broken(
@@ -82,17 +88,39 @@ def check_loaded(
         )
 
 
+def check_finite(where: str, numbers: Images) -> None:
+    """Refuse ``numbers`` (n, ...) of which one is none.
+
+    Raises:
+        UserError: names the first.
+    """
+    for first in range(0, len(numbers), _AT_ONCE):
+        wrong = np.argwhere(~np.isfinite(numbers[first : first + _AT_ONCE]))
+        if len(wrong):
+            place = (int(wrong[0][0]) + first, *map(int, wrong[0][1:]))
+            raise UserError(
+                where,
+                "not a finite number",
+                got=f"{numbers[place]} at {list(place)}",
+                expected="finite numbers",
+                action="Leave such windows out, or fill the gaps",
+            )
+
+
 def _check_split(module: ModuleType, name: str, split: Split) -> None:
     images, targets = split.images, split.targets
     where = f"{name}.images"
-    expected = "uint8 (n, h, w, c), 0..255, with n, h, w and c of at least 1"
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+    expected = "uint8, int16 or float32 (n, h, w, c), each at least 1"
+    usable = isinstance(images, np.ndarray) and images.dtype in _RAW and images.ndim == 4
+    if not usable:
         raise _broken(module, f"{where} cannot be used", told(images), expected)
     if not images.size:
         raise _broken(module, f"{where} holds nothing", told(images), expected)
     where = f"{name}.targets"
     if not isinstance(targets, np.ndarray) or targets.ndim < 1:
         raise _broken(module, f"{where} cannot be used", told(targets), "an array (n, ...)")
+    if images.dtype == np.float32:
+        check_finite(f"nestnet/datasets/{Path(module.__file__ or '').name}, {where}", images)
     if len(images) != len(targets):
         raise _broken(
             module,

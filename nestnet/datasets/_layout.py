@@ -1,4 +1,4 @@
-"""Find the classes and splits of a tree of image files before any is read.
+"""Find the classes and splits of a tree of image or sound files before any is read.
 
 Either ``train/<class>/`` and ``test/<class>/``, or plain class folders; both may lie in a folder
 that holds no other folder and no image.
@@ -19,7 +19,6 @@ from nestnet.classes import same_text
 from nestnet.datasets._source import Source, listing_of
 
 SPLITS = ("train", "test")
-EXPECTED = "train/<class>/<image> and test/<class>/<image>, or <class>/<image>"
 _LIKE_SPLITS = frozenset(
     ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 )
@@ -28,6 +27,29 @@ _DEEPEST_ROOT = 3
 """Folders that may lie around the data in an archive."""
 
 Parts = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What files a data set is made of."""
+
+    word: str
+    """What messages call one."""
+    suffixes: frozenset[str]
+    """Of their names, in lower case."""
+
+    @property
+    def expected(self) -> str:
+        """Return how they are to lie."""
+        word = self.word
+        return f"train/<class>/<{word}> and test/<class>/<{word}>, or <class>/<{word}>"
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file of this name is one, as opposed to a README or a list of labels."""
+        return PurePosixPath(name).suffix.lower() in self.suffixes
+
+
+IMAGES = Kind("image", frozenset(Image.registered_extensions()))
 
 
 @dataclass(frozen=True)
@@ -48,8 +70,8 @@ def has_splits(source: Source) -> bool:
     return _root_of_splits(source.names()) is not None
 
 
-def find_layout(source: Source) -> Layout:
-    """Find all image files and check that the folders make a data set.
+def find_layout(source: Source, kind: Kind = IMAGES) -> Layout:
+    """Find all files of ``kind`` and check that the folders make a data set.
 
     Raises:
         UserError: no class folders; one that is empty, alone, or in one split only; a name that is
@@ -60,7 +82,7 @@ def find_layout(source: Source) -> Layout:
     if root is not None:
         folders = {(*root, split): split for split in SPLITS}
     else:
-        folders = {_root_of_classes(source): ""}
+        folders = {_root_of_classes(source, kind): ""}
     members: dict[str, tuple[str, str]] = {}
     classes: dict[str, dict[str, str]] = {split: {} for split in folders.values()}
     stray: list[str] = []
@@ -70,15 +92,15 @@ def find_layout(source: Source) -> Layout:
             continue
         split, inner = found
         if len(inner) == 1 and not name.endswith("/"):
-            if split or _is_image(name):
+            if split or kind.has(name):
                 stray.append(name)
             continue
         label = _class_name(source, inner[0], classes[split])
         if not name.endswith("/"):
             members[name] = (split, label)
-    _refuse_stray(source, stray, split_folders=root is not None)
+    _refuse_stray(source, stray, kind, split_folders=root is not None)
     known = {split: set(spelt) for split, spelt in classes.items()}
-    _check_classes(source, Counter(members.values()), known)
+    _check_classes(source, Counter(members.values()), known, kind.word)
     class_names = tuple(sorted(set().union(*known.values())))
     index = {label: i for i, label in enumerate(class_names)}
     return Layout(
@@ -102,7 +124,7 @@ def _root_of_splits(names: tuple[str, ...]) -> Parts | None:
     return min(both, key=lambda parts: (len(parts), parts)) if both else None
 
 
-def _root_of_classes(source: Source) -> Parts:
+def _root_of_classes(source: Source, kind: Kind) -> Parts:
     """Return the folder that holds the class folders: the top, or the only folder in it.
 
     Raises:
@@ -110,23 +132,25 @@ def _root_of_classes(source: Source) -> Parts:
     """
     root: Parts = ()
     while True:
-        folders, files, deep = _children(source.names(), root)
+        folders, files, deep = _children(source.names(), root, kind)
         meant = sorted(f for f in folders if f.casefold() in _LIKE_SPLITS and f in deep)
         if meant or not folders:
             raise UserError(
                 str(source.path),
                 "no train/ and test/ folders" if meant else "no class folders",
                 got=", ".join(sorted(folders | files)[:8]) or "an empty folder",
-                expected=EXPECTED,
-                action=_remedy(source, meant),
+                expected=kind.expected,
+                action=_remedy(source, meant, kind.word),
             )
-        images = any(map(_is_image, files))
+        images = any(map(kind.has, files))
         if len(folders) > 1 or images or not deep or len(root) == _DEEPEST_ROOT:
             return root
         root = (*root, *folders)
 
 
-def _children(names: tuple[str, ...], root: Parts) -> tuple[set[str], set[str], set[str]]:
+def _children(
+    names: tuple[str, ...], root: Parts, kind: Kind
+) -> tuple[set[str], set[str], set[str]]:
     """Return the folders and files directly in ``root``, and which folders hold folders and no
     image."""
     folders: set[str] = set()
@@ -145,29 +169,24 @@ def _children(names: tuple[str, ...], root: Parts) -> tuple[set[str], set[str], 
         folders.add(inner[0])
         if len(inner) > 2 or is_folder:
             with_folders.add(inner[0])
-        elif _is_image(name):
+        elif kind.has(name):
             with_images.add(inner[0])
     return folders, files, with_folders - with_images
 
 
-def _remedy(source: Source, meant: list[str]) -> str:
+def _remedy(source: Source, meant: list[str], word: str) -> str:
     """Return what to do about folders that are ``meant`` as splits."""
     plain = [name.casefold() for name in meant]
     if {"train", "test"} <= set(plain):
         return "Write train and test in lower case"
     if len(meant) > 1 and "train" in plain:
         other = next(name for name in meant if name.casefold() != "train")
-        return f"Rename {other}/ to test/ if its images shall be the test images"
+        return f"Rename {other}/ to test/ if its {word}s shall be the test {word}s"
     if plain == ["train"]:
         return (
-            f"Add test/, or give {source.path}/{meant[0]} alone to have test images drawn from it"
+            f"Add test/, or give {source.path}/{meant[0]} alone to have test {word}s drawn from it"
         )
-    return "Sort the images into these folders"
-
-
-def _is_image(name: str) -> bool:
-    """Tell whether a file of this name is one, as opposed to a README or a list of labels."""
-    return PurePosixPath(name).suffix.lower() in Image.registered_extensions()
+    return f"Sort the {word}s into these folders"
 
 
 def _place(name: str, folders: Mapping[Parts, str]) -> tuple[str, Parts] | None:
@@ -212,8 +231,8 @@ def _class_name(source: Source, folder: str, spelt: dict[str, str]) -> str:
     return name
 
 
-def _refuse_stray(source: Source, stray: list[str], *, split_folders: bool) -> None:
-    """Refuse files beside class folders: each could be an image that is missed."""
+def _refuse_stray(source: Source, stray: list[str], kind: Kind, *, split_folders: bool) -> None:
+    """Refuse files beside class folders: each could be one that is missed."""
     if not stray:
         return
     several = len(stray) > 1
@@ -222,14 +241,17 @@ def _refuse_stray(source: Source, stray: list[str], *, split_folders: bool) -> N
         str(source.path) if several else f"{source.path}/{stray[0]}",
         f"{len(stray)} files outside a class folder" if several else "file outside a class folder",
         got=listing_of(stray) if several else f"a file directly in {where}",
-        expected=EXPECTED,
+        expected=kind.expected,
         action=f"Move {'them' if several else 'it'} into a class's folder or remove "
         f"{'them' if several else 'it'}",
     )
 
 
 def _check_classes(
-    source: Source, images: Mapping[tuple[str, str], int], classes: Mapping[str, set[str]]
+    source: Source,
+    images: Mapping[tuple[str, str], int],
+    classes: Mapping[str, set[str]],
+    word: str,
 ) -> None:
     """Refuse empty, single and differing classes."""
     where = str(source.path)
@@ -239,9 +261,9 @@ def _check_classes(
             raise UserError(
                 "/".join([where, split] if split else [where]) + (f"/{empty[0]}" if empty else ""),
                 f"empty class folder{'s' * (len(empty) > 1)}" if empty else "no class folders",
-                got=f"no image in {listing_of(empty)}" if empty else "no image",
-                expected="at least one image per class",
-                action="Add images or remove the folder",
+                got=f"no {word} in {listing_of(empty)}" if empty else f"no {word}",
+                expected=f"at least one {word} per class",
+                action=f"Add {word}s or remove the folder",
             )
     if len(set(map(frozenset, classes.values()))) > 1:
         missing = {s: classes[s] - classes[o] for s, o in (SPLITS, SPLITS[::-1])}
@@ -263,7 +285,7 @@ def _check_classes(
             "only one class",
             got=", ".join(labels),
             expected="at least two class folders",
-            action="Add a folder with images of another class",
+            action=f"Add a folder with {word}s of another class",
         )
 
 

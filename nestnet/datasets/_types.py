@@ -1,4 +1,4 @@
-"""What a data set is: two splits of uint8 images, with what there is to answer to each."""
+"""What a data set is: two splits of images or samples, with what there is to answer to each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.graph.sources.spectrogram import Spectrogram
+
 Uint8Array = NDArray[np.uint8]
+Int16Array = NDArray[np.int16]
+Images = NDArray[Any]
 Int64Array = NDArray[np.int64]
 Targets = NDArray[Any]
 """What there is to answer to each image, shape (n, ...); type and shape are the task's."""
@@ -16,13 +20,16 @@ Targets = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images with what a network is to answer to them."""
+    """Images, or windows of samples, with what a network is to answer to them."""
 
-    images: Uint8Array
-    """Shape (n, h, w, c), 0..255."""
+    images: Images
+    """Shape (n, h, w, c): uint8 pixels, int16 samples or features, or float32. Samples in a row
+    have h 1."""
     targets: Targets
     """Shape (n, ...), as the data set's task says; of a classification int64 (n,), indices into the
     class names."""
+    sound: Int16Array | None = None
+    """Clips (n, samples) that the images are the features of, where the data set is heard."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +44,15 @@ class Dataset:
     class_names: tuple[str, ...]
     """Of what targets number or count, as the task says; empty where nothing has a name."""
     default_augment: str
-    """"none", "crop" or "flip-crop": what training uses unless told otherwise."""
+    """What augmentation ``auto`` means: any other of :data:`nestnet.config.AUGMENTS`."""
     notes: tuple[str, ...] = ()
     """What was done to the data, and what is odd about it, in sentences without a full stop."""
     test_share: float = 0.0
     """Of test images, as asked for and drawn; 0 by default and where test images are given."""
     task: str = "classification"
     """What its targets are for, unless a training says otherwise: a file of nestnet/tasks/."""
+    spectrogram: Spectrogram | None = None
+    """How the sound of its splits is heard; None where it has none."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
 from nestnet.datasets._images import BACKGROUND, Picture, check_depth, decode, jpeg_quality
-from nestnet.datasets._layout import EXPECTED, SPLITS, Layout, find_layout
+from nestnet.datasets._layout import IMAGES, SPLITS, Layout, find_layout
 from nestnet.datasets._progress import track
 from nestnet.datasets._source import Source, listing_of
 from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share
@@ -38,7 +38,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
             "--data",
             "the folder data set needs a place to read from",
             got="nothing",
-            expected=f"a directory or archive with {EXPECTED}",
+            expected=f"a directory or archive with {IMAGES.expected}",
             action="Add --data DIR or --data ARCHIVE",
         )
     source = Source(data)

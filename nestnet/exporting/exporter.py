@@ -53,7 +53,7 @@ def export(
     _check_different(net, computed)
     unique = {value.name: value for value in graph.values.values()}
     for value in given:
-        unique[value.name] = replace(value, meaning="pixels")
+        unique[value.name] = replace(value, meaning=net.pixels.meaning, source=net.pixels.source)
     untold = [_untold(computed, value, provenance) for value in computed]
     for value, meaning in zip(computed, meanings or untold, strict=True):
         unique[value.name] = replace(value, meaning=meaning)

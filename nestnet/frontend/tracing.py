@@ -17,11 +17,12 @@ from nestnet.frontend.wrappers import plain
 from nestnet.net.network import NestedNet
 from nestnet.net.tensors import Given
 from nestnet.notices import notice
-from nestnet.pixels import DEFAULT, Pixels
+from nestnet.pixels import DEFAULT
+from nestnet.samples import Seen
 
 
 def trace(
-    module: nn.Module, input_shape: Given | tuple[Given, ...], pixels: Pixels = DEFAULT
+    module: nn.Module, input_shape: Given | tuple[Given, ...], pixels: Seen = DEFAULT
 ) -> NestedNet:
     """Return the nested network of ``module`` for inputs (h, w, c), with one level; of samples in
     a row, (n, c, w) for PyTorch, (samples, channels).

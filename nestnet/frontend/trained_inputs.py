@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,18 +39,15 @@ def notice_other_inputs(network: NestedNet, images: Images) -> None:
     if 1 / _RATIO < ratio < _RATIO and shift < _SHIFT:
         return
     seen = network.pixels
-    centers, spreads = (" ".join(f"{v:g}" for v in values) for values in (seen.center, seen.spread))
     notice(
         f"the first batch norm was trained on other inputs: on these images its variance is "
         f"{ratio:.3g} times and its mean {shift:.3g} standard deviations from the trained one. The "
-        f"network is fed (pixel - {centers}) / {spreads}; if it was trained on other inputs, give "
+        f"network is fed {seen.told}; if it was trained on other inputs, give "
         "mean and std"
     )
 
 
-def _first_norm(
-    network: NestedNet, images: Sequence[NDArray[np.uint8]]
-) -> tuple[float, float] | None:
+def _first_norm(network: NestedNet, images: Sequence[NDArray[Any]]) -> tuple[float, float] | None:
     """Return the median ratio of variances and shift of means at the first trained batch norm."""
     level = network.n_levels - 1
     device = device_of(network)

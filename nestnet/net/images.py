@@ -4,6 +4,8 @@ as PyTorch is fed them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,23 +14,25 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from nestnet.net.tensors import Shape, Shapes
 
-Images = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
-"""Pixels (n, h, w, c): of the only input, or an array for each of several."""
+Images = NDArray[Any] | Sequence[NDArray[Any]]
+"""Pixels or samples (n, h, w, c): of the only input, or an array for each of several."""
 
 
-def checked_images(images: object, shapes: Shapes) -> tuple[NDArray[np.uint8], ...]:
-    """Return an array for each input if ``images`` are at least one uint8 image of each shape
-    (h, w, c).
+def checked_images(
+    images: object, shapes: Shapes, dtype: type[np.generic] = np.uint8
+) -> tuple[NDArray[Any], ...]:
+    """Return an array for each input if ``images`` are at least one image of each shape (h, w, c),
+    or of another ``dtype`` one window of samples.
 
     Raises:
         UserError: another type, number format or shape, with what to do about it.
     """
     if len(shapes) == 1:
         alone = images[0] if isinstance(images, tuple) and len(images) == 1 else images
-        return (_checked(alone, shapes[0]),)
+        return (_checked(alone, shapes[0], dtype),)
     if not isinstance(images, Sequence) or len(images) != len(shapes):
         raise _not_one_each("images", images, shapes)
-    arrays = tuple(map(_checked, images, shapes))
+    arrays = tuple(map(partial(_checked, dtype=dtype), images, shapes))
     counts = {len(array) for array in arrays}
     if len(counts) > 1:
         raise UserError(
@@ -52,12 +56,14 @@ def _not_one_each(where: str, given: object, shapes: Shapes) -> UserError:
     )
 
 
-def _checked(images: object, shape: Shape) -> NDArray[np.uint8]:
-    """Return ``images`` if they are at least one uint8 image of ``shape`` (h, w, c).
+def _checked(images: object, shape: Shape, dtype: type[np.generic]) -> NDArray[Any]:
+    """Return ``images`` if they are at least one image or window of ``shape`` (h, w, c).
 
     Raises:
         UserError: another type, number format or shape, with what to do about it.
     """
+    if dtype != np.uint8:
+        return _checked_samples(images, shape, dtype)
     expected = "a uint8 NumPy array (n, {}, {}, {}) of pixels 0..255, n at least 1".format(*shape)
     if isinstance(images, np.ndarray):
         got = f"{images.dtype} {tuple(images.shape)}"
@@ -77,6 +83,24 @@ def _checked(images: object, shape: Shape) -> NDArray[np.uint8]:
         got=got,
         expected=expected,
         action=action,
+    )
+
+
+def _checked_samples(
+    samples: object, shape: tuple[int, int, int], dtype: type[np.generic]
+) -> NDArray[Any]:
+    if isinstance(samples, np.ndarray):
+        if samples.dtype == dtype and samples.shape[1:] == shape and len(samples):
+            return samples
+        got = f"{samples.dtype} {samples.shape}"
+    else:
+        got = type(samples).__name__
+    raise UserError(
+        "samples",
+        "not raw numbers in the form expected",
+        got=got,
+        expected="a {} NumPy array (n, {}, {}, {}), n at least 1".format(dtype.__name__, *shape),
+        action="Give windows as the training data has them, neither scaled nor normalised",
     )
 
 

@@ -32,6 +32,7 @@ from nestnet.net.quantizer import Observer, evaluation, round_input
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
 from nestnet.net.tensors import Shape, Shapes, as_map
 from nestnet.pixels import DEFAULT, Pixels
+from nestnet.samples import Seen
 
 _ROOT = "body"
 
@@ -59,7 +60,7 @@ class NestedNet(nn.Module):
         self,
         module: nn.Module,
         network: Network,
-        pixels: Pixels = DEFAULT,
+        pixels: Seen = DEFAULT,
         frozen: Collection[str] = (),
     ) -> None:
         """Build the layers of ``network`` from the values in ``module``, parameters named in
@@ -72,7 +73,7 @@ class NestedNet(nn.Module):
         tensors: dict[str, Tensor] = dict(module.named_parameters(remove_duplicate=False))
         tensors.update(module.named_buffers(remove_duplicate=False))
         constants: dict[str, Tensor] = {}
-        if not pixels.is_grid:
+        if not pixels.is_grid and isinstance(pixels, Pixels):
             network, constants = normalized(network, pixels, tensors)
         self.network = network
         self.pixels = pixels
@@ -358,9 +359,9 @@ def _on_cpu(tensor: Tensor, trained: bool) -> Tensor:
     return tensor.detach().cpu().float().requires_grad_(trained)
 
 
-def to_float_input(images: NDArray[np.uint8], pixels: Pixels = DEFAULT) -> Tensor:
-    """Return uint8 images (n, h, w, c) as a network's input (n, c, h, w), by default
-    (pixel - 128) / 64."""
+def to_float_input(images: NDArray[Any], pixels: Seen = DEFAULT) -> Tensor:
+    """Return images (n, h, w, c), or windows of samples, as a network's input (n, c, h, w), by
+    default (pixel - 128) / 64."""
     return pixels.to_float(torch.from_numpy(np.ascontiguousarray(images)))
 
 
@@ -372,7 +373,7 @@ def float_batches(
     Raises:
         UserError: images of another type or shape.
     """
-    arrays = checked_images(images, net.input_shapes)
+    arrays = checked_images(images, net.input_shapes, net.pixels.dtype)
     device = device_of(net)
     for start in range(0, len(arrays[0]), batch_size):
         batch = tuple(

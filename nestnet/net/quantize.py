@@ -73,7 +73,7 @@ def quantize(
     pixels = isinstance(data, np.ndarray) or (isinstance(data, tuple) and _are_arrays(data))
     batches = cast(Iterable[Inputs], data)
     if pixels:
-        images = checked_images(data, network.input_shapes)
+        images = checked_images(data, network.input_shapes, network.pixels.dtype)
         batches = float_batches(network, images, config.batch_size)
     network.set_quantize(True, bn_frozen=True)
     with calibration(network):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +21,8 @@ from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import PrunableLayer
 from nestnet.net.quantize import quantize
-from nestnet.pixels import pixels_of
+from nestnet.pixels import Pixels, pixels_of
+from nestnet.samples import Seen
 from nestnet.sparsity.levels import assign_levels, check_nested
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
 from nestnet.sparsity.scores import group_sizes, per_latency
@@ -43,6 +45,7 @@ def untrained(
     module: nn.Module | None = None,
     mean: float | Sequence[float] = (),
     std: float | Sequence[float] = (),
+    seen: Seen | None = None,
 ) -> Graph:
     """Return the integer graph of a model with random weights and random nested masks.
 
@@ -63,6 +66,7 @@ def untrained(
             ``classes`` are needed beside it.
         mean: of pixel / 255, as for :func:`nestnet.nest`.
         std: the same.
+        seen: instead of mean and std, also for samples.
 
     Raises:
         UserError: unknown model, options that do not fit it, or an input shape that is needed.
@@ -76,14 +80,16 @@ def untrained(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pixels = pixels_of(options.mean, options.std, shape[2])
-        network = trace(module or models.build(model, shape, outputs), shape, pixels)
+        seen = seen or pixels_of(options.mean, options.std, shape[2])
+        network = trace(module or models.build(model, shape, outputs), shape, seen)
     network.set_levels(options.levels)
     layers = {} if options.is_dense else network.prunable()
     if layers or not options.is_dense:
         check_prunable(layers, options.sparsity, options.group_size, allocation)
         _mask(layers, options, random)
-    images = torch.randint(0, 256, (_IMAGES, *shape), generator=random).to(torch.uint8).numpy()
+    images = seen.random(np.random.default_rng(seed), (_IMAGES, *shape))
+    if isinstance(seen, Pixels):
+        images = torch.randint(0, 256, (_IMAGES, *shape), generator=random).to(torch.uint8).numpy()
     x = network.pixels.to_float(torch.from_numpy(images))
     measure_statistics(network, [(x, torch.zeros(_IMAGES, dtype=torch.long))])
     quantize(network, images)

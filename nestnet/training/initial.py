@@ -11,7 +11,7 @@ from torch import Tensor
 from codegen.errors import UserError
 from nestnet.config import TrainConfig, from_toml
 from nestnet.net.network import NestedNet
-from nestnet.pixels import pixels_of
+from nestnet.pixels import Pixels, pixels_of
 from nestnet.tasks import Task
 from nestnet.training.checkpoint import load_checkpoint
 
@@ -32,13 +32,16 @@ def start_from(
         "Start from a run of the same data set, or name the classes as they were",
     )
     before = from_toml(checkpoint.config_toml, str(path))
-    channels = network.input_shape[2]
-    if pixels_of(before.mean, before.std, channels) != network.pixels:
+    if isinstance(network.pixels, Pixels):
+        same = pixels_of(before.mean, before.std, network.input_shape[2]) == network.pixels
+    else:
+        same = (before.mean, before.std, before.reach) == (config.mean, config.std, config.reach)
+    if not same:
         raise UserError(
             str(path),
-            "sees pixels otherwise than the new run",
-            got=f"mean {before.mean}, std {before.std}",
-            expected=f"mean {config.mean}, std {config.std}",
+            "sees its data otherwise than the new run",
+            got=f"mean {before.mean}, std {before.std}, reach {before.reach:g}",
+            expected=f"mean {config.mean}, std {config.std}, reach {config.reach:g}",
             action="Give the same --mean and --std",
         )
     state = {**checkpoint.network, **checkpoint.average}

@@ -39,7 +39,7 @@ def rehearse(session: Session) -> None:
         pruned = _pruned(network, config)
         random = np.random.default_rng(config.seed)
         shapes = network.input_shapes
-        images = tuple(random.integers(0, 256, (_IMAGES, *s), np.uint8) for s in shapes)
+        images = tuple(network.pixels.random(random, (_IMAGES, *s)) for s in shapes)
         quantize(network, images)
     levels = [
         Level(name, share, None, None)

@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import nn
 
 from codegen.errors import UserError
 from nestnet import models, tasks
-from nestnet.config import TrainConfig
+from nestnet.config import HEARD, TrainConfig
 from nestnet.datasets import Dataset
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
@@ -23,11 +24,12 @@ from nestnet.net.quantize import DEFAULT, Quantization
 from nestnet.notices import notice
 from nestnet.pixels import pixels_of
 from nestnet.runs import weights
+from nestnet.samples import Samples, Seen, measured, samples_of
 from nestnet.sparsity.budget import FlashBudget
 from nestnet.sparsity.prune import check_prunable, prune
 from nestnet.tasks import Task
 from nestnet.training import distributed
-from nestnet.training.batches import Batches, few_steps
+from nestnet.training.batches import Batches, check_augment, few_steps
 from nestnet.training.device import choose_device, use_bf16
 from nestnet.training.initial import start_from
 from nestnet.training.optimizer import Averaged, optimizer_of
@@ -115,7 +117,10 @@ def prepare(
     processes = distributed.join(config.device)
     device = choose_device(config.device, processes.local_rank)
     task, data = tasks.with_data(config)
-    model = default_model(data.input_shape) if config.model == "auto" else config.model
+    config = with_measured(config, data)
+    augment = data.default_augment if config.augment == "auto" else config.augment
+    check_augment(augment, data)
+    model = default_model(data.input_shape, data.name) if config.model == "auto" else config.model
     torch.manual_seed(config.seed)
     if module is None:
         _refuse_own(model)
@@ -135,13 +140,15 @@ def prepare(
     train = Batches(data.train, task, device, config.batch, processes.rank, processes.world, seen)
     if processes.leads and not resumed:
         notice_other_inputs(network, data.train.images)
+        if isinstance(seen, Samples):
+            notice(*seen.oddities(data.test.images))
         notice(*data.notes, *task.oddities(data), *few_steps(train, config))
     return Session(
         config=config,
         processes=processes,
         device=device,
         amp=use_bf16(config.amp, device),
-        augment=data.default_augment if config.augment == "auto" else config.augment,
+        augment=augment,
         model=model,
         output_names=task.names(data),
         task=task,
@@ -157,8 +164,33 @@ def prepare(
     )
 
 
-def default_model(input_shape: tuple[int, int, int]) -> str:
-    """Return the shipped model that ``auto`` means for images of ``input_shape`` (h, w, c)."""
+def with_measured(config: TrainConfig, data: Dataset) -> TrainConfig:
+    """Return ``config`` with what the training data say of samples; as it is for pixels.
+
+    Raises:
+        UserError: mean and std that do not fit the data, or data that says nothing.
+    """
+    raw = data.train.images
+    if raw.dtype == np.uint8 or (config.mean and config.reach):
+        return config
+    mean, std, reach = measured(raw, config.mean, config.std)
+    return replace(config, mean=mean, std=std, reach=config.reach or reach)
+
+
+def seen_by(config: TrainConfig, data: Dataset) -> Seen:
+    """Return what a network sees of ``data``, ``config`` being :func:`with_measured`."""
+    raw = data.train.images
+    if raw.dtype == np.uint8:
+        return pixels_of(config.mean, config.std, data.input_shape[2])
+    return samples_of(config.mean, config.std, config.reach, raw.dtype, data.spectrogram)
+
+
+def default_model(input_shape: tuple[int, int, int], dataset: str) -> str:
+    """Return the shipped model that ``auto`` means for inputs of ``input_shape`` (h, w, c)."""
+    if dataset == HEARD:
+        return "ds_cnn"
+    if input_shape[0] == 1:
+        return "cnn1d"
     return models.DEFAULT if max(input_shape[:2]) < SMALL_IMAGE else "resnet8"
 
 
@@ -169,8 +201,8 @@ def nested(config: TrainConfig, module: nn.Module, task: Task, data: Dataset) ->
         UserError: the module cannot be traced, or its outputs are not those of the task.
     """
     input_shape = data.input_shape
-    pixels = pixels_of(config.mean, config.std, input_shape[2])
-    network = module if isinstance(module, NestedNet) else trace(module, input_shape, pixels)
+    seen = seen_by(config, data)
+    network = module if isinstance(module, NestedNet) else trace(module, input_shape, seen)
     task.check_outputs(config.model, network.output_shapes, data)
     network.set_levels(config.levels)
     network.set_grad_routing(cast(GradRouting, config.routing))

@@ -58,7 +58,7 @@ def train(
         config = replace(config, init_from=str(runs.weights(config.init_from, root)))
     session = prepare(config, quiet, module)
     rehearse(session)
-    run = runs.create(config, root) if session.processes.leads else root
+    run = runs.create(session.config, root) if session.processes.leads else root
     run = Path(distributed.agree(str(run)))
     return _train(session, run, first_epoch=0)
 

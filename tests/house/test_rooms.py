@@ -31,7 +31,7 @@ FLOORS: dict[str, list[set[str]]] = {
     ],
     "nestnet": [
         {"version", "notices", "config_checks", "pixels", "classes", "shorthand", "toml_text"},
-        {"config", "models"},
+        {"config", "models", "samples"},
         {"runs", "datasets", "net"},
         {"runfiles", "frontend", "sparsity", "tasks"},
         {"exporting"},

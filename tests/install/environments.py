@@ -20,9 +20,9 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 ENDS = ("newest", "oldest")
-NOT_FOR_DEPLOYING = frozenset({"torch", "scikit-learn", "pillow", "pyocd"})
+NOT_FOR_DEPLOYING = frozenset({"torch", "scikit-learn", "pillow", "soundfile", "pyocd"})
 """What `nestnet info`, `codegen`, `build` and the host and emulated boards do without: torch is
-for training, scikit-learn and pillow for data sets, pyocd for a debug probe."""
+for training, scikit-learn, pillow and soundfile for data sets, pyocd for a debug probe."""
 
 
 class Unavailable(Exception):

@@ -418,6 +418,7 @@ def images(shape: Shape, count: int, seed: int) -> Tensor:
 
 
 SHAPES = {
+    "cnn1d": (1, 128, 6),
     "digits_cnn": (8, 8, 1),
     "ds_cnn": (49, 10, 1),
     "mobilenetv1": (32, 32, 3),

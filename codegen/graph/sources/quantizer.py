@@ -55,9 +55,9 @@ class Int16Source:
 
 @dataclass(frozen=True)
 class FloatSource:
-    """``q = sat8((int((raw - offset[c]) * multiplier[c]) + 128) >> 8)`` of a float.
+    """``q = sat8((floor((raw - offset[c]) * multiplier[c]) + 128) >> 8)`` of a float.
 
-    ``int`` drops what is below 1. No sum follows a product, so a compiler that fuses both changes
+    No sum follows a product, so a compiler that fuses both changes
     nothing. All is of single precision. A NaN becomes 0.
     """
 
@@ -72,7 +72,7 @@ class FloatSource:
             offset, multiplier = (np.array(v, np.float32) for v in (self.offset, self.multiplier))
             steps = (raw.astype(np.float32) - offset) * multiplier
         steps = np.clip(np.nan_to_num(steps, nan=0.0), -_FLOAT_TOP, _FLOAT_TOP)
-        rounded = (steps.astype(np.int64) + (1 << (FLOAT_BITS - 1))) >> FLOAT_BITS
+        rounded = (np.floor(steps).astype(np.int64) + (1 << (FLOAT_BITS - 1))) >> FLOAT_BITS
         return _saturated(rounded)
 
     def broken(self, channels: int) -> Iterator[tuple[str, object]]:

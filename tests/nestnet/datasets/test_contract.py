@@ -40,8 +40,13 @@ BROKEN: list[tuple[str, Callable[[], Any], str]] = [
     ("nothing", lambda: None, r"load returns no data set; got NoneType"),
     (
         "float",
-        lambda: of_train(images=good().train.images / np.float32(255)),
-        r"train\.images cannot be used; got float32 \(13, 5, 11, 2\), expected uint8 \(n, h,",
+        lambda: of_train(images=good().train.images / np.float64(255)),
+        r"train\.images cannot be used; got float64 \(13, 5, 11, 2\), expected uint8",
+    ),
+    (
+        "two types",
+        lambda: of_train(images=good().train.images.astype(np.int16)),
+        r"test\.images have another type than train\.images; got uint8, expected int16",
     ),
     ("grey", lambda: of_test(images=good().test.images[..., 0]), r"test\.images.*\(7, 5, 11\)"),
     ("list", lambda: of_train(images=[[1]]), r"train\.images cannot be used; got list"),
@@ -64,7 +69,7 @@ BROKEN: list[tuple[str, Callable[[], Any], str]] = [
     (
         "augmentation",
         lambda: replace(good(), default_augment="flip"),
-        r"default_augment is unknown; got 'flip', expected none \| crop \| flip-crop\.",
+        r"default_augment is unknown; got 'flip', expected none \| crop \| flip-crop \| jit",
     ),
     ("auto", lambda: replace(good(), default_augment="auto"), r"default_augment.*got 'auto'"),
 ]
