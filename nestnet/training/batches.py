@@ -15,7 +15,7 @@ from nestnet.datasets import Dataset, Split
 from nestnet.pixels import DEFAULT, Pixels
 from nestnet.samples import Seen
 from nestnet.tasks import Task
-from nestnet.training.sound import changed
+from nestnet.tasks._sound import changed
 
 FEW_STEPS = 8
 """Steps an epoch below which the batch size is spoken of."""

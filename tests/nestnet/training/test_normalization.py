@@ -26,7 +26,7 @@ def test_run_trains_and_exports_its_own_normalization(tmp_path: Path) -> None:
     (level,) = nestnet.evaluate(run)
     assert level.accuracy_quantized > 0.6
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(UserError, match="sees pixels otherwise"):
+    with pytest.raises(UserError, match="sees its data otherwise"):
         nestnet.train(SHORT, out=tmp_path, quiet=True, init_from=run)
     assert sorted(tmp_path.iterdir()) == before
     near = replace(SHORT, mean=(1e-6,), std=(1.0,), init_from=str(run))

@@ -13,9 +13,9 @@ from codegen.graph import file as nestfile
 from codegen.graph.sources.spectrogram import Spectrogram
 from nestnet import datasets, runs
 from nestnet.cli.device_images import device_images
-from nestnet.training import sound
-from tests.nestnet.datasets.test_wav import tree
+from nestnet.tasks import _sound as sound
 from tests.support.data_trees import write_directory
+from tests.support.sounds import tree
 
 WHAT = Spectrogram(rate_hz=8000, frame=256, hop=128, frames=30)
 
