@@ -98,23 +98,6 @@ def _bad_pattern(where: str, pattern: str, got: str) -> UserError:
     )
 
 
-def check_test_groups(where: str, named: tuple[str, ...], found: set[str]) -> None:
-    """Refuse names of test groups that are not there, or that are all.
-
-    Raises:
-        UserError: says which there are.
-    """
-    missing = [name for name in named if name not in found]
-    if missing or not found - set(named):
-        raise UserError(
-            f"{where}, test_groups",
-            "no such group" if missing else "no group is left to train on",
-            got=", ".join(missing or named),
-            expected=f"some of {', '.join(sorted(found))}",
-            action="Change test_groups",
-        )
-
-
 def needed(where: Path | None, name: str, what: str) -> Path:
     """Return the place of data that cannot do without.
 

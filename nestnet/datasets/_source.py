@@ -8,10 +8,16 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track as rich_track
 
 from codegen.errors import UserError
+
+T = TypeVar("T")
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Largest single file read from a directory or archive."""
@@ -180,6 +186,14 @@ class Source:
                 expected=f"at most {MAX_FILE_BYTES} bytes",
                 action="Remove the file from the data",
             )
+
+
+def track(items: Iterable[T], text: str, *, total: int) -> Iterator[T]:
+    """Yield ``items`` while a bar with ``text`` shows how many of ``total`` are done."""
+    console = Console(stderr=True)
+    yield from rich_track(
+        items, text, total=total, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def listing_of(entries: Sequence[str]) -> str:

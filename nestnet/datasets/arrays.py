@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from nestnet.datasets._contract import check_finite
 from nestnet.datasets._description import needed
-from nestnet.datasets._groups import test_mask
-from nestnet.datasets._split import refuse_share
+from nestnet.datasets._split import refuse_share, test_mask
 from nestnet.datasets._types import Dataset, Split
 
 _EXPECTED = "x_train, y_train, x_test and y_test, or x and y"

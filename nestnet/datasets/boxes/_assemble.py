@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
 from nestnet.datasets._images import BACKGROUND, check_depth, decode, resize_all
-from nestnet.datasets._progress import track
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
 from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, settled
