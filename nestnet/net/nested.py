@@ -46,6 +46,8 @@ class NestedWeight(nn.Module):
     group_size_value: Tensor
     stride: tuple[int, int] = (1, 1)
     """Along height and width."""
+    dilation: tuple[int, int] = (1, 1)
+    """Distance of a kernel's elements along height and width."""
     groups: int = 1
     """Of input and output channels."""
 

@@ -8,16 +8,14 @@ and lookup tables that come out equal, of which it keeps one.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from codegen.formats import storage
 from codegen.graph.ir import NEVER
 from nestnet.net.epilogue import integer_steps
 from nestnet.net.network import NestedNet
+from nestnet.net.ops.common.weighted import laid_out
 from nestnet.sparsity.levels import LevelMap
 
 
@@ -43,10 +41,16 @@ class Storage:
         layer = self._layers[name]
         weight = layer.weight.detach().cpu()
         kept = None if level_map is None else kept_weights(weight, level_map)
+        steps = integer_steps(weight, kept, layer.input_span)
+        groups = (1, None) if level_map is None else (level_map.group_size, level_map.levels)
+        as_stored, group_size, levels = laid_out(layer, steps, *groups)
+        if as_stored.ndim == 2:
+            as_stored = as_stored[:, None, None]
+            levels = None if levels is None else levels[:, None, None]
         return storage.layer_bytes(
-            _channels_last(integer_steps(weight, kept, layer.input_span)).astype(np.int8),
-            1 if level_map is None else level_map.group_size,
-            None if level_map is None else _channels_last(level_map.levels.cpu()),
+            as_stored,
+            group_size,
+            levels,
             self.levels,
             self.codecs,
             stride=layer.stride,
@@ -81,10 +85,3 @@ def kept_weights(weight: Tensor, level_map: LevelMap) -> Tensor:
     """Return the 0/1 mask of the weights that some level of ``level_map`` contains."""
     kept = (level_map.levels.cpu() != NEVER).repeat_interleave(level_map.group_size, dim=1)
     return kept[:, : weight.shape[1]].to(weight.dtype)
-
-
-def _channels_last(tensor: Tensor) -> NDArray[Any]:
-    """Return (O, n, kh, kw) or (O, n) as an array (O, kh, kw, n)."""
-    if tensor.dim() == 2:
-        tensor = tensor[:, :, None, None]
-    return np.ascontiguousarray(tensor.permute(0, 2, 3, 1).numpy())

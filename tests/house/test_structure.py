@@ -22,7 +22,7 @@ TOP_LEVEL = {
     "Makefile", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
 }  # fmt: skip
 CODEGEN_FOR_NESTNET = {
-    "codegen.graph.ops", "codegen.graph.pools", "codegen.graph.sources",
+    "codegen.graph.ops", "codegen.graph.pools", "codegen.graph.sources", "codegen.graph.window",
     "codegen.graph.ir", "codegen.errors", "codegen.graph.file", "codegen.formats.storage",
 }  # fmt: skip
 CALLERS_OF_CODEGEN = {

@@ -314,6 +314,23 @@ class Sums(nn.Module):
         return self.head(F.relu(torch.subtract(y, self.two(y), alpha=2)))
 
 
+class Dilated(nn.Module):
+    """Kernels with gaps: a causal one on samples, one level's and a depthwise one on a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, (2, 3), dilation=(3, 2), padding="same", bias=False)
+        self.norm, self.second = nn.BatchNorm2d(8), nn.Conv2d(8, 7, 2, 2, 2, dilation=2)
+        self.depthwise = nn.Conv2d(7, 7, 3, padding=2, dilation=2, groups=7)
+        self.row = nn.Conv1d(7, 6, 3, padding=8, dilation=4)
+        self.head = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.first(x)))
+        x = F.relu(self.depthwise(self.second(x))).flatten(2)
+        return self.head(self.row(x).mean(2))
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -377,6 +394,7 @@ CASES = (
     Case("sums", (7, 5, 3), Sums),
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
+    Case("dilated", (11, 13, 3), Dilated),
     Case("samples", (1, 47, 3), Samples, in_a_row=True),
 )  # fmt: skip
 

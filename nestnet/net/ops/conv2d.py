@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -10,12 +10,13 @@ from torch import fx
 
 from codegen.graph import ir
 from codegen.graph.ops import conv2d as graph_conv2d
+from codegen.graph.window import MAX_TAPS
 from nestnet.net.epilogue import UNIT_WEIGHT
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.convolution import convolve
-from nestnet.net.ops.common.weighted import Weighted, group_levels, stored_weight
+from nestnet.net.ops.common.weighted import Weighted, stored
 from nestnet.net.stages import Network, Stage, Step
 from nestnet.net.tensors import OPEN, NormParams, as_map
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
@@ -34,6 +35,7 @@ class Conv2D(Weighted):
     """top, left, bottom, right."""
     groups: int
     residual: str | None = None
+    dilation: tuple[int, int] = field(default=(1, 1), kw_only=True)
 
     makes = (graph_conv2d.Conv2D,)
     elementwise = False
@@ -93,8 +95,7 @@ class Conv2D(Weighted):
             weight = np.full((y.shape[2], 1, 1, 1), UNIT_WEIGHT, np.int8)
             group_size, group_level = 1, None
         else:
-            weight = stored_weight(step.layer)
-            group_size, group_level = group_levels(step.layer)
+            weight, group_size, group_level = stored(step.layer)
         fused = None
         if self.residual is not None and epilogue.residual_multiplier is not None:
             fused = ir.Residual(graph.values[self.residual].name, epilogue.residual_multiplier)
@@ -126,13 +127,15 @@ class NestedConv(NestedWeight):
         super().__init__(as_map(weight), bias)
         self.padding = stage.padding
         self.stride = stage.stride
+        self.dilation = stage.dilation
         self.groups = stage.groups
 
     def forward(self, x: torch.Tensor, level: int, with_bias: bool = True) -> torch.Tensor:
         """Convolve; without bias the result is what the accumulators hold."""
         weight = self.effective_weight(level)
         bias = self.bias if with_bias else None
-        y = convolve(as_map(x), weight, bias, self.stride, self.padding, self.groups)
+        where = (self.stride, self.padding, self.groups, self.dilation)
+        y = convolve(as_map(x), weight, bias, *where)
         return y.squeeze(2) if x.dim() == 3 else y
 
 
@@ -148,26 +151,32 @@ def _conv2d(walk: Walk, node: fx.Node) -> None:
     weight_node = node.args[1]
     assert isinstance(weight_node, fx.Node)
     kernel_h, kernel_w = along(tensor, weight_node.meta["val"].shape[2:])
-    if dilation != (1, 1):
-        raise Unsupported("dilated convolution", dilation, "dilation 1", "Use a larger kernel")
+    reach_h, reach_w = (kernel_h - 1) * dilation[0], (kernel_w - 1) * dilation[1]
     if padding == "same":
-        top, left = (kernel_h - 1) // 2, (kernel_w - 1) // 2
-        pads = (top, left, kernel_h - 1 - top, kernel_w - 1 - left)
+        top, left = reach_h // 2, reach_w // 2
+        pads = (top, left, reach_h - top, reach_w - left)
     else:
         pad_h, pad_w = (0, 0) if padding == "valid" else along(tensor, padding, 0)
         pads = (pad_h, pad_w, pad_h, pad_w)
-        if pad_h >= kernel_h or pad_w >= kernel_w:  # the kernels are not made for that
+        if pad_h > reach_h or pad_w > reach_w:  # the kernels are not made for that
             raise Unsupported(
                 "padding that is not smaller than the kernel: outputs that see no input",
-                f"padding {(pad_h, pad_w)} with a kernel of {(kernel_h, kernel_w)}",
-                f"padding of at most {(kernel_h - 1, kernel_w - 1)}",
+                f"padding {(pad_h, pad_w)} with a kernel of {(reach_h + 1, reach_w + 1)}",
+                f"padding of at most {(reach_h, reach_w)}",
                 "Lower the padding; a 1 x 1 kernel needs none",
             )
+    if max(reach_h, reach_w) >= ir.MAX_EXTENT or (reach_h + 1) * (reach_w + 1) > MAX_TAPS:
+        raise Unsupported(
+            "kernel that reaches too far",
+            f"{(reach_h + 1, reach_w + 1)} elements",
+            f"at most {ir.MAX_EXTENT} along an axis and {MAX_TAPS} in all",
+        )
+    shape = ((kernel_h, kernel_w), stride, pads, groups)
     walk.emit(
         node,
         tensor,
         lambda name, output: Conv2D(
-            name, tensor.name, output, weight, bias, (kernel_h, kernel_w), stride, pads, groups
+            name, tensor.name, output, weight, bias, *shape, dilation=dilation
         ),
         weight.removesuffix(".weight"),
     )

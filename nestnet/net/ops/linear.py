@@ -11,7 +11,7 @@ from torch import fx
 from codegen.graph.ops import linear as graph_linear
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
-from nestnet.net.ops.common.weighted import Weighted, group_levels, stored_weight
+from nestnet.net.ops.common.weighted import Weighted, stored
 from nestnet.net.stages import Step
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
@@ -40,13 +40,13 @@ class Linear(Weighted):
         assert step.layer is not None
         x, y = graph.values[self.input], graph.observed(self)
         act_min, act_max = self.act.in_steps(y.scale[-1], y.zero_point)
-        group_size, group_level = group_levels(step.layer)
+        weight, group_size, group_level = stored(step.layer)
         graph.ops.append(
             graph_linear.Linear(
                 self.name,
                 x.name,
                 y.name,
-                stored_weight(step.layer),
+                weight,
                 group_size,
                 group_level,
                 self.epilogue(graph.net, step).requant,

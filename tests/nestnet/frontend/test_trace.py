@@ -152,7 +152,7 @@ class Call(nn.Module):
         (nn.Softsign(), "div", "not a number"),
         (nn.LogSigmoid(), "log_sigmoid", "not supported"),
         (Call(lambda x: torch.cat([x, x], 0)[: x.shape[0]]), "cat", "one result for each image"),
-        (nn.Conv2d(5, 5, 2, dilation=2), "conv2d", "dilation 1"),
+        (nn.Conv2d(5, 5, 2, padding=3, dilation=2), "conv2d", "at most (2, 2)"),
         (nn.MaxPool2d(2, dilation=2), "max_pool2d", "dilation 1"),
         (nn.AvgPool2d(2, divisor_override=3), "avg_pool2d", "divisor"),
         (nn.BatchNorm2d(5, track_running_stats=False), "batch_norm", "running statistics"),

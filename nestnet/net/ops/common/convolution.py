@@ -23,6 +23,7 @@ def convolve(
     stride: tuple[int, int],
     padding: tuple[int, int, int, int],
     groups: int,
+    dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
     """Return the convolution of (n, c, h, w) with (o, c / groups, kh, kw).
 
@@ -33,18 +34,19 @@ def convolve(
         stride: along height and width.
         padding: zeros at top, left, bottom, right.
         groups: of channels.
+        dilation: distance of the kernel's elements along height and width.
     """
     top, left, bottom, right = padding
-    width, kernel_w = x.shape[3], weight.shape[3]
+    width, kernel_w = x.shape[3], (weight.shape[3] - 1) * dilation[1] + 1
     stride_h, stride_w = stride
     # Every kernel column meets the map if it is at least this wide, whatever the padding.
     narrow = width < kernel_w + stride_w
     if (width + left + right - kernel_w) // stride_w == 0:
         right, stride_w = kernel_w - width - left, 1
     if top == bottom and left == right and not narrow:
-        return F.conv2d(x, weight, bias, (stride_h, stride_w), (top, left), 1, groups)
+        return F.conv2d(x, weight, bias, (stride_h, stride_w), (top, left), dilation, groups)
     if top == bottom:
         x = F.pad(x, (left, right))
-        return F.conv2d(x, weight, bias, (stride_h, stride_w), (top, 0), 1, groups)
+        return F.conv2d(x, weight, bias, (stride_h, stride_w), (top, 0), dilation, groups)
     x = F.pad(x, (left, right, top, bottom))
-    return F.conv2d(x, weight, bias, (stride_h, stride_w), 0, 1, groups)
+    return F.conv2d(x, weight, bias, (stride_h, stride_w), 0, dilation, groups)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from codegen.formats import storage
 from codegen.graph import ir
@@ -130,19 +131,53 @@ def settled(net: NestedNet, step: Step) -> bool:
     return all(seen is None or bool((seen.range > 0).all()) for seen in observers)
 
 
-def stored_weight(layer: NestedWeight) -> ir.Int8Array:
-    """Return int8 weights (O, kh, kw, I) or (O, I)."""
-    steps = integer_weight(layer)
-    if steps.dim() == 4:
-        steps = steps.permute(0, 2, 3, 1)
-    return np.ascontiguousarray(steps.cpu().numpy().astype(np.int8))
+def stored(layer: NestedWeight) -> tuple[ir.Int8Array, int, ir.Uint8Array | None]:
+    """Return weights, group size and level map of ``layer`` as the integer graph has them."""
+    return laid_out(layer, integer_weight(layer), layer.group_size, layer.level_map)
 
 
-def group_levels(layer: NestedWeight) -> tuple[int, ir.Uint8Array | None]:
-    """Return the group size and the level map, channels last."""
-    if layer.level_map is None:
-        return 1, None
-    groups = layer.level_map.cpu().numpy()
-    if groups.ndim == 4:
-        groups = groups.transpose(0, 2, 3, 1)
-    return layer.group_size, np.ascontiguousarray(groups)
+def laid_out(
+    layer: NestedWeight, steps: torch.Tensor, group_size: int, level_map: torch.Tensor | None
+) -> tuple[ir.Int8Array, int, ir.Uint8Array | None]:
+    """Return int8 weights (O, kh, kw, I) or (O, I), their group size and level map, channels last.
+
+    Between the elements of a dilated kernel lie zeros: of an ungrouped one, groups that no level
+    has, also where all others are in every level.
+
+    Args:
+        layer: how the weights are used.
+        steps: the weights, (O, I, kh, kw) or (O, I).
+        group_size: of ``level_map``.
+        level_map: of groups; None where every level has all of them.
+    """
+    spread = layer.dilation != (1, 1)
+    if level_map is None:
+        group_size = 1
+        if spread and layer.groups == 1:
+            out_c, in_c, *kernel = steps.shape
+            group_size = 1 if in_c == 1 else 2 if in_c == 2 else 4
+            shape = (out_c, -(-in_c // group_size), *kernel)
+            level_map = torch.zeros(shape, dtype=torch.uint8)
+    weight = _channels_last(steps).astype(np.int8)
+    levels = None if level_map is None else _channels_last(level_map)
+    if spread:
+        weight = _between(weight, layer.dilation, 0)
+        if levels is not None and layer.groups == 1:
+            levels = _between(levels, layer.dilation, ir.NEVER)
+    return weight, group_size, levels
+
+
+def _channels_last(tensor: torch.Tensor) -> NDArray[Any]:
+    """Return (O, n, kh, kw) as an array (O, kh, kw, n), (O, n) as it is."""
+    array: NDArray[Any] = tensor.cpu().numpy()
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1) if array.ndim == 4 else array)
+
+
+def _between(array: NDArray[Any], dilation: tuple[int, int], fill: int) -> NDArray[Any]:
+    """Return (O, kh, kw, n) with ``fill`` between the elements of the kernel."""
+    out_c, kernel_h, kernel_w, n = array.shape
+    step_h, step_w = dilation
+    extents = ((kernel_h - 1) * step_h + 1, (kernel_w - 1) * step_w + 1)
+    spread = np.full((out_c, *extents, n), fill, array.dtype)
+    spread[:, ::step_h, ::step_w] = array
+    return spread
