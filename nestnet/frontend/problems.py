@@ -56,8 +56,9 @@ _INSTEAD = {
                     "where it shall look far back; recurrent layers have no equivalent"),
     **dict.fromkeys(("wrap_with_set_grad_enabled", "_set_grad_enabled"), "no torch.no_grad() in "
                     "forward: detach() its result, or set requires_grad=False on the parameters"),
-    **dict.fromkeys(("amax", "max", "topk"), "nn.AdaptiveMaxPool2d(1)"),
-    **dict.fromkeys(("sum", "norm"), "mean over h and w"),
+    "topk": "a maximum over dimensions",
+    **dict.fromkeys(("amin", "min"), "the maximum of the negative"),
+    **dict.fromkeys(("norm", "var", "std", "prod"), "mean, sum or maximum over dimensions"),
 }  # fmt: skip
 """Operator without overload -> what to use instead, as long as nothing reads it."""
 

@@ -33,6 +33,12 @@ class GraphBuilder:
         self.values[tensor] = value
         return value
 
+    def add_inner(self, name: str, shape: ir.Shape, like: ir.Value) -> ir.Value:
+        """Add a value that is no tensor of the network, on the grid of ``like``."""
+        value = ir.Value(name, shape, like.scale, like.zero_point)
+        self.values[name] = value
+        return value
+
     def like_input(self, stage: Stage) -> ir.Value:
         """Add the value of a stage whose output lies on the grid of its first input."""
         x = self.values[stage.inputs[0]]

@@ -331,6 +331,25 @@ class Dilated(nn.Module):
         return self.head(self.row(x).mean(2))
 
 
+class Reductions(nn.Module):
+    """Means, sums and maxima over each dimension, with and without it, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv_bn(3, 6, 2)
+        self.second = nn.Conv2d(2, 4, (1, 2))
+        self.fc, self.tall = nn.Linear(6 + 4 + 6 + 1, 5), nn.Linear(6 * 9, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)  # 6 x 9 x 7
+        most = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        most = self.second(most).sum((2, 3))
+        line = x.max(2)[0].mean(-1) + x.mean(3).mean(2)
+        rest = x.mean((1, 3), keepdim=True).max(2)[0].flatten(1)
+        parts = [line, most, x.amax((2, 3)), rest]
+        return self.fc(torch.cat(parts, 1)) + self.tall(x.sum(3).flatten(1))
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -395,6 +414,7 @@ CASES = (
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
     Case("dilated", (11, 13, 3), Dilated),
+    Case("reductions", (10, 8, 3), Reductions),
     Case("samples", (1, 47, 3), Samples, in_a_row=True),
 )  # fmt: skip
 

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import avg_pool as graph_avg_pool
-from nestnet.net.ops.common.pools import Pool, Sides, Window, adaptive, sliding
+from nestnet.net.ops.common.pools import Pool, Sides, Window, adaptive, reduction, sliding
 from nestnet.net.stages import GridRule, Run
-from nestnet.net.tensors import Tensor, as_map
+from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
-SPELLED = "average pool, mean over h and w"
+SPELLED = "average pool, mean over dimensions"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AvgPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the mean, of a map or of positions in a row."""
-        y, window, target = as_map(x[0]), self.window, at.tensor(self.output)
+        y, window, target = self.seen(x[0]), self.window, at.tensor(self.output)
         if window.is_adaptive:
             mean = F.adaptive_avg_pool2d(y, target.shape[:2])
         else:
@@ -50,7 +50,7 @@ class AvgPool(Pool):
                     ones, Window(window.kernel, window.stride, (top, left, bottom, right))
                 )
                 mean = mean / share
-        return mean.reshape(len(mean), *target.torch_shape)
+        return self.made(mean, at)
 
 
 def _slid(x: torch.Tensor, window: Window) -> torch.Tensor:
@@ -96,17 +96,7 @@ def _adaptive_avg_pool(walk: Walk, node: fx.Node) -> None:
 def _mean(walk: Walk, node: fx.Node) -> None:
     """Read a mean; whether it keeps the dimensions is in the node's shape."""
     tensor = walk.activation(node)
-    rank = len(tensor.torch_shape) + 1
-    dims = argument(node, 1, "dim", None)
-    axes = sorted(int(dim) % rank for dim in dims) if dims else []
-    if axes != list(range(2, rank)) or rank < 3:
-        raise Unsupported(
-            "mean over other dimensions than height and width",
-            f"dim={dims} of a rank {rank} tensor",
-            "dim=(2, 3)",
-        )
-    h, w, _ = tensor.shape
-    _emit(walk, node, tensor, Window((h, w), (h, w)))
+    _emit(walk, node, tensor, reduction(tensor, node, argument(node, 1, "dim", None) or ()))
 
 
 ATEN = {

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import max_pool as graph_max_pool
-from nestnet.net.ops.common.pools import Pool, Window, adaptive, sliding
+from nestnet.net.ops.common.pools import Pool, Window, adaptive, reduction, sliding
 from nestnet.net.stages import GridRule, Run
-from nestnet.net.tensors import Tensor, as_map
+from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
-SPELLED = "max pool"
+SPELLED = "max pool, maximum over dimensions"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class MaxPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the maximum."""
-        y, window, target = as_map(x[0]), self.window, at.tensor(self.output)
+        y, window, target = self.seen(x[0]), self.window, at.tensor(self.output)
         top, left, bottom, right = window.padding
         if any(window.padding):
             y = F.pad(y, (left, right, top, bottom), value=float("-inf"))
@@ -37,7 +37,7 @@ class MaxPool(Pool):
             y = F.adaptive_max_pool2d(y, target.shape[:2])
         else:
             y = F.max_pool2d(y, window.kernel, window.stride)
-        return y.reshape(len(y), *target.torch_shape)
+        return self.made(y, at)
 
 
 def _max_pool(walk: Walk, node: fx.Node) -> None:
@@ -52,6 +52,16 @@ def _max_pool(walk: Walk, node: fx.Node) -> None:
 def _adaptive_max_pool(walk: Walk, node: fx.Node) -> None:
     tensor = walk.map(node)
     _emit(walk, node, tensor, adaptive(tensor, node))
+
+
+def _amax(walk: Walk, node: fx.Node) -> None:
+    """Read a maximum over dimensions, with or without the places where it is."""
+    tensor = walk.activation(node)
+    dims = argument(node, 1, "dim", ())
+    if isinstance(dims, fx.Node):
+        raise Unsupported("the larger of two tensors", node.target, "a maximum over dimensions")
+    window = reduction(tensor, node, [dims] if isinstance(dims, int) else dims)
+    _emit(walk, node, tensor, window)
 
 
 def _emit(walk: Walk, node: fx.Node, tensor: Tensor, window: Window) -> None:
@@ -80,5 +90,6 @@ ATEN = {
         Aten(_max_pool),
     ),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), Aten(_adaptive_max_pool)),
+    **dict.fromkeys(("amax", "max"), Aten(_amax)),
     "getitem": Aten(_getitem),
 }

@@ -124,7 +124,7 @@ def test_a_file_that_reads_nothing_is_an_error() -> None:
 
 def test_lists_of_what_is_supported_have_every_file() -> None:
     assert SUPPORTED.split(", ")[0] == "add/sub"
-    for word in ("conv2d", "batch_norm", "relu6", "mean over h and w", "softmax"):
+    for word in ("conv2d", "batch_norm", "relu6", "mean over dimensions", "softmax"):
         assert word in SUPPORTED
     assert all(isinstance(row, Aten) for row in ATEN.values())
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import fx
 
+from codegen.graph import ir
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.reshape import Reshape
 from codegen.graph.pools import adaptive_kernel
+from codegen.graph.window import out_extent
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.stages import Network, OneInput, Step
-from nestnet.net.tensors import Tensor
-from nestnet.net.walk import along, argument
+from nestnet.net.ops.reshape import reshape
+from nestnet.net.stages import Network, OneInput, Run, Step
+from nestnet.net.tensors import Shape, Tensor, as_map
+from nestnet.net.walk import Unsupported, along, argument
 
 Sides = tuple[int, int, int, int]
 """top, left, bottom, right."""
@@ -27,11 +33,17 @@ class Window:
     stride: tuple[int, int]
     """0 along an axis whose windows are adaptive; the kernel is then the largest of them."""
     padding: Sides = (0, 0, 0, 0)
+    view: Shape | None = None
+    """h, w, c as which it sees what it slides over, elements in the same order; None: as it is."""
 
     @property
     def is_adaptive(self) -> bool:
         """Return whether some windows are an adaptive pool's."""
         return 0 in self.stride
+
+    def out_shape(self, shape: Shape) -> Shape | None:
+        """Return the h, w, c that it makes of ``shape``; None where it is adaptive."""
+        return None if self.is_adaptive else (*out_extent(self, shape), shape[2])
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,21 @@ class Pool(OneInput):
 
     def export(self, step: Step, graph: GraphBuilder) -> None:
         """Add the pool, on its input's grid."""
-        x, y = graph.values[self.input], graph.like_input(self)
-        window = (self.window.kernel, self.window.stride, self.window.padding)
         (made,) = self.makes
-        graph.ops.append(made(self.name, x.name, y.name, *window, *self.counts))
+        over = self.window
+
+        def make(name: str, x: str, y: str) -> ir.Op:
+            return made(name, x, y, over.kernel, over.stride, over.padding, *self.counts)
+
+        export_window(graph, self, self.window, graph.like_input(self), make)
+
+    def seen(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the input as a map (n, c, h, w) of the shape that the window sees."""
+        return seen_as(x, self.window.view)
+
+    def made(self, y: torch.Tensor, at: Run) -> torch.Tensor:
+        """Return what was made of :meth:`seen` in the output's shape."""
+        return shaped_as(y, self.window.view, at.tensor(self.output))
 
     @property
     def counts(self) -> tuple[Sides, ...]:
@@ -60,6 +83,86 @@ class Pool(OneInput):
     def table_bytes(self, network: Network, levels: int) -> int:
         """Return 0: all that a pool needs is in the code."""
         return 0
+
+
+def seen_as(x: torch.Tensor, view: Shape | None) -> torch.Tensor:
+    """Return ``x`` as a map (n, c, h, w) of h, w, c = ``view``, elements in h, w, c order."""
+    if view is None:
+        return as_map(x)
+    in_order = x.movedim(1, -1) if x.dim() > 2 else x
+    return in_order.reshape(len(x), *view).movedim(-1, 1)
+
+
+def shaped_as(y: torch.Tensor, view: Shape | None, target: Tensor) -> torch.Tensor:
+    """Return what was made of a map of :func:`seen_as` as values of ``target``."""
+    return reshape(y, target) if view else y.reshape(len(y), *target.torch_shape)
+
+
+def export_window(
+    graph: GraphBuilder,
+    stage: OneInput,
+    window: Window,
+    y: ir.Value,
+    make: Callable[[str, str, str], ir.Op],
+) -> None:
+    """Add the operator ``make(name, input, output)`` that computes the value ``y`` of ``stage``,
+    between reshapes where it sees or makes another shape."""
+    x = graph.values[stage.input]
+    if window.view is not None and window.view != x.shape:
+        seen = graph.add_inner(f"{stage.name}.seen", window.view, x)
+        graph.ops.append(Reshape(seen.name, x.name, seen.name))
+        x = seen
+    shape = window.out_shape(x.shape)
+    if shape is None or shape == y.shape:
+        graph.ops.append(make(stage.name, x.name, y.name))
+        return
+    inner = graph.add_inner(f"{stage.name}.made", shape, y)
+    graph.ops.append(make(inner.name, x.name, inner.name))
+    graph.ops.append(Reshape(stage.name, inner.name, y.name))
+
+
+def reduction(tensor: Tensor, node: fx.Node, dims: Sequence[int]) -> Window:
+    """Return the window of a reduction over ``dims`` of PyTorch.
+
+    Over height and width it is the map's own. Where the channels are reduced, the elements are one
+    channel of rows, each of what is reduced.
+
+    Raises:
+        Unsupported: the batch is reduced, or what is reduced does not lie together.
+    """
+    rank = len(tensor.torch_shape) + 1
+    chosen = {dim % rank for dim in dims}
+    h, w, c = tensor.shape
+    axes = {1: "c", 2: "h" if rank == 4 else "w", 3: "w"}
+    if 0 in chosen or not chosen:
+        raise Unsupported(
+            "reduction over the images of a batch",
+            f"dim={list(dims) or None} of a rank {rank} tensor",
+            "one result for each image",
+        )
+    names = {axes[dim] for dim in chosen}
+    value = node.meta["val"]
+    left = (value[0] if isinstance(value, tuple | list) else value).shape[1:]
+    if "c" in names and len(left) == 2 and min(left) > 1:
+        raise Unsupported(
+            "reduction over channels that drops their dimension",
+            f"{tuple(left)} for each image",
+            "keepdim=True",
+        )
+    names |= {name for name, extent in (("h", h), ("w", w)) if extent == 1}
+    if "c" not in names:
+        kernel = (h if "h" in names else 1, w if "w" in names else 1)
+        return Window(kernel, kernel)
+    kept = (1 if "h" in names else h) * (1 if "w" in names else w)
+    if "h" in names and "w" not in names and h > 1:
+        raise Unsupported(
+            "reduction over channels and height alone",
+            f"dim={list(dims)}",
+            "channels, height, width, or two that lie together: width and channels",
+            "Reduce over one after the other",
+        )
+    row = h * w * c // kept
+    return Window((1, row), (1, row), view=(kept, row, 1))
 
 
 def sliding(tensor: Tensor, node: fx.Node, ceil_mode: bool) -> tuple[Window, Sides]:
