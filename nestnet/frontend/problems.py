@@ -48,8 +48,9 @@ _INSTEAD = {
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"),
                     "the padding argument of the convolution (zeros)"),
     "conv3d": "nn.Conv2d, the third dimension as channels",
-    **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "interpolate",
-                     "conv_transpose2d"), "maps that only get smaller"),
+    **dict.fromkeys(("upsample_nearest2d", "upsample_bilinear2d", "interpolate"),
+                    "nn.ConvTranspose2d"),
+    "conv_transpose3d": "nn.ConvTranspose2d, the third dimension as channels",
     **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
                     "convolutions and linear layers with weights of their own"),
     **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), "nn.Conv1d along time, dilated "

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from codegen.graph.ir import NEVER
@@ -132,6 +134,18 @@ class NestedWeight(nn.Module):
     def kept(self) -> Tensor | None:
         """Return the mask of all weights that some level contains."""
         return self.mask(NEVER - 1)
+
+    def arranged(self, array: NDArray[Any], fill: int) -> NDArray[Any]:
+        """Return (O, kh, kw, n), of weights or of their groups, as a convolution with stride and
+        without dilation has it on a device, ``fill`` where it has none of them."""
+        if self.dilation == (1, 1):
+            return array
+        out_c, kernel_h, kernel_w, n = array.shape
+        step_h, step_w = self.dilation
+        extents = ((kernel_h - 1) * step_h + 1, (kernel_w - 1) * step_w + 1)
+        spread = np.full((out_c, *extents, n), fill, array.dtype)
+        spread[:, ::step_h, ::step_w] = array
+        return spread
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Adopt the state's level map, whatever its shape, so that strict loading works."""

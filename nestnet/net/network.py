@@ -50,7 +50,7 @@ class PrunableLayer:
     weight: nn.Parameter
     """(O, I, kh, kw) or (O, I)."""
     positions: int
-    """Output positions per image (height x width): multiply-accumulates per kept weight."""
+    """Multiply-accumulates per kept weight and image: of a convolution, its output's positions."""
 
 
 class NestedNet(nn.Module):
@@ -275,9 +275,9 @@ class NestedNet(nn.Module):
         found: dict[str, PrunableLayer] = {}
         for step in self._steps:
             if step.layer is not None:
-                h, w, _ = self.network.tensor(step.stage.output).shape
+                positions = step.stage.positions(self.network)
                 found[step.stage.name] = PrunableLayer(
-                    step.stage.name, step.layer, step.layer.weight, h * w
+                    step.stage.name, step.layer, step.layer.weight, positions
                 )
         return found
 

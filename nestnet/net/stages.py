@@ -156,6 +156,11 @@ class Stage(ABC):
         with more does."""
         return 0
 
+    def positions(self, network: Network) -> int:
+        """Return how often each of its weights is multiplied for an image."""
+        h, w, _ = network.tensor(self.output).shape
+        return h * w
+
     # Computation.
 
     def build(self, tensors: Mapping[str, torch.Tensor], source: Tensor) -> Parts:

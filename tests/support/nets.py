@@ -331,6 +331,26 @@ class Dilated(nn.Module):
         return self.head(self.row(x).mean(2))
 
 
+class Upwards(nn.Module):
+    """Transposed convolutions: phases alone, with gaps, cut at the end, wide apart, on samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv_bn(3, 8, 3, stride=2)
+        self.a = nn.ConvTranspose2d(8, 6, 2, 2, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.b = nn.ConvTranspose2d(6, 5, (3, 4), 2, 1, (1, 0))
+        self.c = nn.ConvTranspose2d(5, 4, (3, 2), (2, 3), (0, 1))
+        self.d = nn.ConvTranspose1d(4, 3, 5, 3, 2, 1)
+        self.fc = nn.Linear(3, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.a(self.stem(x))))
+        x = F.max_pool2d(F.relu(self.b(x)), 3)
+        x = F.max_pool2d(self.c(x).relu(), (3, 1)).flatten(2)
+        return self.fc(self.d(x).mean(2))
+
+
 class Reductions(nn.Module):
     """Means, sums and maxima over each dimension, with and without it, one after the other."""
 
@@ -414,6 +434,7 @@ CASES = (
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
     Case("dilated", (11, 13, 3), Dilated),
+    Case("upwards", (7, 9, 3), Upwards),
     Case("reductions", (10, 8, 3), Reductions),
     Case("samples", (1, 47, 3), Samples, in_a_row=True),
 )  # fmt: skip

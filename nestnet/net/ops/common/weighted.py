@@ -141,8 +141,8 @@ def laid_out(
 ) -> tuple[ir.Int8Array, int, ir.Uint8Array | None]:
     """Return int8 weights (O, kh, kw, I) or (O, I), their group size and level map, channels last.
 
-    Between the elements of a dilated kernel lie zeros: of an ungrouped one, groups that no level
-    has, also where all others are in every level.
+    A dilated or a transposed kernel becomes one with gaps (:meth:`NestedWeight.arranged`): in an
+    ungrouped one groups that no level has, also where all others are in every level.
 
     Args:
         layer: how the weights are used.
@@ -150,34 +150,24 @@ def laid_out(
         group_size: of ``level_map``.
         level_map: of groups; None where every level has all of them.
     """
-    spread = layer.dilation != (1, 1)
-    if level_map is None:
-        group_size = 1
-        if spread and layer.groups == 1:
-            out_c, in_c, *kernel = steps.shape
-            group_size = 1 if in_c == 1 else 2 if in_c == 2 else 4
-            shape = (out_c, -(-in_c // group_size), *kernel)
-            level_map = torch.zeros(shape, dtype=torch.uint8)
     weight = _channels_last(steps).astype(np.int8)
     levels = None if level_map is None else _channels_last(level_map)
-    if spread:
-        weight = _between(weight, layer.dilation, 0)
-        if levels is not None and layer.groups == 1:
-            levels = _between(levels, layer.dilation, ir.NEVER)
-    return weight, group_size, levels
+    if weight.ndim == 2:
+        return weight, 1 if levels is None else group_size, levels
+    out_c, kernel_h, kernel_w, in_c = weight.shape
+    has_gaps = not layer.arranged(np.ones((1, kernel_h, kernel_w, 1), np.bool_), 0).all()
+    if levels is None:
+        group_size = 1
+        if has_gaps and layer.groups == 1:
+            group_size = 1 if in_c == 1 else 2 if in_c == 2 else 4
+            shape = (out_c, kernel_h, kernel_w, -(-in_c // group_size))
+            levels = np.zeros(shape, np.uint8)
+    if levels is not None and layer.groups == 1:
+        levels = layer.arranged(levels, ir.NEVER)
+    return layer.arranged(weight, 0), group_size, levels
 
 
 def _channels_last(tensor: torch.Tensor) -> NDArray[Any]:
     """Return (O, n, kh, kw) as an array (O, kh, kw, n), (O, n) as it is."""
     array: NDArray[Any] = tensor.cpu().numpy()
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1) if array.ndim == 4 else array)
-
-
-def _between(array: NDArray[Any], dilation: tuple[int, int], fill: int) -> NDArray[Any]:
-    """Return (O, kh, kw, n) with ``fill`` between the elements of the kernel."""
-    out_c, kernel_h, kernel_w, n = array.shape
-    step_h, step_w = dilation
-    extents = ((kernel_h - 1) * step_h + 1, (kernel_w - 1) * step_w + 1)
-    spread = np.full((out_c, *extents, n), fill, array.dtype)
-    spread[:, ::step_h, ::step_w] = array
-    return spread
