@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_unflatten
 from codegen.errors import UserError
 from nestnet.frontend.problems import Problem, module_path, source_lines, unsupported
 from nestnet.frontend.replay import Program, operator_name
-from nestnet.net.ops import ATEN
+from nestnet.net.ops import ATEN, rearrange
 from nestnet.net.stages import Network
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
@@ -96,6 +96,7 @@ def read(
     results = nodes[-1].args[0][len(signature.buffers_to_mutate) :]
     returned = list(_named(exported, results))
     walk = Walk(
+        rearrange.stage,
         targets={node.name: targets[node.name] for node in nodes if node.name in targets},
         evaluation=evaluation,
         training_dropouts={node for node in nodes if call_site(node) in training_dropouts},
@@ -190,7 +191,11 @@ def _outputs(
     names: list[str] = []
     given = [name for name, node in walk.nodes.items() if node.op == "placeholder"]
     for result, called in returned:
-        tensor = walk.read(result)
+        try:
+            tensor = walk.read(result, channel_axis=None, plain=True)
+        except Unsupported as problem:
+            assert isinstance(result, fx.Node)
+            raise unsupported(module, [Problem(result, problem)]) from None
         where = f"output {called or len(names)} of model {type(module).__name__}"
         if tensor is None or tensor.name in given:
             raise UserError(

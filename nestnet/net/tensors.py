@@ -1,12 +1,14 @@
-"""What stages work on, as data: tensors, limits of activations, batch norms."""
+"""What stages work on, as data: tensors and views of them, limits of activations, batch norms."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+
+from codegen.graph.ops.rearrange import Loop, canonical
 
 Shape = tuple[int, int, int]
 """Height, width, channels."""
@@ -32,19 +34,176 @@ class Tensor:
 
     name: str
     torch_shape: tuple[int, ...]
-    """Without the batch: (c, h, w), (c, n) or (c,)."""
+    """Without the batch: (c, h, w), (c, n) or (c,), or with the channels elsewhere."""
     flat_from: Shape | None = None
     """For a vector that holds a (c, h, w) map flattened in PyTorch's order: the map's h, w, c."""
+    channel_axis: int = 0
+    """Which of the dimensions without the batch are the channels: 0, or the last of tokens (n, c)
+    and of maps (h, w, c)."""
 
     @property
     def shape(self) -> Shape:
         """Return height, width, channels as the integer graph sees them."""
-        if len(self.torch_shape) == 1:
-            return (1, 1, self.torch_shape[0])
-        if len(self.torch_shape) == 2:
-            return (1, self.torch_shape[1], self.torch_shape[0])
-        c, h, w = self.torch_shape
-        return (h, w, c)
+        rest = list(self.torch_shape)
+        channels = rest.pop(self.channel_axis)
+        *outer, width = rest or [1]
+        return (math.prod(outer), width, channels)
+
+    def axis(self, dim: int) -> int | None:
+        """Return which of h, w, c (0, 1, 2) a dimension without the batch is; None for a part of
+        the height."""
+        rest = [each for each in range(len(self.torch_shape)) if each != self.channel_axis]
+        if dim == self.channel_axis:
+            return 2
+        return 1 if dim == rest[-1] else 0 if dim == rest[0] else None
+
+
+def to_memory(x: torch.Tensor, tensor: Tensor) -> torch.Tensor:
+    """Return the values ``x`` of ``tensor`` as (n, elements), in the order h, w, c that they have
+    on a device: free where ``x`` is channels_last."""
+    return x.movedim(1 + tensor.channel_axis, -1).flatten(1)
+
+
+def from_memory(flat: torch.Tensor, tensor: Tensor) -> torch.Tensor:
+    """Return (n, elements) in the order h, w, c as values of ``tensor``."""
+    rest = list(tensor.torch_shape)
+    channels = rest.pop(tensor.channel_axis)
+    return flat.reshape(len(flat), *rest, channels).movedim(-1, 1 + tensor.channel_axis)
+
+
+Dim = tuple[Loop, ...]
+"""Loops of a dimension, outermost first; its size is the product of their extents."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What permute, reshape, slice, flip, expand and their like make of a tensor, until something
+    computes on the result.
+
+    It has dimensions as PyTorch counts them, without the batch. Each is a number of nested loops
+    over the elements of the tensor in the order h, w, c: one loop for a dimension that is evenly
+    spaced there, several for one that was merged of others, none for one of size 1. So views of
+    views are views again, and only what is read at last is moved, once. No method moves anything;
+    those that return None cannot express their result by loops over this tensor.
+    """
+
+    offset: int
+    """Element that comes first."""
+    dims: tuple[Dim, ...]
+
+    @staticmethod
+    def whole(tensor: Tensor) -> View:
+        """Return all of ``tensor`` as PyTorch sees it."""
+        h, w, c = tensor.flat_from or tensor.shape
+        if tensor.flat_from is not None:
+            return View(0, (canonical(((c, 1), (h * w, c))),))
+        strides, step = [0] * len(tensor.torch_shape), c
+        for axis in reversed(range(len(strides))):
+            if axis == tensor.channel_axis:
+                strides[axis] = 1
+            else:
+                strides[axis] = step
+                step *= tensor.torch_shape[axis]
+        loops = zip(tensor.torch_shape, strides, strict=True)
+        return View(0, tuple(canonical((loop,)) for loop in loops))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the size of every dimension."""
+        return tuple(math.prod(extent for extent, _ in dim) for dim in self.dims)
+
+    def loops(self, channel_axis: int) -> tuple[Loop, ...]:
+        """Return the fewest loops over all elements, those of dimension ``channel_axis`` last."""
+        rest = [dim for axis, dim in enumerate(self.dims) if axis != channel_axis]
+        return canonical(loop for dim in (*rest, self.dims[channel_axis]) for loop in dim)
+
+    def permuted(self, order: tuple[int, ...]) -> View:
+        """Return the view with dimension ``order[i]`` as the i-th."""
+        return replace(self, dims=tuple(self.dims[axis] for axis in order))
+
+    def reshaped(self, sizes: tuple[int, ...]) -> View | None:
+        """Return the same elements in the same order, as dimensions of ``sizes``."""
+        rest = list(canonical(loop for dim in self.dims for loop in dim))
+        dims: list[Dim] = []
+        for size in reversed(sizes):
+            dim: Dim = ()
+            while size > 1:
+                extent, stride = rest.pop()
+                taken = min(extent, size)
+                if extent % taken or size % taken:
+                    return None
+                if extent > taken:
+                    rest.append((extent // taken, stride * taken))
+                dim = ((taken, stride), *dim)
+                size //= taken
+            dims.insert(0, dim)
+        return replace(self, dims=tuple(dims))
+
+    def merged(self, counts: tuple[int, ...]) -> View:
+        """Return so many neighbouring dimensions at a time as one."""
+        rest = list(self.dims)
+        dims = (canonical(loop for _ in range(n) for loop in rest.pop(0)) for n in counts)
+        return replace(self, dims=tuple(dims))
+
+    def sliced(self, axis: int, start: int, count: int, step: int = 1) -> View | None:
+        """Return ``count`` entries of a dimension, ``step`` apart, which may be negative."""
+        dim = self.dims[axis]
+        if len(dim) > 1:
+            inner = math.prod(extent for extent, _ in dim[1:])
+            if count > 1 and (step != 1 or start % inner or count % inner):
+                return None
+            if count == 1:
+                return self._entry(axis, start)
+            start, count = start // inner, count // inner
+        (_, stride), *rest = dim or ((1, 0),)
+        part = canonical(((count, stride * step), *rest))
+        return self._with(axis, part, self.offset + start * stride)
+
+    def _entry(self, axis: int, index: int) -> View:
+        offset = self.offset
+        for extent, stride in reversed(self.dims[axis]):
+            offset += index % extent * stride
+            index //= extent
+        return self._with(axis, (), offset)
+
+    def without(self, axis: int) -> View:
+        """Return the view without a dimension, which has size 1."""
+        assert not self.dims[axis]
+        return replace(self, dims=self.dims[:axis] + self.dims[axis + 1 :])
+
+    def flipped(self, axis: int) -> View:
+        """Return a dimension's entries from the last to the first."""
+        reach = sum((extent - 1) * stride for extent, stride in self.dims[axis])
+        turned = tuple((extent, -stride) for extent, stride in self.dims[axis])
+        return self._with(axis, turned, self.offset + reach)
+
+    def repeated(self, axis: int, times: int, each: bool = False) -> View:
+        """Return all entries of a dimension ``times`` over, or ``each`` of them."""
+        dim, again = self.dims[axis], ((times, 0),)
+        return self._with(axis, canonical((*dim, *again) if each else (*again, *dim)), self.offset)
+
+    def _with(self, axis: int, dim: Dim, offset: int) -> View:
+        return View(offset, (*self.dims[:axis], dim, *self.dims[axis + 1 :]))
+
+
+def is_all(view: View, loops: tuple[Loop, ...], tensor: Tensor) -> bool:
+    """Return whether ``loops`` read ``tensor`` from its first element to its last."""
+    count = math.prod(tensor.shape)
+    return view.offset == 0 and loops == canonical(((count, 1),))
+
+
+def best_axis(view: View, tensor: Tensor) -> int:
+    """Return the dimension of ``view`` that had best be the channels: one with which nothing moves,
+    or else whose entries lie side by side, or else the first of a map, and of anything smaller one
+    with which the fewest loops move it."""
+
+    def rank(axis: int) -> tuple[bool, bool, int, int]:
+        dim, loops = view.dims[axis], view.loops(axis)
+        side_by_side = len(dim) == 1 and dim[0][1] == 1
+        work = len(loops) if len(view.dims) == 2 else 0
+        return not is_all(view, loops, tensor), not side_by_side, work, axis
+
+    return min(range(len(view.dims)), key=rank)
 
 
 def as_map(x: torch.Tensor) -> torch.Tensor:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import fx
 
+from codegen.graph.ops.rearrange import MAX_LOOPS, Loop
 from nestnet.net.stages import Stage
-from nestnet.net.tensors import Shape, Tensor
+from nestnet.net.tensors import Shape, Tensor, View, best_axis, is_all
 
 CONSTANTS = "Numbers read from parameters: write them as Python floats"
 """What to do about float(parameter), or its item(), as an argument."""
@@ -52,6 +52,9 @@ class Aten:
 class Walk:
     """State of one walk over an exported graph."""
 
+    move: Callable[[str, str, int, tuple[Loop, ...] | None], Stage]
+    """Returns the stage ``(name, source, offset, loops)`` that moves the elements which the loops
+    meet; without loops the one that gives all of them another shape."""
     targets: dict[str, str]
     """Placeholder name -> the user's qualified parameter or buffer name."""
     evaluation: bool = False
@@ -65,6 +68,11 @@ class Walk:
     _lost: set[fx.Node] = field(default_factory=set)
     """Results of unsupported operators whose shape no activation can have."""
     _bound: dict[fx.Node, str] = field(default_factory=dict)
+    _views: dict[fx.Node, View] = field(default_factory=dict)
+    """What a node sees of the tensor it is bound to, if not all of it as it is: nothing has read
+    that yet."""
+    _moved: dict[tuple[object, ...], str] = field(default_factory=dict)
+    """Tensor, view and layout -> the tensor that holds it."""
     _storage: dict[fx.Node, int] = field(default_factory=dict)
     """Storage that the result lies in: views share one, copies of one tensor do not."""
     _storages: Iterator[int] = field(default_factory=itertools.count)
@@ -75,7 +83,7 @@ class Walk:
     def enter(self, node: fx.Node, name: str) -> None:
         """Bind an input of the network."""
         self._batch = self._batch or str(node.meta["val"].shape[0])
-        self._new(node, name, flat_from=None, storage=None)
+        self._new(node, name)
 
     def is_activation(self, node: object) -> bool:
         """Return whether ``node`` is bound to an activation tensor."""
@@ -91,30 +99,120 @@ class Walk:
         before = None if source is None else self.tensors[source]
         try:
             same = before is not None and before.torch_shape == shape_of(node)
-            flat_from = before.flat_from if before is not None and same else None
-            self._new(node, self._unique(node.name), flat_from, None)
+            like = before if before is not None and same else Tensor("", (1,))
+            self._new(node, self._unique(node.name), like.flat_from, like.channel_axis)
         except Unsupported:
             self._lost.add(node)
 
-    def read(self, node: object) -> Tensor | None:
-        """Return the activation ``node`` is bound to, None for anything else."""
+    def seen(self, node: object) -> tuple[Tensor, View]:
+        """Return the tensor that an operand is bound to, and what it sees of it.
+
+        Raises:
+            Unsupported: no activation, or one whose memory was changed behind its back.
+        """
         if not isinstance(node, fx.Node) or node not in self._bound:
-            return None
-        name = self._bound[node]
+            raise Unsupported("an operand is not an activation", node)
+        tensor = self.tensors[self._bound[node]]
         if node in self._stale:
             raise Unsupported(
                 "a tensor is used after a view of it was changed in place",
-                name,
+                tensor.name,
                 "values that are not changed in place through a view",
                 "Use the out-of-place form of the operator",
             )
-        return self.tensors[name]
+        return tensor, self._views.get(node) or View.whole(tensor)
 
-    def activation(self, node: fx.Node, index: int = 0) -> Tensor:
-        """Return argument ``index`` of ``node``, which must be an activation."""
-        tensor = self.read(node.args[index])
-        if tensor is None:
-            raise Unsupported("an operand is not an activation", node.args[index])
+    def read(
+        self, node: object, channel_axis: int | None = 0, plain: bool = False
+    ) -> Tensor | None:
+        """Return the activation ``node`` is bound to, None for anything else.
+
+        Args:
+            node: an operand.
+            channel_axis: the dimension without the batch that the reader takes for the channels, 0
+                or -1; None: it computes each element alone, whatever the order.
+            plain: a flattened map in PyTorch's order, not in that of the map
+                (:attr:`Tensor.flat_from`).
+        """
+        if not self.is_activation(node):
+            return None
+        assert isinstance(node, fx.Node)
+        tensor, view = self.seen(node)
+        axis = None if channel_axis is None else channel_axis % len(view.sizes)
+        as_it_is = node not in self._views and axis in (None, tensor.channel_axis)
+        if as_it_is and not (plain and tensor.flat_from is not None):
+            return tensor
+        made = self._lay(node, tensor, view, axis, plain)
+        if node in self._views:
+            del self._views[node]
+            self._bound[node] = made.name
+        return made
+
+    def _lay(
+        self, node: fx.Node, tensor: Tensor, view: View, axis: int | None, plain: bool
+    ) -> Tensor:
+        """Return a tensor of its own for what ``node`` sees, moved if it has to be."""
+        axis = best_axis(view, tensor) if axis is None else axis
+        loops = view.loops(axis)
+        all_of_it = is_all(view, loops, tensor)
+        flat_from: Shape | None = None
+        if len(view.dims) == 1 and not plain and not all_of_it:
+            h, w, c = tensor.flat_from or tensor.shape
+            flattened = View.whole(Tensor("", (c * h * w,), (h, w, c)))
+            flat_from = (h, w, c) if view == flattened else None
+        made = Tensor(tensor.name, view.sizes, flat_from, axis)
+        if all_of_it or flat_from is not None:
+            if made == tensor:
+                return tensor
+        elif len(loops) > MAX_LOOPS:
+            raise Unsupported(
+                "moves that together are too entangled",
+                f"{len(loops)} nested loops",
+                f"at most {MAX_LOOPS}",
+                "Let a layer compute something between them",
+            )
+        key = (tensor.name, view, axis, flat_from)
+        if key not in self._moved:
+            name = self._unique(node.name.rstrip("_"))
+            moves = None if all_of_it or flat_from is not None else loops
+            self.stages.append(self.move(name, tensor.name, view.offset, moves))
+            self.tensors[name] = replace(made, name=name)
+            self.nodes[name] = node
+            self._moved[key] = name
+        return self.tensors[self._moved[key]]
+
+    def lay(self, node: object, view: View) -> Tensor:
+        """Return a tensor of its own for a view of what the operand ``node`` is bound to, its
+        dimensions evenly spaced."""
+        assert isinstance(node, fx.Node)
+        return self._lay(node, self.seen(node)[0], view, None, plain=True)
+
+    def see(
+        self,
+        node: fx.Node,
+        source: object,
+        view: View,
+        tensor: Tensor | None = None,
+        is_copy: bool = False,
+    ) -> None:
+        """Bind ``node`` to what ``view`` shows of ``tensor``, by default the one that the operand
+        ``source`` is bound to, in the memory of ``source`` or as a copy. Nothing moves before it
+        is read."""
+        assert isinstance(source, fx.Node)
+        self.check_batch(node)
+        (self.copy if is_copy else self.alias)(node, source)
+        self._bound[node] = self._bound[source] if tensor is None else tensor.name
+        self._views[node] = view
+        if view == View.whole(self.tensors[self._bound[node]]):
+            del self._views[node]
+
+    def activation(
+        self, node: fx.Node, index: int = 0, channel_axis: int | None = 0, plain: bool = False
+    ) -> Tensor:
+        """Return argument ``index`` of ``node``, which must be an activation; see :meth:`read`."""
+        self.seen(node.args[index])
+        tensor = self.read(node.args[index], channel_axis, plain)
+        assert tensor is not None
         return tensor
 
     def map(self, node: fx.Node) -> Tensor:
@@ -149,12 +247,13 @@ class Walk:
         make: Callable[[str, str], Stage],
         name: str | None = None,
         flat_from: Shape | None = None,
+        channel_axis: int = 0,
         is_view: bool = False,
     ) -> None:
         """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output.
 
-        An elementwise stage leaves a flattened map a flattened map; what any other makes is one
-        only where ``flat_from`` (h, w, c) says so.
+        An elementwise stage leaves the order of the elements; what any other makes has the channels
+        at ``channel_axis``, and is a flattened map where ``flat_from`` (h, w, c) says so.
         """
         stage_name = self._unique(name or node.name.rstrip("_"))
         stage = make(stage_name, stage_name)
@@ -162,30 +261,39 @@ class Walk:
             node,
             stage_name,
             flat_from=source.flat_from if stage.elementwise else flat_from,
+            channel_axis=source.channel_axis if stage.elementwise else channel_axis,
             storage=self._storage[node.all_input_nodes[0]] if is_view else None,
+            any_rank=stage.elementwise,
         )
         self.stages.append(stage)
 
-    def emit_beside(self, node: fx.Node, make: Callable[[str, str], Stage]) -> Tensor:
-        """Append the stage ``make(name, output)`` on what ``node`` is bound to, and stays bound to;
-        return what the stage makes."""
-        before, storage = self._bound[node], self._storage[node]
-        self.emit(node, self.tensors[before], make)
-        made, self._bound[node], self._storage[node] = self._bound[node], before, storage
-        return self.tensors[made]
+    def emit_beside(
+        self, node: fx.Node, source: Tensor, make: Callable[[str, str], Stage]
+    ) -> Tensor:
+        """Append the elementwise stage ``make(name, output)`` on ``source``, which :meth:`read`
+        gave for ``node``; return what the stage makes, which no node is bound to."""
+        name = self._unique(node.name.rstrip("_"))
+        self.stages.append(make(name, name))
+        self.tensors[name] = replace(source, name=name)
+        self.nodes[name] = node
+        return self.tensors[name]
 
     def alias(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to, in the memory it lies in."""
         if isinstance(source, fx.Node):
-            self._bound[node] = self._bound[source]
-            self._storage[node] = self._storage[source]
+            self._bind(node, source, self._storage[source])
 
     def copy(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to, in memory of its own: a change of one
         in place leaves the other as it is."""
         if isinstance(source, fx.Node):
-            self._bound[node] = self._bound[source]
-            self._storage[node] = next(self._storages)
+            self._bind(node, source, next(self._storages))
+
+    def _bind(self, node: fx.Node, source: fx.Node, storage: int) -> None:
+        self._bound[node], self._storage[node] = self._bound[source], storage
+        self._views.pop(node, None)
+        if source in self._views:
+            self._views[node] = self._views[source]
 
     def replace_in_place(self, node: fx.Node) -> None:
         """Let every node that shares the memory ``node`` changed in place mean its result."""
@@ -196,7 +304,7 @@ class Walk:
         for key, where in self._storage.items():
             if where != storage:
                 continue
-            if self._bound[key] == old:
+            if self._bound[key] == old and key not in self._views:
                 self._bound[key] = new
             elif self._bound[key] != new:
                 self._stale.add(key)
@@ -208,20 +316,41 @@ class Walk:
             candidate = f"{name}_{count}"
         return candidate
 
-    def _new(self, node: fx.Node, name: str, flat_from: Shape | None, storage: int | None) -> None:
-        shape = shape_of(node)
-        batch = str(node.meta["val"].shape[0])
-        if batch != self._batch:
+    def _new(
+        self,
+        node: fx.Node,
+        name: str,
+        flat_from: Shape | None = None,
+        channel_axis: int = 0,
+        storage: int | None = None,
+        any_rank: bool = False,
+    ) -> None:
+        self.check_batch(node)
+        shape = sizes_of(node) if any_rank else shape_of(node)
+        self.tensors[name] = Tensor(name, shape, flat_from, channel_axis)
+        self.nodes[name] = node
+        self._bound[node] = name
+        self._views.pop(node, None)
+        self._storage[node] = next(self._storages) if storage is None else storage
+
+    def keeps_batch(self, node: fx.Node) -> bool:
+        """Return whether ``node`` makes one result for each image."""
+        return str(node.meta["val"].shape[0]) == self._batch
+
+    def check_batch(self, node: fx.Node) -> None:
+        """Check that ``node`` makes one result for each image.
+
+        Raises:
+            Unsupported: it does not.
+        """
+        if not self.keeps_batch(node):
+            batch, *shape = node.meta["val"].shape
             raise Unsupported(
                 "result mixes the images of a batch",
-                f"{batch} x {shape}, where the input has {self._batch} images",
+                f"{batch} x {tuple(shape)}, where the input has {self._batch} images",
                 "one result for each image",
                 "Correct the sizes; view(x.size(0), -1) and flatten(1) keep the batch",
             )
-        self.tensors[name] = Tensor(name, shape, flat_from)
-        self.nodes[name] = node
-        self._bound[node] = name
-        self._storage[node] = next(self._storages) if storage is None else storage
 
 
 _KEEPS = ("clone", "contiguous", "cat", "clamp", "clip", "clamp_min", "clamp_max", "relu", "relu6",
@@ -243,6 +372,14 @@ def is_last(node: fx.Node) -> bool:
     )
 
 
+def axis_of(view: View, dim: Any) -> int:
+    """Return a dimension, which may count from the end, without the batch."""
+    axis = int(dim) % (len(view.dims) + 1) - 1
+    if axis < 0:
+        raise Unsupported("images of a batch are picked or moved", f"dim {dim}", "dim 1 or more")
+    return axis
+
+
 def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
     """Return an argument of ``node`` by position or name."""
     if len(node.args) > index:
@@ -261,19 +398,24 @@ def along(tensor: Tensor, value: Any, height: int = 1) -> tuple[int, int]:
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Return the node's shape without its batch, of 1 to 3 plain integers."""
-    value = node.meta.get("val")
-    shape = tuple(getattr(value, "shape", ()))
-    rest = shape[1:]
-    if not 1 <= len(rest) <= 3 or not all(isinstance(extent, int) for extent in rest):
-        raise Unsupported(
-            "result has an unsupported shape",
-            tuple(str(extent) for extent in shape),
-            "batch x c, batch x c x n or batch x c x h x w with a free batch only",
-            "Keep the batch as the first dimension",
-        )
+    sizes = sizes_of(node)
+    if not 1 <= len(sizes) <= 3:
+        raise _shape_problem(node)
+    return sizes
+
+
+def sizes_of(node: fx.Node) -> tuple[int, ...]:
+    """Return the node's shape without its batch, of plain integers."""
+    rest = tuple(getattr(node.meta.get("val"), "shape", ()))[1:]
+    if not all(isinstance(extent, int) for extent in rest):
+        raise _shape_problem(node)
     return tuple(int(extent) for extent in rest)
 
 
-def one_order(*shapes: tuple[int, ...]) -> bool:
-    """Return whether c, h, w and h, w, c are one order: all shapes have one channel or position."""
-    return all(shape[0] == 1 or math.prod(shape[1:]) == 1 for shape in shapes)
+def _shape_problem(node: fx.Node) -> Unsupported:
+    return Unsupported(
+        "result has an unsupported shape",
+        tuple(str(extent) for extent in getattr(node.meta.get("val"), "shape", ())),
+        "batch x c, batch x c x n or batch x c x h x w with a free batch only",
+        "Keep the batch as the first dimension",
+    )

@@ -45,7 +45,9 @@ FLOORS: dict[str, list[set[str]]] = {
 or from itself. ``nestnet.api`` is also imported by the package, lazily."""
 
 MOST_MODULES = 16
-"""In one folder."""
+"""In one folder, but for those of which every file is an operator or a kernel."""
+
+ROWS = {"codegen/graph/ops", "codegen/kernels", "nestnet/net/ops"}
 
 
 def room_of(path: Path) -> str:
@@ -78,7 +80,8 @@ def test_no_folder_is_a_corridor() -> None:
     folders = {path.parent for package in FLOORS for path in python_files(package)}
     for folder in folders:
         modules = [path for path in folder.glob("*.py") if path.stem != "__init__"]
-        assert len(modules) <= MOST_MODULES, folder
+        is_list = str(folder.relative_to(ROOT)) in ROWS
+        assert is_list or len(modules) <= MOST_MODULES, folder
 
 
 def test_every_room_says_what_it_is() -> None:

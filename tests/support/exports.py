@@ -11,8 +11,8 @@ from torch import nn
 from codegen.graph import ir, reference
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, to_float_input
-from nestnet.net.ops.reshape import reshape
 from nestnet.net.quantize import quantize
+from nestnet.net.tensors import from_memory
 from nestnet.pixels import DEFAULT, Pixels
 
 DENSITIES = (0.15, 0.4, 0.8)
@@ -86,6 +86,6 @@ def stage_differences(
         value = graph.value(operator.output)
         integer = torch.from_numpy(values[operator.output].astype(np.float32))
         target = net.network.tensor(name)
-        exact = reshape(integer.permute(0, 3, 1, 2) - value.zero_point, target)
+        exact = from_memory((integer - value.zero_point).flatten(1), target)
         real[name] = exact * np.float32(value.scale[level])
         yield step.stage.name, np.rint(((result - real[name]) / value.scale[level]).abs().numpy())

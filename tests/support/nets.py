@@ -370,6 +370,74 @@ class Reductions(nn.Module):
         return self.fc(torch.cat(parts, 1)) + self.tall(x.sum(3).flatten(1))
 
 
+class Shuffles(nn.Module):
+    """Channels and pixels in other orders: by functions, and written out by views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(2, 12, 3), nn.Conv2d(3, 6, (2, 1)), conv_bn(54, 9, 1)
+        self.head = nn.Sequential(*head(9))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(F.channel_shuffle(self.a(x), 3))
+        x = x.view(-1, 2, 6, 5, 3).transpose(1, 2).reshape(-1, 12, 5, 3)
+        x = F.pixel_unshuffle(F.silu(self.b(F.pixel_shuffle(x, 2))), 3)
+        return self.head(self.c(x))  # type: ignore[no-any-return]
+
+
+class Parts(nn.Module):
+    """Slices and what splitting makes, along every axis, read once, twice and not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = conv_bn(2, 11, 2), nn.Conv2d(3, 5, 1), nn.Conv2d(4, 5, 1)
+        self.d, self.fc = nn.Conv2d(10, 7, 2), nn.Linear(30, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x[:, :, 1:, ::2])
+        first, second, rest = x.split([3, 4, 4], 1)
+        top, bottom = torch.cat([self.b(first), self.c(second + rest)], 1).chunk(2, 2)
+        y = self.d(F.relu(top.narrow(2, 1, 2)) + bottom)
+        one, _, three = y[:].split(4, 1)[0].tensor_split(3, 3)
+        ends = [x[:, 9:, 0], x.unbind(3)[1][:, :, 2], y[..., -1], three]
+        return self.fc(torch.cat([one.flatten(1), *(end.flatten(1) for end in ends[:3])], 1) + 0)  # type: ignore[no-any-return]
+
+
+class Turns(nn.Module):
+    """Axes in another order, back and not, and what is computed on them in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = conv_bn(2, 5), nn.Conv2d(5, 7, 1), nn.Conv2d(7, 3, 1)
+        self.fc = nn.Linear(90, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.silu(self.a(x).permute(0, 2, 3, 1)).movedim(3, 1)
+        x = self.b(x).flatten(2).swapaxes(1, 2)
+        x = F.elu(x + torch.tanh(x)).mT.unflatten(2, (5, 3)).swapdims(2, 3)
+        x = self.c(x).moveaxis(2, 3).flip((3, 1))
+        both = torch.cat([x.view_as(x).flatten(2), x.adjoint().reshape(-1, 3, 15)], 2)
+        return self.fc(both.transpose(1, 2).flatten(1))  # type: ignore[no-any-return]
+
+
+class Repeats(nn.Module):
+    """Elements several times: nearest upsampling, expansion, tiles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = conv_bn(3, 5), nn.Conv2d(5, 5, 3), nn.Conv2d(5, 3, 2, (3, 2))
+        self.up, self.fc = nn.Upsample(scale_factor=(2, 3)), nn.Linear(72, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(self.b(self.up(self.a(x))), (16, 7))
+        mean = x.mean((2, 3), keepdim=True)
+        x = x + mean.expand_as(x)
+        x = torch.cat([x.repeat_interleave(2, 3), mean.expand(-1, 5, 3, 14)], 2)
+        y = self.c(x).tile(2, 1)[..., 3]
+        z = F.interpolate(y, scale_factor=2.0) + y.repeat(1, 1, 2)
+        return self.fc(z.broadcast_to(z.shape).reshape_as(z).flatten(1))  # type: ignore[no-any-return]
+
+
 def _sequential(*layers: nn.Module) -> Callable[[], nn.Module]:
     """Return a factory of fresh copies: no case sees what another has done to its layers."""
     return lambda: copy.deepcopy(nn.Sequential(*layers))
@@ -431,6 +499,10 @@ CASES = (
     Case("gates, hardsigmoid", (11, 7, 3), lambda: Gates(F.hardsigmoid)),
     Case("written out", (7, 5, 3), WrittenOut),
     Case("sums", (7, 5, 3), Sums),
+    Case("shuffles", (7, 5, 2), Shuffles),
+    Case("parts", (7, 9, 2), Parts),
+    Case("turns", (7, 5, 2), Turns),
+    Case("repeats", (7, 5, 3), Repeats),
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
     Case("dilated", (11, 13, 3), Dilated),

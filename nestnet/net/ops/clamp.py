@@ -80,7 +80,7 @@ def _within(lo: float, hi: float) -> Callable[[Walk, fx.Node], None]:
 
 
 def _emit(walk: Walk, node: fx.Node, lo: float, hi: float) -> None:
-    tensor = walk.activation(node)
+    tensor = walk.activation(node, channel_axis=None)
     if not lo < hi:
         raise Unsupported("activation with an empty range", (lo, hi), "lower < upper limit")
     walk.emit(node, tensor, lambda name, output: Clamp(name, tensor.name, output, Clip(lo, hi)))

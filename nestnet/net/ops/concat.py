@@ -17,9 +17,6 @@ from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "cat"
 
-_AXES = {1: {1: 2}, 2: {1: 2, 2: 1}, 3: {1: 2, 2: 0, 3: 1}}
-"""By dimensions without the batch: PyTorch's dimension -> h, w, c axis."""
-
 
 @dataclass(frozen=True)
 class Concat(Stage):
@@ -69,34 +66,36 @@ class Concat(Stage):
 
 def _cat(walk: Walk, node: fx.Node) -> None:
     operands = argument(node, 0, "tensors", ())
-    tensors = [walk.read(operand) for operand in operands]
-    parts = [tensor for tensor in tensors if tensor is not None]
-    if len(parts) < len(tensors):
-        other = next(o for o, tensor in zip(operands, tensors, strict=True) if tensor is None)
-        raise Unsupported(
-            "concatenation with a constant or parameter", other, "activations", "Leave it out"
-        )
-    if any(part.flat_from is not None for part in parts):
-        raise Unsupported(
-            "concatenation of flattened maps",
-            " and ".join(str(part.flat_from or part.torch_shape) for part in parts),
-            "maps, or vectors that never were maps",
-            "Concatenate first and flatten then, or pool to 1x1 before flattening",
-        )
-    rank = len(parts[0].torch_shape)
-    dim = argument(node, 1, "dim", 0) % (rank + 1)
+    for operand in operands:
+        if not walk.is_activation(operand):
+            raise Unsupported(
+                "concatenation with a constant or parameter", operand, "activations", "Leave it out"
+            )
+    first = walk.read(operands[0], channel_axis=None, plain=True)
+    assert first is not None
+    dim = argument(node, 1, "dim", 0) % (len(first.torch_shape) + 1)
     if dim == 0:
         raise Unsupported("concatenation of batches", "dim=0", "one result for each image")
-    if len(parts) == 1:
+    axis = first.axis(dim - 1)
+    if axis is None:
+        raise Unsupported("concatenation of more than maps", first.torch_shape, "batch x c x h x w")
+    if len(operands) == 1:
         walk.copy(node, operands[0])
         return
     own: dict[str, Tensor] = {}
-    for operand, part in zip(operands, parts, strict=True):
+    names: list[str] = []
+    for operand in operands:
+        part = walk.read(operand, first.channel_axis, plain=True)
+        assert part is not None
         if part.name not in own:
             own[part.name] = _off_input(walk, operand, part)
-    names = tuple(own[part.name].name for part in parts)
-    axis = _AXES[rank][dim]
-    walk.emit(node, parts[0], lambda name, output: Concat(name, names, output, dim, axis))
+        names.append(own[part.name].name)
+    walk.emit(
+        node,
+        first,
+        lambda name, output: Concat(name, tuple(names), output, dim, axis),
+        channel_axis=first.channel_axis,
+    )
 
 
 def _off_input(walk: Walk, operand: fx.Node, part: Tensor) -> Tensor:
@@ -107,7 +106,9 @@ def _off_input(walk: Walk, operand: fx.Node, part: Tensor) -> Tensor:
         name = makers[name].inputs[0]
     if name in makers:
         return part
-    return walk.emit_beside(operand, lambda name, output: Clamp(name, part.name, output, OPEN))
+    return walk.emit_beside(
+        operand, part, lambda name, output: Clamp(name, part.name, output, OPEN)
+    )
 
 
 ATEN = dict.fromkeys(("cat", "concat", "concatenate"), Aten(_cat))

@@ -46,7 +46,7 @@ class Dropout(OneInput):
 
 
 def _dropout(walk: Walk, node: fx.Node) -> None:
-    tensor = walk.activation(node)
+    tensor = walk.activation(node, channel_axis=None)
     probability = float(node.args[1])  # type: ignore[arg-type]
     on = bool(node.args[2])
     if walk.evaluation and on:

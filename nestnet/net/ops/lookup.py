@@ -214,14 +214,14 @@ def emit_function(walk: Walk, node: fx.Node, source: object, *functions: Functio
     Raises:
         Unsupported: ``source`` is none.
     """
-    tensor = walk.read(source)
+    tensor = walk.read(source, channel_axis=None)
     if tensor is None:
         raise Unsupported("an operand is not an activation", source)
     walk.emit(node, tensor, lambda name, output: Lookup(name, tensor.name, output, functions))
 
 
 def _read(walk: Walk, node: fx.Node) -> None:
-    tensor = walk.activation(node)
+    tensor = walk.activation(node, channel_axis=None)
     name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
     if name == "sigmoid" and is_last(node):
         raise Unsupported(

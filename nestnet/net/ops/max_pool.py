@@ -79,11 +79,6 @@ def _emit(walk: Walk, node: fx.Node, tensor: Tensor, window: Window) -> None:
             walk.alias(node, user)
 
 
-def _getitem(walk: Walk, node: fx.Node) -> None:
-    if not walk.is_activation(node):
-        raise Unsupported("indices of a max pool are used", node.name, "the values only")
-
-
 ATEN = {
     **dict.fromkeys(
         ("max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices"),
@@ -91,5 +86,4 @@ ATEN = {
     ),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d"), Aten(_adaptive_max_pool)),
     **dict.fromkeys(("amax", "max"), Aten(_amax)),
-    "getitem": Aten(_getitem),
 }

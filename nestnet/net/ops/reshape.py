@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import fx
@@ -10,8 +11,8 @@ from torch import fx
 from codegen.graph.ops import reshape as graph_reshape
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
-from nestnet.net.tensors import Shape, Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk, one_order, shape_of
+from nestnet.net.tensors import View, from_memory, to_memory
+from nestnet.net.walk import Aten, Walk, sizes_of
 
 SPELLED = "flatten/reshape"
 
@@ -26,7 +27,7 @@ class Reshape(OneInput):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Relabel."""
-        return reshape(x[0], at.tensor(self.output))
+        return from_memory(to_memory(x[0], at.tensor(self.input)), at.tensor(self.output))
 
     def non_negative(self, inputs: tuple[bool, ...]) -> bool:
         """Return what holds for the input."""
@@ -46,47 +47,27 @@ class Reshape(OneInput):
         return 0
 
 
-def reshape(x: torch.Tensor, target: Tensor) -> torch.Tensor:
-    """Relabel in h, w, c order: what the firmware's buffers have, and free in channels_last."""
-    if x.dim() > 2:
-        x = x.movedim(1, -1)
-    h, w, c = target.shape
-    rank = len(target.torch_shape)
-    if rank == 1:
-        return x.reshape(x.shape[0], c)
-    x = x.reshape(x.shape[0], h, w, c) if rank == 3 else x.reshape(x.shape[0], w, c)
-    return x.movedim(-1, 1)
-
-
 def _reshape(walk: Walk, node: fx.Node) -> None:
-    """Read any change of shape that keeps channels apart or flattens a map to a vector."""
-    source = walk.activation(node)
-    old, new = source.torch_shape, shape_of(node)
-    if old == new:
-        walk.alias(node, node.args[0])
+    """Read any change of shape."""
+    walk.check_batch(node)
+    sizes = sizes_of(node)
+    _, view = walk.seen(node.args[0])
+    seen = view.reshaped(sizes)
+    if seen is not None:
+        walk.see(node, node.args[0], seen)
         return
-    flat_from: Shape | None = None
-    if len(old) > 1 and len(new) == 1:
-        h, w, c = source.shape
-        flat_from = (h, w, c) if h * w > 1 and c > 1 else None
-    elif source.flat_from is not None or not (old[0] == new[0] or one_order(old, new)):
-        h, w, c = source.flat_from or (0, 0, 0)
-        if new not in ((c, h, w), (c, h * w)):
-            raise Unsupported(
-                "reshape that mixes channels and positions",
-                f"{old} -> {new}",
-                "flattening to a vector, or a shape that keeps the channels",
-            )
-    walk.emit(
-        node,
-        source,
-        lambda name, output: Reshape(name, source.name, output),
-        flat_from=flat_from,
-        is_view=True,
-    )
+    in_a_row = view.reshaped((prod(sizes),))
+    assert in_a_row is not None
+    row = walk.lay(node.args[0], in_a_row)
+    seen = View.whole(row).reshaped(sizes)
+    assert seen is not None
+    walk.see(node, node.args[0], seen, row)
 
 
 ATEN = dict.fromkeys(
-    ("flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze"),
+    (
+        *("flatten", "unflatten", "reshape", "view", "squeeze", "unsqueeze"),
+        *("reshape_as", "view_as"),
+    ),
     Aten(_reshape, is_view=True),
 )

@@ -123,11 +123,6 @@ def test_concatenations_take_no_flash() -> None:
 @pytest.mark.parametrize(
     ("join", "out_c", "words"),
     [
-        (
-            lambda x, p: torch.cat([p[0].flatten(1), p[1].flatten(1)], 1)[:, :, None, None],
-            9 * 11 * 7,
-            "flattened maps",
-        ),
         (lambda x, p: torch.stack([p[0], p[0]], 1).amax(1), 4, "torch.cat along an existing"),
     ],
 )

@@ -20,19 +20,17 @@ def two_activations(walk: Walk, node: fx.Node, verb: str) -> tuple[Tensor, Tenso
         verb: what it makes of them, for messages: "sum".
 
     Raises:
-        Unsupported: shapes that only fit by repeating both, or elements in different orders.
+        Unsupported: shapes that only fit by repeating both.
     """
-    left, right = walk.read(node.args[0]), walk.read(node.args[1])
-    if left is None or right is None:
-        return None
-    if left.torch_shape == right.torch_shape and left.flat_from != right.flat_from:
-        raise Unsupported(
-            f"{verb} of a flattened map and a vector: their elements lie in different orders",
-            f"{_origin(left)} + {_origin(right)}",
-            "two vectors, or two maps flattened alike",
-            "Combine before the map is flattened, or let a linear layer follow it first",
-        )
     shape = shape_of(node)
+    operands = [argument for argument in node.args[:2] if walk.is_activation(argument)]
+    if len(operands) < 2:
+        return None
+    larger = operands[walk.seen(operands[0])[1].sizes != shape]
+    axis = walk.activation(node, node.args.index(larger), channel_axis=None).channel_axis
+    left, right = (walk.activation(node, place, axis) for place in (0, 1))
+    if left.flat_from != right.flat_from:
+        left, right = (walk.activation(node, place, plain=True) for place in (0, 1))
     for whole, part, swapped in ((left, right, False), (right, left, True)):
         one_rank = len(whole.torch_shape) == len(part.torch_shape)
         if whole.torch_shape == shape and one_rank and broadcasts(part.shape, whole.shape):
@@ -43,10 +41,3 @@ def two_activations(walk: Walk, node: fx.Node, verb: str) -> tuple[Tensor, Tenso
         "one operand of the result's shape, the other with 1 in place of extents",
         "Make the shapes equal",
     )
-
-
-def _origin(tensor: Tensor) -> str:
-    if tensor.flat_from is None:
-        return f"a vector of {tensor.torch_shape[0]}"
-    h, w, c = tensor.flat_from
-    return f"a flattened map of {c} x {h} x {w}"

@@ -16,9 +16,8 @@ from codegen.graph.ops.reshape import Reshape
 from codegen.graph.pools import adaptive_kernel
 from codegen.graph.window import out_extent
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.ops.reshape import reshape
 from nestnet.net.stages import Network, OneInput, Run, Step
-from nestnet.net.tensors import Shape, Tensor, as_map
+from nestnet.net.tensors import Shape, Tensor, as_map, from_memory
 from nestnet.net.walk import Unsupported, along, argument
 
 Sides = tuple[int, int, int, int]
@@ -95,7 +94,9 @@ def seen_as(x: torch.Tensor, view: Shape | None) -> torch.Tensor:
 
 def shaped_as(y: torch.Tensor, view: Shape | None, target: Tensor) -> torch.Tensor:
     """Return what was made of a map of :func:`seen_as` as values of ``target``."""
-    return reshape(y, target) if view else y.reshape(len(y), *target.torch_shape)
+    if view is None:
+        return y.reshape(len(y), *target.torch_shape)
+    return from_memory(y.movedim(1, -1).flatten(1), target)
 
 
 def export_window(
