@@ -24,6 +24,9 @@ from nestnet.net.tensors import flat_order
 TOLERANCE = 1e-8
 """Largest difference, in float64, as a share of the largest value the stage makes. Both sides hold
 the same float32 weights, and float64 rounds at 1e-16."""
+COMPOSED = 1e-6
+"""The same, as a share of the largest of all values, for a stage with numbers that are rounded to
+float32."""
 FLOOR = 1e-13
 """The same as a share of the largest input: sums that cancel to nothing."""
 
@@ -63,7 +66,8 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
             continue
         values[stage.output] = wanted[stage.output]
         where = f"layer '{stage.name}' ({place(reading.nodes[stage.name])})"
-        _compare(where, got, wanted[stage.output], [values[name] for name in stage.inputs])
+        inputs = [values[name] for name in stage.inputs]
+        _compare(where, got, wanted[stage.output], inputs, COMPOSED if stage.is_composed else FLOOR)
 
 
 def in_own_order(value: Tensor, tensor: Activation) -> Tensor:
@@ -73,7 +77,9 @@ def in_own_order(value: Tensor, tensor: Activation) -> Tensor:
     return value if tensor.flat_from is None else value[:, flat_order(tensor.flat_from)]
 
 
-def _compare(where: str, got: Tensor, wanted: Tensor, inputs: Iterable[Tensor]) -> None:
+def _compare(
+    where: str, got: Tensor, wanted: Tensor, inputs: Iterable[Tensor], floor: float
+) -> None:
     if not bool(wanted.isfinite().all()):
         raise UserError(
             where,
@@ -83,7 +89,8 @@ def _compare(where: str, got: Tensor, wanted: Tensor, inputs: Iterable[Tensor]) 
             action="Correct its weights",
         )
     largest = float(wanted.abs().max())
-    limit = TOLERANCE * largest + FLOOR * max(float(x.abs().max()) for x in inputs)
+    most = max(largest, *(float(x.abs().max()) for x in inputs))
+    limit = TOLERANCE * largest + floor * most
     difference = float((got - wanted).abs().max()) if got.shape == wanted.shape else float("inf")
     if not difference <= limit:
         raise UserError(

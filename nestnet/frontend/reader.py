@@ -98,6 +98,10 @@ def read(
     walk = Walk(
         rearrange.stage,
         targets={node.name: targets[node.name] for node in nodes if node.name in targets},
+        constants={
+            name: tuple(exported.constants[target].double().flatten().tolist())
+            for name, target in signature.inputs_to_lifted_tensor_constants.items()
+        },
         evaluation=evaluation,
         training_dropouts={node for node in nodes if call_site(node) in training_dropouts},
     )

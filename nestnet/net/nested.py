@@ -174,21 +174,39 @@ class LevelNorm(nn.Module):
     running_var: Tensor
 
     def __init__(
-        self, params: NormParams, tensors: Mapping[str, Tensor], order: Tensor | None = None
+        self,
+        params: NormParams,
+        tensors: Mapping[str, Tensor],
+        channels: int,
+        order: Tensor | None = None,
     ) -> None:
-        """Start one level from the user's current values, channels reordered by ``order``.
+        """Start one level from the user's current values, ``channels`` reordered by ``order``.
 
-        A frozen affine stays frozen. Statistics never are: each level needs its own.
+        A frozen affine stays frozen: without a parameter of the user's there is nothing to train.
+        Statistics never are: each level needs its own.
         """
         super().__init__()
-        assert params.running_mean is not None and params.running_var is not None
-        frozen = torch.zeros(())  # without a parameter of the user's there is nothing to train
-        gain = tensors[params.weight] if params.weight else frozen
-        shift = tensors[params.bias] if params.bias else frozen
-        mean = tensors[params.running_mean].detach().clone().float()
-        var = tensors[params.running_var].detach().clone().float()
-        weight = gain.detach() if params.weight else torch.ones_like(mean)
-        bias = shift.detach() if params.bias else torch.zeros_like(mean)
+
+        def value(name: str | None, default: float) -> Tensor:
+            if name is None:
+                return torch.full((channels,), default)
+            return tensors[name].detach().clone().float()
+
+        mean, var = value(params.running_mean, 0.0), value(params.running_var, 1.0)
+        weight, bias = value(params.weight, 1.0), value(params.bias, 0.0)
+        learns = [params.weight, params.bias]
+        trained = [name is not None and tensors[name].requires_grad for name in learns]
+        for step in params.then:
+            own = isinstance(step.by, str)
+            by = tensors[step.by].detach().flatten() if own else torch.tensor(step.by)  # type: ignore[index]
+            moves = own and tensors[step.by].requires_grad  # type: ignore[index]
+            if step.kind in ("mul", "div"):
+                factor = by if step.kind == "mul" else 1 / by
+                weight, bias = weight * factor, bias * factor
+                trained[0] |= moves
+            else:
+                bias = bias + (by if step.kind == "add" else -by)
+                trained[1] |= moves
         if order is not None:
             mean, var, weight, bias = (x[order] for x in (mean, var, weight, bias))
         self.name = params.name
@@ -196,8 +214,8 @@ class LevelNorm(nn.Module):
         self.momentum = params.momentum
         self.frozen = False
         self.fixed = params.fixed
-        self.weight = nn.ParameterList([nn.Parameter(weight.clone().float(), gain.requires_grad)])
-        self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), shift.requires_grad)])
+        self.weight = nn.ParameterList([nn.Parameter(weight.clone().float(), trained[0])])
+        self.bias = nn.ParameterList([nn.Parameter(bias.clone().float(), trained[1])])
         self.register_buffer("running_mean", mean[None])
         self.register_buffer("running_var", var[None])
 

@@ -120,6 +120,12 @@ class Stage(ABC):
         return ()
 
     @property
+    def is_composed(self) -> bool:
+        """Return whether it holds numbers that are computed from the user's, in single precision:
+        one factor for two."""
+        return False
+
+    @property
     def prunable(self) -> bool:
         """Return whether the weights of its layer may be nested."""
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -259,8 +260,20 @@ OPEN = Clip(-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """One step of an affine of every channel: ``x * by``, ``x / by``, ``x + by`` or ``x - by``."""
+
+    kind: Literal["mul", "div", "add", "sub"]
+    by: str | tuple[float, ...]
+    """The name of a tensor of the user's, or its numbers: one, or one for each channel."""
+
+
+@dataclass(frozen=True)
 class NormParams:
-    """Names and constants of one batch norm; tensor names are the user's qualified names."""
+    """Names and constants of one batch norm; tensor names are the user's qualified names.
+
+    Without statistics it is what :attr:`then` says alone.
+    """
 
     name: str
     weight: str | None
@@ -271,3 +284,22 @@ class NormParams:
     momentum: float
     fixed: bool = False
     """Whether its statistics are constants, in training too."""
+    then: tuple[Arithmetic, ...] = ()
+    """What is done to its results, part of its own affine."""
+
+    @staticmethod
+    def affine(name: str, steps: tuple[Arithmetic, ...]) -> NormParams:
+        """Return no batch norm, but ``steps`` alone."""
+        return NormParams(name, None, None, None, None, 0.0, 0.0, fixed=True, then=steps)
+
+    @property
+    def is_affine(self) -> bool:
+        """Return whether it has no statistics."""
+        return self.running_mean is None
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Return the names of all that it takes from the user's module."""
+        names = [self.weight, self.bias, self.running_mean, self.running_var]
+        names += [step.by for step in self.then if isinstance(step.by, str)]
+        return tuple(name for name in names if name is not None)

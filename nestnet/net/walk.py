@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,8 @@ class Walk:
     meet; without loops the one that gives all of them another shape."""
     targets: dict[str, str]
     """Placeholder name -> the user's qualified parameter or buffer name."""
+    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Placeholder name -> the numbers of a constant that is no parameter or buffer."""
     evaluation: bool = False
     """Whether the graph was captured in evaluation mode."""
     training_dropouts: Collection[fx.Node] = ()

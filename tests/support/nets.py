@@ -291,8 +291,30 @@ class WrittenOut(nn.Module):
         x = self.c(2 * x)
         x = x.mul_(F.hardsigmoid(x)) - 0.25
         x = (1 - x).div(2) + torch.rsub(x, 3, alpha=0.5).relu()
-        x = (-self.d(x)).exp() + x.square()
+        x = (-self.d(x)).sigmoid().exp() + (x + 0.5).square()
         return self.head(torch.true_divide(((x.abs() + 1).sqrt() - 1.5) ** 2, -3))
+
+
+class Affine(nn.Module):
+    """Normalization in forward, learned scales and biases, numbers around layers and pools."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.2, -0.1, 0.3]).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.7, 1.3, 0.9]).view(1, 3, 1, 1))
+        self.conv, self.norm, self.late = nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.BatchNorm2d(5)
+        self.scale, self.bias = nn.Parameter(torch.rand(5, 1, 1)), nn.Parameter(torch.randn(5))
+        self.branch, self.one = nn.Conv2d(5, 5, 1), nn.Parameter(torch.tensor(0.7))
+        self.vector = nn.Parameter(torch.randn(5))
+        self.head = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - self.mean) / self.std
+        x = F.relu(self.norm(self.conv(x)) * self.scale + self.bias.view(1, -1, 1, 1))
+        x = self.one * x
+        x = x + self.late(-0.5 * self.branch(x) + 1)
+        x = 2 - F.max_pool2d(x, 3) / 4
+        return self.head(self.vector - x.mean((2, 3))) / torch.tensor([1.0, 2, 3, 4, 5])
 
 
 class Sums(nn.Module):
@@ -498,6 +520,7 @@ CASES = (
     Case("gates, sigmoid", (11, 7, 3), lambda: Gates(torch.sigmoid)),
     Case("gates, hardsigmoid", (11, 7, 3), lambda: Gates(F.hardsigmoid)),
     Case("written out", (7, 5, 3), WrittenOut),
+    Case("affine", (7, 5, 3), Affine),
     Case("sums", (7, 5, 3), Sums),
     Case("shuffles", (7, 5, 2), Shuffles),
     Case("parts", (7, 9, 2), Parts),

@@ -10,11 +10,12 @@ from torch import fx
 from codegen.graph.ops import add as graph_add
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.ops.common.affine import emit_affine, per_channel
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
 from nestnet.net.ops.lookup import Function, Lookup, as_table, emit_function
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import OPEN, Clip
+from nestnet.net.tensors import OPEN, Arithmetic, Clip
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
 SPELLED = "add/sub"
@@ -120,12 +121,16 @@ def _sum(walk: Walk, node: fx.Node, factors: tuple[float, float]) -> None:
             return
     found = two_activations(walk, node, "sum")
     if found is None:
-        raise Unsupported(
-            "addition of a constant or parameter",
-            next(argument for argument in node.args[:2] if walk.read(argument) is None),
-            "the sum of two activations, or of one and a number",
-            "Put it into the bias of a convolution or batch norm",
-        )
+        place = 0 if walk.is_activation(node.args[0]) else 1
+        tensor = walk.activation(node, place)
+        by = per_channel(walk, tensor, node.args[1 - place])
+        sign = Arithmetic("mul", (factors[place],))
+        summand = factors[1 - place]
+        if abs(summand) != 1:
+            raise Unsupported("scaled addition of a parameter", summand, "alpha = 1")
+        last = Arithmetic("add" if summand > 0 else "sub", by)
+        emit_affine(walk, node, tensor, (sign, last) if factors[place] != 1 else (last,))
+        return
     whole, part, swapped = found
     names = (whole.name, part.name)
     mine, other = factors[::-1] if swapped else factors

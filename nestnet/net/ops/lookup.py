@@ -17,7 +17,7 @@ from nestnet.net.grids import Grids
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
-from nestnet.net.tensors import Clip
+from nestnet.net.tensors import Arithmetic, Clip, NormParams
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, is_last
 
 SPELLED = (
@@ -53,6 +53,17 @@ class Function:
         return y
 
 
+def _affine(function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Arithmetic, ...]:
+    """Return what a function is that is an affine; nothing for any other."""
+    if not isinstance(function, Function):
+        return ()
+    if function.name == "neg":
+        return (Arithmetic("mul", (-1.0,)),)
+    if function.name not in ("mul", "div", "add"):
+        return ()
+    return (Arithmetic(function.name, function.arguments),)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Lookup(OneInput):
     """One function of every element after the other, rounded once."""
@@ -86,12 +97,20 @@ class Lookup(OneInput):
         return x
 
     def fuse(self, done: Fused) -> None:
-        """Become one table with a table, or a clamp that stands alone, in front of it."""
+        """Become one table with a table, or a clamp that stands alone, in front of it; or, if this
+        is an affine, part of the sums in front of it."""
         maker = done.maker(self.input)
         if isinstance(maker, Lookup | Clamp):
             before = maker.functions if isinstance(maker, Lookup) else (maker.act,)
             functions = (*before, *self.functions)
             done.replace(maker, Lookup(maker.name, maker.input, self.output, functions))
+            return
+        steps = tuple(step for function in self.functions for step in _affine(function))
+        both: Stage | None = None
+        if maker is not None and all(map(_affine, self.functions)):
+            both = maker.with_norm(NormParams.affine(self.name, steps), self.output)
+        if maker is not None and both is not None:
+            done.replace(maker, both)
         else:
             done.append(self)
 

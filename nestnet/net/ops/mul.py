@@ -13,18 +13,19 @@ from torch import fx
 from codegen.graph.ops import mul as graph_mul
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.ops.common.affine import emit_affine, per_channel
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.ops.lookup import Function, as_table, emit_function
 from nestnet.net.requant import make_mul
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import OPEN, Clip
+from nestnet.net.tensors import OPEN, Arithmetic, Clip
 from nestnet.net.walk import Aten, Unsupported, Walk
 
 if TYPE_CHECKING:
     from nestnet.net.network import NestedNet
 
-SPELLED = "mul, division by a number"
+SPELLED = "mul, division by a number or parameter"
 
 _BYTES_PER_LEVEL = 8
 """A multiplier and an offset."""
@@ -110,12 +111,11 @@ def _mul(walk: Walk, node: fx.Node) -> None:
             return
     found = two_activations(walk, node, "product")
     if found is None:
-        raise Unsupported(
-            "multiplication by a parameter",
-            next(argument for argument in node.args[:2] if walk.read(argument) is None),
-            "the product of two activations, or of one and a number",
-            "Put it into the weights of a convolution or batch norm",
-        )
+        place = 0 if walk.is_activation(node.args[0]) else 1
+        tensor = walk.activation(node, place)
+        by = per_channel(walk, tensor, node.args[1 - place])
+        emit_affine(walk, node, tensor, (Arithmetic("mul", by),))
+        return
     whole, part, _ = found
     names = (whole.name, part.name)
     walk.emit(node, whole, lambda name, output: Mul(name, names, output))
@@ -125,10 +125,15 @@ def _div(walk: Walk, node: fx.Node) -> None:
     divisor = node.args[1]
     if node.kwargs.get("rounding_mode") is not None:
         raise Unsupported("division that rounds", node.kwargs, "rounding_mode=None")
-    if not isinstance(divisor, int | float) or divisor == 0:
-        raise Unsupported(
-            "division by what is not a number", divisor, "a number as divisor other than 0"
-        )
+    if walk.is_activation(divisor):
+        raise Unsupported("division by an activation", divisor, "a number or parameter as divisor")
+    if not isinstance(divisor, int | float):
+        tensor = walk.activation(node)
+        steps = (Arithmetic("div", per_channel(walk, tensor, divisor)),)
+        emit_affine(walk, node, tensor, steps)
+        return
+    if divisor == 0:
+        raise Unsupported("division by 0", divisor, "another divisor")
     emit_function(walk, node, node.args[0], Function("div", (float(divisor),)))
 
 

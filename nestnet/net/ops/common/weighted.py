@@ -47,11 +47,13 @@ class Weighted(OneInput):
     @property
     def tensors(self) -> tuple[str, ...]:
         """Return the names of weight, bias, and the batch norm's parameters and statistics."""
-        names = [self.weight, self.bias]
-        if self.norm is not None:
-            norm = self.norm
-            names += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-        return tuple(name for name in names if name is not None)
+        names = tuple(name for name in (self.weight, self.bias) if name is not None)
+        return names if self.norm is None else (*names, *self.norm.tensors)
+
+    @property
+    def is_composed(self) -> bool:
+        """Return whether arithmetic became part of its affine."""
+        return self.norm is not None and bool(self.norm.then)
 
     @property
     def variances(self) -> tuple[str, ...]:
@@ -60,10 +62,16 @@ class Weighted(OneInput):
         return () if var is None else (var,)
 
     def with_norm(self, norm: NormParams, output: str) -> Stage | None:
-        """Return the stage with the batch norm of its sums, if nothing else is done to them yet."""
-        if self.norm is not None or self.residuals or self.act != OPEN:
+        """Return the stage with the batch norm, or the affine, of its sums, if nothing else is done
+        to them yet than an affine follows."""
+        if self.residuals or self.act != OPEN:
             return None
-        return replace(self, norm=norm, output=output)
+        if self.norm is None:
+            return replace(self, norm=norm, output=output)
+        if not norm.is_affine:
+            return None
+        both = replace(self.norm, then=(*self.norm.then, *norm.then))
+        return replace(self, norm=both, output=output)
 
     def with_clip(self, clip: Clip, output: str) -> Stage | None:
         """Return the stage that limits its results."""
@@ -80,7 +88,10 @@ class Weighted(OneInput):
             layer = self.nested(weight, tensors[self.bias] if self.bias else None)
         if self.norm is None:
             return Parts(layer)
-        return Parts(layer, LevelNorm(self.norm, tensors, order if layer is None else None))
+        channels = source.shape[2] if layer is None else len(layer.weight)
+        return Parts(
+            layer, LevelNorm(self.norm, tensors, channels, order if layer is None else None)
+        )
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Compute up to the activation: in real numbers, or as the integer tables do it, once
