@@ -24,6 +24,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "nested_conv": (512, 640),
     "nested_linear": (320, 384),
     "rearrange": (128, 160),
+    "normalize": (160, 256),
     "softmax": (64, 96),
 }
 """Stack of a layer's function with DSP and with portable kernels.

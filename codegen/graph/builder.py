@@ -35,6 +35,8 @@ from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
+from codegen.graph.ops.normalize import Normalize
+from codegen.graph.ops.normalize import make_table as normalize_table
 from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -199,6 +201,15 @@ class GraphBuilder:
             act_max=127,
         )
         return self._append(op, self._scales(), zero_point)
+
+    def normalize(self, source: str, sizes: tuple[int, int], *, center: bool) -> str:
+        """Append a normalization of sets of so many positions and channels."""
+        scale, elements = self._scales(), sizes[0] * sizes[1]
+        before = self._value(source).scale
+        table = normalize_table(before, scale, elements, 1.0 if center else elements**0.5)
+        index = len(self.ops)
+        op = Normalize(f"normalize{index}", source, f"value{index}", *sizes, center, table)
+        return self._append(op, scale, 0)
 
     def pool(
         self,

@@ -148,7 +148,7 @@ class _RandomGraph:
         """Append ``blocks`` random operators and a classifier."""
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
-            *(self._sum, self._pool, self._lookup, self._concat, self._gate),
+            *(self._sum, self._pool, self._lookup, self._concat, self._gate, self._normalize),
             self._rearrange,
         )
         self._conv()
@@ -272,6 +272,14 @@ class _RandomGraph:
             self.builder.mul(source, part, relu=self._chance(0.3))
         else:
             self.builder.add(source, part)
+
+    def _normalize(self) -> None:
+        """Normalize positions, groups of channels or all there is."""
+        height, width, channels = self.builder.shape(self.builder.last)
+        divisors = [count for count in range(1, channels + 1) if channels % count == 0]
+        positions = 1 if self._chance(0.4) else height * width
+        sizes = positions, int(self.rng.choice(divisors))
+        self.builder.normalize(self.builder.last, sizes, center=self._chance(0.7))
 
     def _lookup(self) -> None:
         self.builder.lookup(self.builder.last, lambda x: x / (1 + np.exp(-x)))

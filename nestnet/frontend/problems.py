@@ -33,9 +33,9 @@ _INSTEAD = {
          "tanhshrink", "glu"),
         _ACTIVATION,
     ),
-    **dict.fromkeys(("group_norm", "layer_norm", "instance_norm", "native_group_norm",
-                     "native_layer_norm", "local_response_norm", "rms_norm"), _NORMALIZATION),
-    **dict.fromkeys(("prelu", "rrelu", "_prelu_kernel", "rrelu_with_noise"),
+    **dict.fromkeys(("native_group_norm", "native_layer_norm", "local_response_norm"),
+                    _NORMALIZATION),
+    **dict.fromkeys(("rrelu", "rrelu_with_noise"),
                     f"nn.LeakyReLU with a constant slope, or another of {_ACTIVATION}"),
     **dict.fromkeys(("maximum", "minimum", "where", "gt", "ge", "lt", "le", "sign", "expm1"),
                     "the module of an activation function in place of its formula: nn.LeakyReLU, "

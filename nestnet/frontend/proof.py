@@ -46,26 +46,26 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
         UserError: names the first stage that differs, or that makes something that is no number.
     """
     network, reading = traced.network, traced.reading
-    wanted_at = {tensor.name: reading.nodes[tensor.name] for tensor in network.tensors}
+    nodes = reading.nodes
+    known = [tensor for tensor in network.tensors if tensor.name in nodes]
+    wanted_at = {tensor.name: nodes[tensor.name] for tensor in known}
     found = replay(
         reading.program,
         [x.double() for x in traced.images],
         set(wanted_at.values()),
         as_evaluation=traced.as_evaluation,
     )
-    wanted = {
-        tensor.name: in_own_order(found[wanted_at[tensor.name]], tensor)
-        for tensor in network.tensors
-    }
+    wanted = {tensor.name: in_own_order(found[wanted_at[tensor.name]], tensor) for tensor in known}
     moved = moved_activations(network)
     values = {name: wanted[name] for name in network.inputs}
     for stage, run in stages:
         got = run(values)
-        if stage.output in moved:  # the module computes this value nowhere
+        if stage.output in moved or stage.output not in wanted:  # in the module it is nowhere
             values[stage.output] = got
             continue
         values[stage.output] = wanted[stage.output]
-        where = f"layer '{stage.name}' ({place(reading.nodes[stage.name])})"
+        node = nodes.get(stage.name, wanted_at[stage.output])
+        where = f"layer '{stage.name}' ({place(node)})"
         inputs = [values[name] for name in stage.inputs]
         _compare(where, got, wanted[stage.output], inputs, COMPOSED if stage.is_composed else FLOOR)
 

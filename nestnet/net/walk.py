@@ -280,6 +280,15 @@ class Walk:
         self.nodes[name] = node
         return self.tensors[name]
 
+    def within(self, node: fx.Node, source: Tensor, make: Callable[[str, str], Stage]) -> Tensor:
+        """Append the stage ``make(name, output)`` on ``source``, elementwise or at least of its
+        shape, that computes what ``node`` needs and the module's graph has nowhere; return what the
+        stage makes."""
+        name = self._unique(f"{node.name.rstrip('_')}_part")
+        self.tensors[name] = Tensor(name, source.torch_shape, source.flat_from)
+        self.stages.append(make(name, name))
+        return self.tensors[name]
+
     def alias(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to, in the memory it lies in."""
         if isinstance(source, fx.Node):

@@ -125,7 +125,9 @@ def products_graph() -> Graph:
         y = net.add(y, net.conv(net.pool(y, MaxPool, kernel, kernel), 1, (1, 1)))
         y = net.mul(y, net.lookup(net.conv(part, 1, (1, 1)), lambda x: 1 / (1 + np.exp(-x))))
         y = net.add(y, net.pool(y, AvgPool, kernel, kernel))
-    net.linear(y, 7, group=2, densities=(0.2, 0.4, 0.8))
+    for sizes in ((1, 11), (35, 1), (35, 11)):
+        y = net.normalize(y, sizes, center=sizes != (35, 1))
+    net.linear(net.normalize(y, (1, 11), center=False), 7, group=2, densities=(0.2, 0.4, 0.8))
     return net.graph()
 
 

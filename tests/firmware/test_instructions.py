@@ -49,6 +49,8 @@ OTHERS = {
     "depthwise 3x3 stride 2": 48_800,
     "dense linear 256->64": 26_000,
     "nested linear G=4 25 %": 13_600,
+    "normalize 256 x 32": 166_500,
+    "normalize 8192": 118_300,
     "add 8192": 67_600,
     "mul 8192": 51_200,
     "mul 256 x 32, by channel": 46_100,

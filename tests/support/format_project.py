@@ -33,6 +33,7 @@ MEMBER_ORDER = (
     "add_offset",
     "mul_multiplier",
     "mul_offset",
+    "normalize",
     "table",
     "lookup",
     "shared_lookup",

@@ -22,6 +22,7 @@ from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
+from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -54,6 +55,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
             result[y, x, c] = add(op, values, level, y, x, c)
         elif isinstance(op, Mul):
             result[y, x, c] = mul(op, graph, values, level, y, x, c)
+        elif isinstance(op, Normalize):
+            result[y, x, c] = normalize(op, graph, values, level, y, x, c)
         elif isinstance(op, Softmax):
             result[y, x, c] = softmax(op, values, y, x, c)
         elif isinstance(op, Lookup):
@@ -154,6 +157,37 @@ def mul(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
     total += int(op.offset[level])
     assert abs(total) < 2**31
     return max(op.act_min, min(op.act_max, total >> op.shift))
+
+
+def normalize(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
+    image = values[op.input]
+    first = c // op.channels * op.channels
+    places = [(y, x)]
+    if op.positions > 1:
+        places = list(product(range(image.shape[0]), range(image.shape[1])))
+    zero_point = graph.value(op.input).zero_point
+    members = [
+        int(image[row, column, first + k]) - zero_point
+        for row, column in places
+        for k in range(op.channels)
+    ]
+    mine, power = int(image[y, x, c]) - zero_point, sum(value * value for value in members)
+    if op.center:
+        mine = mine * len(members) - sum(members)
+        power = power * len(members) - sum(members) ** 2
+    mantissa, exponent, epsilon, epsilon_shift = (int(number) for number in op.table[level])
+    power = power * 2**8 + epsilon * 2**epsilon_shift
+    shift, factor = 25 - exponent, 0
+    while power >= 2**32:
+        power, shift = power // 4, shift - 1
+    while 0 < power < 2**30:
+        power, shift = power * 4, shift + 1
+    if power:
+        factor = mantissa // math.isqrt(power)
+    moved = mine * 2**shift if shift >= 0 else mine // 2**-shift
+    assert abs(moved) < 2**31
+    t = (moved * factor * 2**15 + 2**31) // 2**32
+    return max(-128, min(127, (t + graph.value(op.output).zero_point * 2**8 + 2**7) // 2**8))
 
 
 def pool(op, graph, values, y, x, c):  # type: ignore[no-untyped-def]

@@ -317,6 +317,24 @@ class Affine(nn.Module):
         return self.head(self.vector - x.mean((2, 3))) / torch.tensor([1.0, 2, 3, 4, 5])
 
 
+class Normalized(nn.Module):
+    """Group, instance and layer norms, with and without weights; learned slopes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 1), nn.Conv2d(5, 7, (2, 1))
+        self.group, self.one = nn.GroupNorm(3, 6), nn.GroupNorm(1, 5, affine=False)
+        self.each, self.slope = nn.InstanceNorm2d(7, affine=True), nn.PReLU(5)
+        self.vector, self.root = nn.LayerNorm(11), nn.RMSNorm(13)
+        self.fc, self.wide, self.last = nn.Linear(84, 11), nn.Linear(11, 13), nn.Linear(13, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.group(self.a(x)))
+        x = self.slope(self.one(self.b(x)))
+        x = self.vector(self.fc(F.relu(self.each(self.c(x))).flatten(1)))
+        return self.last(self.root(self.wide(x)))
+
+
 class Sums(nn.Module):
     """Additions and subtractions with repetition, signs and factors."""
 
@@ -521,6 +539,7 @@ CASES = (
     Case("gates, hardsigmoid", (11, 7, 3), lambda: Gates(F.hardsigmoid)),
     Case("written out", (7, 5, 3), WrittenOut),
     Case("affine", (7, 5, 3), Affine),
+    Case("normalized", (7, 5, 3), Normalized),
     Case("sums", (7, 5, 3), Sums),
     Case("shuffles", (7, 5, 2), Shuffles),
     Case("parts", (7, 9, 2), Parts),

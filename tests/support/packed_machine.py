@@ -22,6 +22,7 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.mul import Mul
+from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.softmax import Softmax
 from codegen.program.call import Buffer, Call, Member
 from codegen.program.program import Program
@@ -140,6 +141,8 @@ class PackedMachine:
         if isinstance(op, Add):
             multiplier = self.load(members["add_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["add_offset"]))
+        if isinstance(op, Normalize):
+            return replace(op, table=self.load(members["normalize"]))
         if isinstance(op, Mul):
             multiplier = self.load(members["mul_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["mul_offset"]))
@@ -218,7 +221,7 @@ def order_of(layer: Call) -> Order:
     residual = "residual_multiplier" in layer.members
     if layer.kernel in ("add", "mul"):
         return kernel_order.repeated(layer.args.repeat, counts[1])
-    if layer.kernel in ("lookup", "softmax"):
+    if layer.kernel in ("lookup", "normalize", "softmax"):
         return kernel_order.elementwise(len(layer.inputs), counts[-1])
     if layer.kernel in ("nested_linear", "dense_linear"):
         return kernel_order.at_once(counts[0], counts[-1])

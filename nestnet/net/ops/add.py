@@ -1,7 +1,8 @@
-"""Elementwise addition and subtraction."""
+"""Elementwise addition and subtraction, and PReLU, a sum of its halves."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,15 +11,17 @@ from torch import fx
 from codegen.graph.ops import add as graph_add
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.common.affine import emit_affine, per_channel
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
+from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.lookup import Function, Lookup, as_table, emit_function
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
-from nestnet.net.tensors import OPEN, Arithmetic, Clip
+from nestnet.net.tensors import OPEN, RELU, Arithmetic, Clip, NormParams
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
-SPELLED = "add/sub"
+SPELLED = "add/sub, prelu"
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,26 @@ def _alpha(node: fx.Node) -> float:
     return float(alpha)
 
 
+def _prelu(walk: Walk, node: fx.Node) -> None:
+    """Read ``max(x, 0) + slope * min(x, 0)`` as the operators it consists of."""
+    tensor = walk.activation(node)
+    slope = Arithmetic("mul", per_channel(walk, tensor, node.args[1], channels_last=True))
+    negative = Clip(-math.inf, 0.0)
+    low = walk.within(node, tensor, lambda name, out: Clamp(name, tensor.name, out, negative))
+    scaled = walk.within(
+        node,
+        low,
+        lambda name, out: Conv2D.unit(
+            name, low.name, out, tensor.shape[2], NormParams.affine(name, (slope,))
+        ),
+    )
+    high = walk.within(node, tensor, lambda name, out: Clamp(name, tensor.name, out, RELU))
+    walk.emit(node, tensor, lambda name, out: Add(name, (high.name, scaled.name), out))
+
+
 ATEN = {
     "add": Aten(_add),
     **dict.fromkeys(("sub", "subtract"), Aten(_sub)),
     "rsub": Aten(_rsub),
+    "prelu": Aten(_prelu),
 }

@@ -23,6 +23,7 @@ from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
+from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, linear_layer_graph, random_graph
@@ -156,7 +157,7 @@ def odd_shapes() -> Graph:
     value = net.conv(value, 15, (3, 1), padding=(1, 0, 1, 0), groups=15)
     same = net.conv(value, 15, (1, 1), group=2, densities=(0.1, 0.1, 0.4))
     value = net.conv(value, 15, (3, 3), padding=(1, 1, 1, 1), residual=same)
-    value = net.mul(net.add(value, same), same)
+    value = net.normalize(net.mul(net.add(value, same), same), (1, 15), center=True)
     net.linear(net.linear(value, 13, group=4, densities=(0.02, 0.05, 0.3)), 7)
     return net.graph()
 
@@ -186,6 +187,8 @@ def expected_tables(op: Op) -> dict[str, np.ndarray]:
             return {"lookup": op.table} if len(op.table) > 1 else {"shared_lookup": op.table[0]}
         case Mul():
             return {"mul_multiplier": op.multiplier, "mul_offset": op.offset}
+        case Normalize():
+            return {"normalize": op.table}
         case Softmax():
             return {"table": op.table}
     return requant_tables(op) if isinstance(op, Conv2D | Linear) else {}

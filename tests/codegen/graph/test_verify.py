@@ -21,6 +21,7 @@ from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
+from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -38,6 +39,7 @@ def every_op_graph() -> Graph:
         first, 5, (3, 3), padding=(1, 1, 1, 1), group=4, densities=[0.4, 0.8], residual=first
     )
     total = builder.mul(builder.add(first, second), builder.pool(first, AvgPool, (7, 5), (1, 1)))
+    total = builder.normalize(total, (35, 5), center=True)
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
@@ -199,6 +201,16 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "shift is 0..31": lambda: with_op(Add, shift=32),
     "add tables are int32": lambda: with_op(Add, offset=np.zeros(2, np.int64)),
     "multiplier is below 2**22": lambda: with_op(Add, multiplier=np.full((2, 2), 2**22, np.int32)),
+    "a set has 1 or 35 positions": lambda: with_op(Normalize, positions=5),
+    "a set's channels divide 5": lambda: with_op(Normalize, channels=2),
+    "normalize table is int32": lambda: with_op(Normalize, table=np.zeros((2, 4), np.int64)),
+    "the gain's mantissa": lambda: with_op(Normalize, table=np.zeros((2, 4), np.int32)),
+    "gain times the root": lambda: with_op(
+        Normalize, table=np.full((2, 4), [2**30, 7, 0, 0], np.int32)
+    ),
+    "E is below 2**61": lambda: with_op(
+        Normalize, table=np.full((2, 4), [2**30, 25, 1, 31], np.int32)
+    ),
     "shift is 0..22": lambda: with_op(Mul, shift=23),
     "mul tables are int32": lambda: with_op(Mul, offset=np.zeros(2, np.int64)),
     "multiplier is below 2**15": lambda: with_op(Mul, multiplier=np.full(2, 2**15, np.int32)),

@@ -25,6 +25,7 @@ from tests.support.firmware.oracle import (
     lookup,
     max_pool,
     mul,
+    normalize,
     pack_dense,
     pack_stream,
     rearrange,
@@ -386,7 +387,14 @@ def paired(
     for name in names:
         values[name] = promised.draw(name, rng, values)
     if plain:
-        values |= {"a_zero": 0, "b_zero": -128, "act_min": -128, "act_max": 127}
+        values |= {
+            "a_zero": 0,
+            "b_zero": -128,
+            "m": 11003,
+            "shift": 20,
+            "act_min": -128,
+            "act_max": 127,
+        }
     numbers = tuple(values[name] for name in names)
     run = Run(
         expected=result(a, b, *numbers),
@@ -415,6 +423,28 @@ def pool(
     return Case(
         f"{kind} counted {counted} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), values
     )
+
+
+def normalization(
+    rng: np.random.Generator, blocks: int, positions: int, groups: int, channels: int
+) -> Case:
+    """Return a normalization; a set of equal values now and then."""
+    x = int8(rng, blocks, positions, groups, channels)
+    if rng.random() < 0.3:
+        x[0, :, 0] = x[0, 0, 0, 0]
+    center = int(rng.integers(2))
+    values = {"blocks": blocks, "positions": positions, "groups": groups, "channels": channels}
+    points = tuple(int(rng.choice([-128, 0, int(rng.integers(-128, 128))])) for _ in range(2))
+    epsilon = (int(rng.integers(0, 1000)), int(rng.integers(0, 9)))
+    numbers = (int(rng.integers(2**30, 2**31)), int(rng.integers(20, 32)), *epsilon)
+    run = Run(
+        expected=normalize(x, center, *points, numbers),
+        inputs=as_bytes(x),
+        table=as_bytes(np.array(numbers), np.int32),
+        misalign_bytes=int(rng.integers(4)),
+    )
+    arguments = tuple(str(n) for n in (*values.values(), center, *points))
+    return Case(f"normalize {arguments}", "NORMALIZE", arguments, (run,), values)
 
 
 def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:

@@ -13,6 +13,7 @@ from tests.support.firmware.cases import (
     concatenation,
     depthwise,
     nested,
+    normalization,
     paired,
     pool,
     rearrangement,
@@ -234,6 +235,15 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
     sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
     cases += [concatenation(rng, *numbers) for numbers in sizes]
+    sets = (
+        (1, 1, 1, 1),
+        (7, 1, 1, 13),
+        (1, 35, 3, 4),
+        (1, 35, 7, 1),
+        (2, 5, 2, 61),
+        (1, 1024, 1, 64),
+    )
+    cases += [normalization(rng, *numbers) for numbers in sets for _ in range(4)]
     cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
     cases += [rearrangement(rng, *loops) for loops in LOOPS]
     return cases + [rearrangement(rng, *loops, words=True) for loops in WORD_LOOPS]
@@ -290,6 +300,7 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         "rearrange": lambda: rearrangement(
             rng, *((int(rng.integers(1, 5)), int(rng.integers(-9, 10))) for _ in range(6))
         ),
+        "normalize": lambda: normalization(rng, s.out_h, s.out_w, in_c, out_c),
         "softmax": lambda: soft(rng, in_c, draw("channels")),
     }
     return make[kernel]()

@@ -23,6 +23,7 @@
 #include "kernels/mul/nn_mul.h"
 #include "kernels/nested_conv/nn_nested_conv.h"
 #include "kernels/nested_linear/nn_nested_linear.h"
+#include "kernels/normalize/nn_normalize.h"
 #include "kernels/rearrange/nn_rearrange.h"
 #include "kernels/softmax/nn_softmax.h"
 
@@ -101,6 +102,8 @@ typedef struct {
 #define DENSE_LINEAR(id, shape, constants) \
     CASE(id, nn_dense_linear(&s, &r, &d->requant, d->weights, d->in, d->out, d->scratch), shape constants)
 #define ADD(id, ...) CASE(id, nn_add(__VA_ARGS__, d->in, d->second, d->out), )
+#define NORMALIZE(id, ...) \
+    CASE(id, nn_normalize(__VA_ARGS__, (const int32_t *)(const void *)d->table, d->in, d->out), )
 #define MUL(id, ...) CASE(id, nn_mul(__VA_ARGS__, d->in, d->second, d->out), )
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \

@@ -5,6 +5,7 @@ Independent of ``codegen``: what it checks must not depend on the code generator
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,6 +164,31 @@ def softmax(x: Array, table: Array) -> Array:
     e = table[x.max(axis=-1, keepdims=True) - x]
     total = e.sum(axis=-1, keepdims=True)
     return np.minimum((256 * e + total // 2) // total - 128, 127)
+
+
+def normalize(x: Array, center: int, in_zero: int, out_zero: int, table: tuple[int, ...]) -> Array:
+    """Normalize the sets of (blocks, positions, groups, channels)."""
+    x = x - in_zero
+    result = np.zeros_like(x)
+    for block, group in np.ndindex(x.shape[0], x.shape[2]):
+        part = x[block, :, group]
+        d, power = part, int((part**2).sum())
+        if center:
+            power = part.size * power - int(part.sum()) ** 2
+            d = part.size * part - part.sum()
+        power = power * 2**8 + (table[2] << table[3])
+        exponent = 0
+        while power >= 2**32:
+            power, exponent = power >> 2, exponent - 1
+        while 0 < power < 2**30:
+            power, exponent = power << 2, exponent + 1
+        factor = table[0] // math.isqrt(power) if power else 0
+        shift = 25 + exponent - table[1]
+        moved = d << shift if shift >= 0 else d >> -shift
+        assert np.abs(moved).max() < 2**31
+        t = (moved * (factor << 15) + 2**31) >> 32
+        result[block, :, group] = np.clip((t + out_zero * 256 + 128) >> 8, -128, 127)
+    return result
 
 
 def lookup(x: Array, table: Array) -> Array:

@@ -15,8 +15,13 @@ _SHAPES = ("view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten", "d
 """What leaves the elements of a parameter in their order."""
 
 
-def per_channel(walk: Walk, tensor: Tensor, argument: object) -> str | tuple[float, ...]:
+def per_channel(
+    walk: Walk, tensor: Tensor, argument: object, channels_last: bool = False
+) -> str | tuple[float, ...]:
     """Return the parameter, buffer or constant that ``argument`` is: its name or its numbers.
+
+    It has the dimensions of an operand, or, where ``channels_last`` says so and it has one, the
+    channels in it.
 
     Raises:
         Unsupported: it is none, is computed, or differs between positions.
@@ -36,6 +41,8 @@ def per_channel(walk: Walk, tensor: Tensor, argument: object) -> str | tuple[flo
     assert isinstance(node, fx.Node)
     shape = tuple(int(extent) for extent in node.meta["val"].shape)
     rank = len(tensor.torch_shape) + 1
+    if channels_last and len(shape) == 1:
+        shape = (*shape, *(1,) * (rank - 2))
     aligned = (1,) * (rank - len(shape)) + shape
     rest = (*aligned[:1], *aligned[2:])
     if len(shape) > rank or set(rest) > {1} or aligned[1] not in (1, tensor.torch_shape[0]):

@@ -1,0 +1,53 @@
+"""Group, instance and layer norms: sets, bits, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from codegen.errors import UserError
+from codegen.graph.ops.normalize import Normalize
+from nestnet.exporting.exporter import export
+from nestnet.frontend.capture import capture
+from tests.support.exports import DENSITIES, PROVENANCE, levels, prepared, stage_differences
+from tests.support.nets import CASES, head, trained_like
+
+SHAPE = (7, 5, 3)
+
+
+def test_normalizations_are_the_trained_network() -> None:
+    """Under settled ranges fake quantization has the integer operator's bits, at every level."""
+    case = next(case for case in CASES if case.name == "normalized")
+    net, pixels = prepared(trained_like(case), case.shape, 2, seed=3)
+    graph = export(net, levels(), PROVENANCE, "net")
+    found = {op.name: op for op in graph.ops if isinstance(op, Normalize)}
+    assert {(op.positions, op.channels, op.center) for op in found.values()} == {
+        (15, 2, True), (15, 5, True), (12, 1, True), (1, 11, True), (1, 13, False),
+    }  # fmt: skip
+    for level in range(len(DENSITIES)):
+        differences = dict(stage_differences(net, graph, pixels, level))
+        assert all(differences[name].max() == 0 for name in found)
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.LayerNorm(3), "other dimensions than channels.*GroupNorm"),
+        (nn.InstanceNorm2d(5, track_running_stats=True), "running statistics.*BatchNorm2d"),
+        (nn.LayerNorm((5, 5, 3)), "other dimensions than channels"),
+    ],
+)
+def test_what_it_cannot_be_is_refused(layer: nn.Module, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        capture(nn.Sequential(nn.Conv2d(3, 5, 3), layer, *head(5)), SHAPE)
+
+
+def test_gradients_are_those_of_the_real_normalization() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.GroupNorm(2, 6), nn.Conv2d(6, 4, 3), *head(4))
+    net, pixels = prepared(module, SHAPE, 2, seed=3)
+    x = torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2) / 64 - 2
+    net(x).square().sum().backward()
+    gradient = next(net.parameters()).grad
+    assert gradient is not None and bool(gradient.abs().sum() > 0)
