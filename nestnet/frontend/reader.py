@@ -274,6 +274,8 @@ def _translate(walk: Walk, node: fx.Node) -> list[Problem]:
         return []  # sizes, counters, constants
     if isinstance(node.meta.get("val"), int | torch.SymInt):
         return []  # a size of an activation, used as a shape
+    if node in walk.absorbed:
+        return []
     row = _row(node)
     try:
         if row is None:

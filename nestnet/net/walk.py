@@ -67,6 +67,9 @@ class Walk:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: dict[str, fx.Node] = field(default_factory=dict)
     """Tensor name -> the node that computes it."""
+    absorbed: dict[fx.Node, float] = field(default_factory=dict)
+    """Steps of something that is read as one where it ends, which compute nothing themselves, and
+    the number that they come to there."""
     _lost: set[fx.Node] = field(default_factory=set)
     """Results of unsupported operators whose shape no activation can have."""
     _bound: dict[fx.Node, str] = field(default_factory=dict)

@@ -335,6 +335,20 @@ class Normalized(nn.Module):
         return self.last(self.root(self.wide(x)))
 
 
+class Embedding(nn.Module):
+    """Vectors of length 1, at every position and at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 7, 3), nn.Conv2d(7, 5, 1)
+        self.fc = nn.Linear(75, 11)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = F.relu(self.second(x / x.norm(dim=1, keepdim=True)))
+        return F.normalize(self.fc(x.flatten(1)))
+
+
 class Sums(nn.Module):
     """Additions and subtractions with repetition, signs and factors."""
 
@@ -540,6 +554,7 @@ CASES = (
     Case("written out", (7, 5, 3), WrittenOut),
     Case("affine", (7, 5, 3), Affine),
     Case("normalized", (7, 5, 3), Normalized),
+    Case("embedding", (7, 5, 3), Embedding),
     Case("sums", (7, 5, 3), Sums),
     Case("shuffles", (7, 5, 2), Shuffles),
     Case("parts", (7, 9, 2), Parts),

@@ -17,6 +17,7 @@ from nestnet.net.ops.common.affine import emit_affine, per_channel
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.ops.lookup import Function, as_table, emit_function
+from nestnet.net.ops.normalize import emit_normalize
 from nestnet.net.requant import make_mul
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
 from nestnet.net.tensors import OPEN, Arithmetic, Clip
@@ -125,6 +126,11 @@ def _div(walk: Walk, node: fx.Node) -> None:
     divisor = node.args[1]
     if node.kwargs.get("rounding_mode") is not None:
         raise Unsupported("division that rounds", node.kwargs, "rounding_mode=None")
+    if isinstance(divisor, fx.Node) and divisor in walk.absorbed:
+        tensor = walk.activation(node)
+        sizes, least = (tensor.shape[2], False), walk.absorbed[divisor]
+        emit_normalize(walk, node, tensor, *sizes, least, center=False, mean=False)
+        return
     if walk.is_activation(divisor):
         raise Unsupported("division by an activation", divisor, "a number or parameter as divisor")
     if not isinstance(divisor, int | float):

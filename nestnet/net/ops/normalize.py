@@ -18,7 +18,7 @@ from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
 from nestnet.net.tensors import Arithmetic, Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
-SPELLED = "group_norm/instance_norm, layer_norm/rms_norm of vectors"
+SPELLED = "group_norm/instance_norm, layer_norm/rms_norm of vectors, F.normalize"
 
 _BYTES_PER_LEVEL = 16
 """Mantissa and exponent of the gain, mantissa and shift of the epsilon."""
@@ -193,6 +193,37 @@ def _layer_norm(walk: Walk, node: fx.Node) -> None:
     emit_normalize(walk, node, tensor, tensor.shape[2], True, epsilon, affine, not is_rms)
 
 
+def _vector_norm(walk: Walk, node: fx.Node) -> None:
+    """Read the norm of ``x / norm(x)``, which the division computes, and all that lies between."""
+    tensor, order = walk.activation(node), argument(node, 1, "ord", 2)
+    dims = argument(node, 2, "dim", None)
+    rank = len(tensor.torch_shape) + 1
+    if order != 2 or dims is None or [int(dim) % rank for dim in dims] != [1]:
+        raise Unsupported(
+            "a norm", f"order {order} over {dims}", "order 2 over the channels, dim=1"
+        )
+    least, steps, last = 0.0, [node], node
+    while len(last.users) == 1 and _name(last) != "div":
+        (last,) = last.users
+        if _name(last) in ("clamp_min", "clamp"):
+            least = float(argument(last, 1, "min", 0.0))
+        elif _name(last) not in ("expand", "expand_as", "div"):
+            break
+        steps.append(last)
+    if _name(last) != "div" or last.args[0] is not node.args[0]:
+        raise Unsupported(
+            "a norm that is not the divisor of its vector",
+            node.target,
+            "x / x.norm(dim=1, keepdim=True), or F.normalize",
+            "Divide by it, or leave it to the application",
+        )
+    walk.absorbed |= dict.fromkeys(steps[:-1], least)
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.target).removeprefix("aten.").partition(".")[0]
+
+
 def _epsilon(node: fx.Node, index: int) -> float:
     found = argument(node, index, "eps", None)
     if found is None:
@@ -205,4 +236,5 @@ ATEN = {
     "instance_norm": Aten(_instance_norm),
     "layer_norm": Aten(_layer_norm),
     "rms_norm": Aten(_layer_norm),
+    "linalg_vector_norm": Aten(_vector_norm),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from codegen.errors import UserError
 from codegen.graph.ops.normalize import Normalize
@@ -15,6 +15,11 @@ from tests.support.exports import DENSITIES, PROVENANCE, levels, prepared, stage
 from tests.support.nets import CASES, head, trained_like
 
 SHAPE = (7, 5, 3)
+
+
+class Length(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.norm(dim=1, keepdim=True)
 
 
 def test_normalizations_are_the_trained_network() -> None:
@@ -36,6 +41,7 @@ def test_normalizations_are_the_trained_network() -> None:
     [
         (nn.LayerNorm(3), "other dimensions than channels.*GroupNorm"),
         (nn.InstanceNorm2d(5, track_running_stats=True), "running statistics.*BatchNorm2d"),
+        (Length(), "not the divisor of its vector"),
         (nn.LayerNorm((5, 5, 3)), "other dimensions than channels"),
     ],
 )
