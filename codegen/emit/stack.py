@@ -12,6 +12,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "cmsis_conv": (320, 320),
     "cmsis_depthwise_conv": (320, 320),
     "cmsis_linear": (320, 320),
+    "bilinear": (128, 128),
     "cmsis_max_pool": (320, 320),
     "concat": (96, 128),
     "dense_conv": (512, 1280),

@@ -29,6 +29,7 @@ from codegen.graph.ir import (
 )
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.bilinear import Bilinear
 from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D, accumulate
 from codegen.graph.ops.linear import Linear
@@ -248,6 +249,13 @@ class GraphBuilder:
         index = len(self.ops)
         op = Concat(f"concat{index}", tuple(sources), f"value{index}", axis)
         return self._append(op, scale, self.zero_point(sources[0]))
+
+    def bilinear(self, source: str, size: tuple[int, int], align_corners: int = 0) -> str:
+        """Append a bilinear resizing to ``size``, height and width."""
+        before = self._value(source)
+        index = len(self.ops)
+        op = Bilinear(f"bilinear{index}", source, f"value{index}", align_corners)
+        return self._append(op, before.scale, before.zero_point, (*size, before.shape[2]))
 
     def reshape(self, source: str, shape: Shape) -> str:
         """Append a reshape."""

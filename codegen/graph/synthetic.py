@@ -149,7 +149,7 @@ class _RandomGraph:
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
             *(self._sum, self._pool, self._lookup, self._concat, self._gate, self._normalize),
-            self._rearrange,
+            *(self._rearrange, self._bilinear),
         )
         self._conv()
         for block in range(max(blocks, inputs - 1)):
@@ -325,6 +325,10 @@ class _RandomGraph:
             top, left, bottom, right = (self._pick(0, extent) for extent in padding)
             counted = (top, left, bottom, right)
         self.builder.pool(self.builder.last, kind, kernel, self._stride(), padding, counted)
+
+    def _bilinear(self) -> None:
+        size = (self._pick(1, self.largest), self._pick(1, self.largest))
+        self.builder.bilinear(self.builder.last, size, self._pick(0, 1))
 
     def _classifier(self) -> None:
         height, width, channels = self.builder.shape(self.builder.last)

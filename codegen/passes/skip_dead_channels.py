@@ -11,6 +11,7 @@ from codegen.graph.arithmetic import kept_weight, requantize
 from codegen.graph.ir import NEVER, Graph, Op, Requant, TfliteRequant, Uint8Array
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.bilinear import Bilinear
 from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
@@ -71,7 +72,7 @@ def _dead_output(op: Op, graph: Graph, dead: dict[str, BoolArray]) -> BoolArray:
     match op:
         case Conv2D() | Linear():
             return np.stack([_dead_rows(op, graph, dead, level) for level in range(levels)])
-        case MaxPool() | AvgPool():
+        case MaxPool() | AvgPool() | Bilinear():
             return np.logical_and.reduce(dead[op.input], axis=(1, 2), keepdims=True)
         case Reshape():
             return dead[op.input].reshape(levels, *graph.value(op.output).shape)
@@ -242,7 +243,7 @@ def _linked(op: Op, graph: Graph) -> int:
     match op:
         case Conv2D():
             return after[2] // before[2] if op.groups == before[2] else 0
-        case MaxPool() | AvgPool() | Lookup():
+        case MaxPool() | AvgPool() | Bilinear() | Lookup():
             return 1
         case Reshape() if after[2] == before[2]:
             return 1

@@ -46,8 +46,9 @@ _INSTEAD = {
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"),
                     "the padding argument of the convolution (zeros)"),
     "conv3d": "nn.Conv2d, the third dimension as channels",
-    **dict.fromkeys(("upsample_bilinear2d", "upsample_bicubic2d", "interpolate"),
-                    "nn.Upsample by whole numbers (nearest), or nn.ConvTranspose2d"),
+    **dict.fromkeys(("upsample_nearest2d", "interpolate", "upsample_bicubic2d",
+                     "_upsample_bilinear2d_aa"), "nn.Upsample by whole numbers (nearest), bilinear "
+                    "upsampling or nn.ConvTranspose2d"),
     "conv_transpose3d": "nn.ConvTranspose2d, the third dimension as channels",
     **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
                     "convolutions and linear layers with weights of their own"),

@@ -17,7 +17,6 @@ from tests.support.firmware.cases import (
     nested,
     normalization,
     paired,
-    pool,
     rearrangement,
     soft,
     table,
@@ -25,6 +24,7 @@ from tests.support.firmware.cases import (
 )
 from tests.support.firmware.oracle import Shape
 from tests.support.firmware.rig import run_m4
+from tests.support.firmware.window_cases import pool, resize
 
 LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)
@@ -99,6 +99,7 @@ def other_layers() -> dict[str, Case]:
         "mul 256 x 32, by position": paired(rng, "mul", (16, 16, 32), (16, 16, 1), plain=True),
         "normalize 256 x 32": normalization(rng, 256, 1, 1, 32),
         "normalize 8192": normalization(rng, 1, 256, 1, 32),
+        "bilinear 8x8x32 to 16x16": resize(rng, Shape(8, 8, 32, 16, 16, 32), 0),
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
         "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),

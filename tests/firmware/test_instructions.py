@@ -66,6 +66,7 @@ OTHERS = {
     "nearest 8x8x64": 4_470,
     "shuffle 256 x 2 x 16": 18_000,
     "turn 256 x 16": 12_800,
+    "bilinear 8x8x32 to 16x16": 147_500,
     "lookup 8192": 34_900,
     "max pool 2x2 16x16x32": 7_100,
     "avg pool 8x8x64": 4_050,

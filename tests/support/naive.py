@@ -16,6 +16,7 @@ import numpy as np
 from codegen.graph.ir import Graph, Op, Requant, TfliteRequant
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.bilinear import Bilinear
 from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
@@ -44,6 +45,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
         return values[op.input].reshape(shape)
     if isinstance(op, Concat):
         return concat(op, values, result)
+    if isinstance(op, Bilinear):
+        return bilinear(op, values, result)
     if isinstance(op, Rearrange):
         return rearrange(op, values, result)
     for y, x, c in product(*map(range, shape)):
@@ -240,3 +243,31 @@ def rearrange(op, values, result):  # type: ignore[no-untyped-def]
         steps = zip(indices, op.loops, strict=True)
         result.reshape(-1)[at] = flat[op.offset + sum(i * stride for i, (_, stride) in steps)]
     return result
+
+
+def bilinear(op, values, result):  # type: ignore[no-untyped-def]
+    image = values[op.input]
+    sides = [
+        [_sides(at, image.shape[axis], result.shape[axis], op) for at in range(result.shape[axis])]
+        for axis in range(2)
+    ]
+    for (y, rows), (x, columns) in product(*map(enumerate, sides)):
+        for c in range(result.shape[2]):
+            total = sum(
+                int(image[row, column, c]) * of_row * of_column
+                for row, of_row in rows
+                for column, of_column in columns
+            )
+            result[y, x, c] = (total + 2**21) // 2**22
+    return result
+
+
+def _sides(at, extent, out, op):  # type: ignore[no-untyped-def]
+    if op.align_corners:
+        place = Fraction(at * (extent - 1), out - 1) if out > 1 else Fraction(0)
+    else:
+        place = max(Fraction(0), Fraction(2 * at + 1, 2) * Fraction(extent, out) - Fraction(1, 2))
+    first = math.floor(place)
+    second = min(first + 1, extent - 1)
+    weight = math.floor((place - first) * 2**11 + Fraction(1, 2))
+    return (first, 2**11 - weight), (second, weight)

@@ -401,8 +401,10 @@ class Upwards(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(self.a(self.stem(x))))
         x = F.max_pool2d(F.relu(self.b(x)), 3)
+        x = F.interpolate(x, scale_factor=2, mode="bilinear")
+        x = F.interpolate(x, size=(4, 5), mode="bilinear", align_corners=True)
         x = F.max_pool2d(self.c(x).relu(), (3, 1)).flatten(2)
-        return self.fc(self.d(x).mean(2))
+        return self.fc(F.interpolate(self.d(x), scale_factor=2, mode="linear").mean(2))
 
 
 class Reductions(nn.Module):

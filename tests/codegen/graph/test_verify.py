@@ -15,6 +15,7 @@ from codegen.graph.ir import NEVER, Graph, Op, Requant, Residual, Value
 from codegen.graph.ops import OPERATORS
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
+from codegen.graph.ops.bilinear import Bilinear
 from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
@@ -46,6 +47,7 @@ def every_op_graph() -> Graph:
     averaged = builder.adaptive_pool(averaged, AvgPool, (2, 1))
     averaged = builder.pool(averaged, AvgPool, (2, 1), (1, 1))
     averaged = builder.rearrange(averaged, (1, 1, 60), 59, [(2, -30), (30, -1)])
+    averaged = builder.bilinear(averaged, (1, 1))
     logits = builder.linear(builder.lookup(averaged, np.tanh), 4, group=4, densities=[0.5, 0.9])
     builder.softmax(logits)
     return builder.graph()
@@ -99,6 +101,14 @@ def large_output() -> Graph:
     builder = GraphBuilder((65537, 1, 1), 2, seed=1)
     wide = builder.conv("input", 1, (1, 1), stride=(1, 1))
     return builder.graph({builder.pool(wide, MaxPool, (3, 1), (3, 1)): "map", wide: "map"})
+
+
+def tall_map() -> Graph:
+    """Return a graph with more rows than a resizing counts."""
+    builder = GraphBuilder((1, 1, 1), 1, seed=1)
+    tall = builder.bilinear(builder.conv("input", 1, (1, 1)), (2**19, 1))
+    builder.pool(tall, MaxPool, (2, 1), (2**12, 1))
+    return builder.graph()
 
 
 def changed(array: np.ndarray, index: Any, value: int) -> np.ndarray:
@@ -226,6 +236,9 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "loops go round at least once": lambda: with_op(Rearrange, loops=((0, 1), (60, -1))),
     "the loops go round 60 times in all": lambda: with_op(Rearrange, loops=((59, -1),)),
     "addresses are 0..59": lambda: with_op(Rearrange, offset=58),
+    "align_corners is 0 or 1": lambda: with_op(Bilinear, align_corners=2),
+    "the output has 60 channels": lambda: with_value(last(Bilinear).output, shape=(1, 1, 61)),
+    "twice the output's extent times the input's": lambda: tall_map(),
     "kernel is at least 1": lambda: with_op(MaxPool, kernel=(0, 1)),
     "no padding along an adaptive height": lambda: with_pool(padding=(1, 0, 0, 0)),
     "the kernel of an adaptive width is 1": lambda: with_pool(kernel=(1, 2)),

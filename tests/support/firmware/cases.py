@@ -20,10 +20,8 @@ from tests.support.firmware.oracle import (
     Shape,
     accumulate,
     add,
-    avg_pool,
     level_weights,
     lookup,
-    max_pool,
     mul,
     normalize,
     pack_dense,
@@ -404,25 +402,6 @@ def paired(
     )
     arguments = tuple(str(v) for v in (*loops, *numbers))
     return Case(f"{kernel} {arguments}", kernel.upper(), arguments, (run,), values)
-
-
-def pool(
-    rng: np.random.Generator,
-    kind: str,
-    s: Shape,
-    counted: tuple[int, int, int, int] | None = None,
-) -> Case:
-    """Return a MAX_POOL or AVG_POOL, which counts padding up to ``counted``."""
-    x = int8(rng, s.in_h, s.in_w, s.in_c)
-    zero_point = contract("avg_pool").draw("zero_point", rng, {})
-    expected = max_pool(x, s) if kind == "MAX_POOL" else avg_pool(x, s, zero_point, counted)
-    sides = "ALL_PADDING" if counted is None else f"SIDES({', '.join(map(str, counted))})"
-    head = () if kind == "MAX_POOL" else (sides, str(zero_point))
-    run = Run(expected=expected, inputs=as_bytes(x), misalign_bytes=int(rng.integers(4)))
-    values = dataclasses.asdict(s) | {"zero_point": zero_point}
-    return Case(
-        f"{kind} counted {counted} {s}", kind, (*head, c_struct("SHAPE", s)), (run,), values
-    )
 
 
 def normalization(

@@ -15,7 +15,6 @@ from tests.support.firmware.cases import (
     nested,
     normalization,
     paired,
-    pool,
     rearrangement,
     soft,
     table,
@@ -23,6 +22,7 @@ from tests.support.firmware.cases import (
 )
 from tests.support.firmware.contracts import contract
 from tests.support.firmware.oracle import NEVER, Shape, seen
+from tests.support.firmware.window_cases import pool, resize
 
 SEED = 20240601
 
@@ -245,6 +245,10 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     )
     cases += [normalization(rng, *numbers) for numbers in sets for _ in range(4)]
     cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
+    sizes = ((3, 5, 4, 6, 10), (1, 7, 3, 1, 14), (5, 4, 2, 3, 9), (2, 1, 13, 7, 1), (1, 1, 1, 3, 2))
+    for align_corners in (0, 1):
+        for in_h, in_w, c, out_h, out_w in sizes:
+            cases.append(resize(rng, Shape(in_h, in_w, c, out_h, out_w, c), align_corners))
     cases += [rearrangement(rng, *loops) for loops in LOOPS]
     return cases + [rearrangement(rng, *loops, words=True) for loops in WORD_LOOPS]
 
@@ -281,6 +285,9 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
     make: dict[str, Callable[[], Case]] = {
         "add": lambda: paired(rng, "add", *operands),
         "avg_pool": lambda: pool(rng, "AVG_POOL", *any_pool()),
+        "bilinear": lambda: resize(
+            rng, Shape(s.in_h, s.in_w, in_c, s.out_h, s.out_w, in_c), draw("align_corners")
+        ),
         "concat": lambda: concatenation(rng, s.out_h, in_c, out_c),
         "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
         "dense_linear": lambda: weighted(rng, "DENSE_LINEAR", linear, plain=plain),

@@ -13,6 +13,7 @@
 
 #include "kernels/add/nn_add.h"
 #include "kernels/avg_pool/nn_avg_pool.h"
+#include "kernels/bilinear/nn_bilinear.h"
 #include "kernels/concat/nn_concat.h"
 #include "kernels/dense_conv/nn_dense_conv.h"
 #include "kernels/dense_linear/nn_dense_linear.h"
@@ -111,7 +112,8 @@ typedef struct {
 #define REARRANGE(id, count, offset, align, ...)                        \
     CASE(id, nn_rearrange(&loops, count, offset, align, d->in, d->out), \
          static const nn_loops loops = {__VA_ARGS__};)
-#define MAX_POOL(id, shape) CASE(id, nn_max_pool(&s, d->in, d->out), shape)
+#define BILINEAR(id, align_corners, shape) CASE(id, nn_bilinear(&s, align_corners, d->in, d->out), shape)
+#define MAX_POOL(id, shape)                CASE(id, nn_max_pool(&s, d->in, d->out), shape)
 #define AVG_POOL(id, counted, zero_point, shape) \
     CASE(id, nn_avg_pool(&s, counted, zero_point, d->in, d->out), shape)
 #define LOOKUP(id, count)                CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )

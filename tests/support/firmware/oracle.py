@@ -159,6 +159,30 @@ def avg_pool(
     return np.clip(result, -128, 127)
 
 
+def bilinear(x: Array, s: Shape, align_corners: int) -> Array:
+    """Means of the four elements around each output."""
+    sides = [
+        [places(at, extent, out, align_corners) for at in range(out)]
+        for extent, out in ((s.in_h, s.out_h), (s.in_w, s.out_w))
+    ]
+    result = np.zeros((s.out_h, s.out_w, s.out_c), np.int64)
+    for y, rows in enumerate(sides[0]):
+        for at, columns in enumerate(sides[1]):
+            for row, of_row in rows:
+                for column, of_column in columns:
+                    result[y, at] += x[row, column] * of_row * of_column
+    return (result + 2**21) >> 22
+
+
+def places(at: int, extent: int, out: int, align_corners: int) -> list[tuple[int, int]]:
+    """Return the two elements around an output along an axis, and their weights of 2^11."""
+    unit = max(out - 1, 1) if align_corners else 2 * out
+    place = at * (extent - 1) * (out > 1) if align_corners else max(0, (2 * at + 1) * extent - out)
+    first, rest = divmod(place, unit)
+    weight = (rest * 2048 + unit // 2) // unit
+    return [(first, 2048 - weight), (min(first + 1, extent - 1), weight)]
+
+
 def softmax(x: Array, table: Array) -> Array:
     """Softmax over the last axis."""
     e = table[x.max(axis=-1, keepdims=True) - x]
