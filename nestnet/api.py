@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from codegen.errors import UserError
@@ -36,6 +37,7 @@ from nestnet.arguments import (
     checked_network,
     checked_path,
     checked_run,
+    checked_samples,
     checked_shapes,
     swapped_shape,
 )
@@ -54,7 +56,8 @@ from nestnet.net.quantize import Quantization
 from nestnet.net.quantize import quantize as quantize_network
 from nestnet.net.tensors import Given
 from nestnet.notices import notice
-from nestnet.pixels import pixels_of
+from nestnet.pixels import DEFAULT, pixels_of
+from nestnet.samples import Seen, measured, samples_of
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable, prune
 from nestnet.tasks._task import Result
 from nestnet.training import distributed
@@ -81,6 +84,7 @@ def nest(
     dense_layers: Sequence[str] = (),
     mean: float | Sequence[float] = (),
     std: float | Sequence[float] = (),
+    samples: NDArray[Any] | None = None,
 ) -> NestedNet:
     """Return ``module`` as a nested network, pruned at once by weight magnitude.
 
@@ -113,6 +117,10 @@ def nest(
         std: the same; 1 for ToTensor. Where all channels have the same mean and std, and
             255 * mean is a whole number, the device needs no arithmetic for them. Otherwise one
             layer more, an 8-bit multiply-add per pixel and channel, normalizes its input.
+        samples: windows of the training set, int16 or float32 (n, h, w, c), where the input is no
+            image. The network is then fed (raw - mean) / std in their numbers, as measured on them
+            where mean and std are not given: ``net.pixels.to_float(raw)`` makes it of a tensor
+            (n, h, w, c), :func:`quantize` takes such windows, and a device gets raw numbers.
 
     Raises:
         UserError: the module cannot be traced, or the options do not fit it.
@@ -121,9 +129,15 @@ def nest(
     shapes = checked_shapes("input_shape", input_shape)
     given: Any = {"sparsity": sparsity, "dense_layers": dense_layers, "mean": mean, "std": std}
     options = TrainConfig(group=group, allocation=allocation, routing=routing, **given)
-    seen = [pixels_of(options.mean, options.std, shape[-1]) for shape in shapes]
+    seen: Seen = DEFAULT
+    if samples is None:
+        for shape in reversed(shapes):
+            seen = pixels_of(options.mean, options.std, shape[-1])
+    else:
+        raw = checked_samples("samples", samples, shapes)
+        seen = samples_of(*measured(raw, options.mean, options.std), raw.dtype)
     try:
-        network = trace(module, shapes, seen[0])
+        network = trace(module, shapes, seen)
     except UserError as problem:
         raise swapped_shape(module, shapes[0]) or problem from None
     network.set_levels(options.levels)

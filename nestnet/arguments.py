@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from codegen.errors import UserError
@@ -72,6 +73,27 @@ def checked_shapes(where: str, shape: Any) -> tuple[Given, ...]:
     if listed and all(isinstance(one, list | tuple) for one in listed):
         return tuple(checked_shape(f"{where}[{i}]", one) for i, one in enumerate(listed))
     return (checked_shape(where, shape),)
+
+
+def checked_samples(where: str, samples: Any, shapes: Sequence[Given]) -> NDArray[Any]:
+    """Return windows of samples for the only input, of one of ``shapes``.
+
+    Raises:
+        UserError: several inputs, or something else than int16 or float32 windows of its shape.
+    """
+    shape = shapes[0] if len(shapes[0]) == 3 else (1, *shapes[0])
+    raw = isinstance(samples, np.ndarray) and samples.dtype in (np.int16, np.float32)
+    fits = len(shapes) == 1 and raw and samples.shape[1:] == shape and len(samples)
+    if fits and np.isfinite(samples).all():
+        found: NDArray[Any] = samples
+        return found
+    is_array = isinstance(samples, np.ndarray)
+    raise _bad(
+        where,
+        f"{samples.dtype} {samples.shape}" if is_array else type(samples).__name__,
+        f"finite int16 or float32 numbers (n, {', '.join(map(str, shape))}), of one input",
+        "Give windows of the training set as a NumPy array",
+    )
 
 
 def swapped_shape(module: nn.Module, shape: Given) -> UserError | None:

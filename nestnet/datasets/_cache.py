@@ -9,8 +9,10 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nestnet.datasets._types import Int64Array, Split, Uint8Array
 
@@ -55,6 +57,21 @@ def cached(
     return found
 
 
+def cached_array(kind: str, key: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    """Return the array for this ``key``, calling ``make`` where the cache has none.
+
+    A damaged cache file is made again; a cache that cannot be written is done without.
+    """
+    digest = hashlib.sha256(f"{FORMAT_VERSION}\0{kind}\0{key}".encode()).hexdigest()
+    path = folder() / f"{kind}-{digest[:32]}.npy"
+    try:
+        found: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        found = make()
+        _store(path, lambda file: np.save(file, found))
+    return found
+
+
 def _read(path: Path) -> Decoded | None:
     """Return the content of ``path``, or None if it is absent or damaged."""
     try:
@@ -74,25 +91,34 @@ def _read(path: Path) -> Decoded | None:
 
 
 def _write(path: Path, decoded: Decoded) -> None:
-    """Store ``decoded`` atomically; an unwritable cache is not an error."""
+    """Store ``decoded``."""
+
+    def save(file: IO[bytes]) -> None:
+        np.savez(
+            file,
+            train_images=decoded.train.images,
+            train_targets=decoded.train.targets,
+            test_images=decoded.test.images,
+            test_targets=decoded.test.targets,
+            class_names=np.array(decoded.class_names),
+            layout=np.array(decoded.layout),
+            jpeg_quality=np.int64(decoded.jpeg_quality or 0),
+            notes=np.array(decoded.notes, dtype=np.str_),
+        )
+
+    _store(path, save)
+
+
+def _store(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Write a file atomically; an unwritable cache is not an error."""
     partial = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".writing-", suffix=".npz", delete=False
+            dir=path.parent, prefix=".writing-", suffix=path.suffix, delete=False
         ) as file:
             partial = file.name
-            np.savez(
-                file,
-                train_images=decoded.train.images,
-                train_targets=decoded.train.targets,
-                test_images=decoded.test.images,
-                test_targets=decoded.test.targets,
-                class_names=np.array(decoded.class_names),
-                layout=np.array(decoded.layout),
-                jpeg_quality=np.int64(decoded.jpeg_quality or 0),
-                notes=np.array(decoded.notes, dtype=np.str_),
-            )
+            save(file)
         os.replace(partial, path)
     except OSError:
         if partial:

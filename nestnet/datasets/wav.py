@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph.sources.spectrogram import Spectrogram
+from nestnet.datasets._cache import cached_array
 from nestnet.datasets._description import described, file_in, groups_of, needed
 from nestnet.datasets._layout import Kind, Layout, find_layout
 from nestnet.datasets._source import Source, listing_of, track
@@ -80,7 +81,8 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     if longer:
         notes = (*notes, f"{longer} of {len(names)} sounds are longer than {what.seconds:g} s: "
                  "their loudest part is heard")  # fmt: skip
-    features = spectrogram.of_clips(windows)
+    key = f"{source.fingerprint()}\0{spectrogram}"
+    features = cached_array("wav", key, lambda: spectrogram.of_clips(windows))
     labels = np.array([layout.labels[name] for name in names], np.int64)
     test = np.array([is_test[name] for name in names])
     splits = [Split(features[rows], labels[rows], windows[rows]) for rows in (~test, test)]

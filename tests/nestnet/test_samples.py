@@ -172,3 +172,34 @@ def test_sound_is_part_of_what_a_network_sees() -> None:
     what = Spectrogram(rate_hz=8000, frame=320, hop=160, frames=3)
     made = samples_of((0.0,), (50.0,), 2.0, np.dtype(np.int16), what)
     assert made.source.spectrogram == what  # type: ignore[union-attr]
+
+
+def test_samples_of_a_loop_of_ones_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv1d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv1d(8, 8, 3), torch.nn.ReLU(),
+        torch.nn.Flatten(), torch.nn.Linear(56, 2),
+    )  # fmt: skip
+    x = raw(99)
+    net = nestnet.nest(module, (11, 3), samples=x, sparsity=(0.5,))
+    values = net.pixels.to_float(torch.from_numpy(x))
+    nestnet.quantize(net, x)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "own.nestnet"))
+    source = graph.only_input.source
+    assert source == seen(x).source
+    answers = reference.run(graph, (source.quantize(x),), 0)[0].reshape(99, 2)  # type: ignore[union-attr]
+    output = graph.only_output
+    real = (answers.astype(float) - output.zero_point) * output.scale[0]
+    wanted = net.eval()(values).detach().numpy()
+    assert np.abs(real - wanted).max() <= 2.1 * output.scale[0]
+    for wrong in (
+        x[0],
+        x.astype(np.int32),
+        [1],
+        x[:, :, :5],
+        np.full((9, 1, 11, 3), np.nan, np.float32),
+    ):
+        with pytest.raises(UserError, match="finite int16 or float32 numbers"):
+            nestnet.nest(module, (11, 3), samples=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="expected a int16 NumPy array"):
+        nestnet.quantize(net, x.astype(np.float32))

@@ -134,3 +134,16 @@ def test_a_class_of_one_sound_cannot_be_split(tmp_path: Path) -> None:
         UserError, match="too few sounds to draw test sounds from; got one sound of a"
     ):
         datasets.load("wav", write_directory(files, tmp_path))
+
+
+def test_what_was_heard_is_kept_until_files_or_the_description_change(
+    tmp_path: Path, own_cache: Path
+) -> None:
+    path = write_directory(tree(), tmp_path)
+    first = datasets.load("wav", path)
+    (kept,) = own_cache.iterdir()
+    assert len(np.load(kept)) == 12
+    kept.write_bytes(b"damaged")
+    assert np.array_equal(datasets.load("wav", path).train.images, first.train.images)
+    (path / "sound.toml").write_bytes(b"seconds = 0.1\nmels = 11")
+    assert datasets.load("wav", path).input_shape == (4, 10, 1)
