@@ -187,7 +187,7 @@ def test_samples_of_a_loop_of_ones_own(tmp_path: Path) -> None:
     graph = nestfile.load(nestnet.export(net, tmp_path / "own.nestnet"))
     source = graph.only_input.source
     assert source == seen(x).source
-    answers = reference.run(graph, (source.quantize(x),), 0)[0].reshape(99, 2)  # type: ignore[union-attr]
+    answers = reference.run(graph, (source.quantize(x),), 0)[0].reshape(99, 2)
     output = graph.only_output
     real = (answers.astype(float) - output.zero_point) * output.scale[0]
     wanted = net.eval()(values).detach().numpy()
