@@ -44,7 +44,7 @@ from nestnet.arguments import (
 from nestnet.classes import check_names
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export as export_graph
-from nestnet.exporting.model_file import c_identifier, level_names
+from nestnet.exporting.model_file import c_identifier, level_names, with_task
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
 from nestnet.net.finite import check_ranges, check_state
@@ -322,6 +322,7 @@ def export(
     class_names: Sequence[str] = (),
     model: str = "own model",
     dataset: str = "own data",
+    task: str = "",
 ) -> Path:
     """Write a quantized ``network`` of your own training loop as a .nestnet file.
 
@@ -333,6 +334,8 @@ def export(
         class_names: one per logit; left out, the file names none.
         model: what to call the model in generated files.
         dataset: what to call the data set.
+        task: what it was trained for, a file of nestnet/tasks/, with the numbers an untrained
+            network of it has; left out, the outputs tell.
 
     A notice says where a device's outputs are the logits of a log-softmax, or a single number.
 
@@ -351,6 +354,7 @@ def export(
     count = network.n_levels
     floats = checked_accuracies("accuracy_float", accuracy_float, count)
     ints = checked_accuracies("accuracy_quantized", accuracy_quantized, count)
+    known = tasks.of(task) if task else None
     _note_outputs(network)
     pruned = achieved_sparsity(network.weighted(), count)
     levels = [
@@ -360,7 +364,9 @@ def export(
     for key, tensor in sorted(network.state_dict().items()):
         digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
     provenance = Provenance(VERSION, digest.hexdigest(), str(model), str(dataset), names)
-    nestfile.save(export_graph(network, levels, provenance, c_identifier(path.stem)), path)
+    meanings = known.meanings(network.output_shapes) if known else ()
+    graph = export_graph(network, levels, provenance, c_identifier(path.stem), meanings)
+    nestfile.save(with_task(graph, known) if known else graph, path)
     return path
 
 

@@ -44,6 +44,25 @@ def check_classes(where: str, trained: Sequence[str], found: Sequence[str], acti
     )
 
 
+def check_text(names: Sequence[str]) -> None:
+    """Refuse names that are no text.
+
+    Raises:
+        UserError: there is one.
+    """
+    for index, name in enumerate(names):
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise UserError(
+                f"class {index}",
+                "its name is not text",
+                got=name.encode("utf-8", "backslashreplace").decode(),
+                expected="a name in UTF-8",
+                action="Rename its folder",
+            ) from None
+
+
 def check_names(where: str, names: Sequence[str], outputs: int) -> None:
     """Refuse a list of class names that does not name each of ``outputs`` logits.
 

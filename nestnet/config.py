@@ -37,7 +37,7 @@ METHODS = ("east", "magnitude")
 CODECS = ("all", "lz4", "raw")
 ROUTINGS = ("shared", "shell", "mixed")
 OPTIMIZERS = ("sgd", "adamw")
-AUGMENTS = ("auto", "none", "crop", "flip-crop", "jitter", "sound")
+AUGMENTS = ("auto", "none", "crop", "flip-crop", "flips", "jitter", "sound")
 DEVICES = ("auto", "cpu", "cuda")
 AMP_MODES = ("auto", "off", "bf16")
 AUTO = "auto"
@@ -167,8 +167,9 @@ class TrainConfig:
     distill_temperature: float = 2.0
     """What logits are divided by before a sparser level follows the densest."""
     augment: str = "auto"
-    """Training images are shifted (crop), also mirrored (flip-crop), samples get another gain and
-    noise (jitter), recordings another speed, place and noise (sound), or as suits the data."""
+    """Training images are shifted (crop), also mirrored (flip-crop); mirrored and turned in other
+    light (flips); samples get another gain and noise (jitter), recordings another speed, place and
+    noise (sound); or as suits the data."""
     seed: int = 0
     """Of weights, order of images and augmentation; the same seed gives the same run on a CPU."""
     device: str = "auto"

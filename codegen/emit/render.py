@@ -6,7 +6,7 @@ All C, Make and linker text is in ``templates/``; this module hands over values 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from codegen import kernels, paths
+from codegen import kernels, paths, tasks
 from codegen.emit import stack
 from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES
 from codegen.graph.ir import Graph, Int8Array
@@ -86,6 +86,14 @@ class _Edge:
 
 
 @dataclass(frozen=True)
+class _Task:
+    """What texts say of the task, in the words of its template."""
+
+    name: str
+    constants: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class _Net:
     """Names and facts that several templates need."""
 
@@ -101,6 +109,8 @@ class _Net:
     arena_and_edges_bytes: int
     stack_bytes: int
     class_names: tuple[str, ...]
+    task: _Task | None
+    """None where C has nothing to say of it."""
     kernels: tuple[str, ...]
     uses_cmsis: bool
     uses_arena: bool
@@ -254,10 +264,17 @@ def _net(program: Program, identity: str) -> _Net:
         arena_and_edges_bytes=end,
         stack_bytes=stack.bound_bytes(program),
         class_names=graph.provenance.class_names,
+        task=_task(graph),
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
         uses_cmsis=any(kernel.startswith("cmsis_") for kernel in used),
         uses_arena="arena" in places,
     )
+
+
+def _task(graph: Graph) -> _Task | None:
+    task = tasks.of(graph)
+    constants = None if task is None else task.constants(graph)
+    return None if task is None or constants is None else _Task(task.name, constants)
 
 
 def _edges(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from codegen.graph.sources.quantizer import Source
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the ``.nestnet`` schema; a file with a larger one is refused, one with a smaller one
 is brought up to it by :mod:`codegen.graph.migrate`."""
 
@@ -253,6 +253,28 @@ class Provenance:
     """``--codecs`` that the budget was reckoned with; None without a budget."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One or more numbers that a task needs, by their name."""
+
+    name: str
+    """A C identifier in lower case."""
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What a network was trained for, and the numbers that make answers of its outputs."""
+
+    name: str
+    """A file of codegen/tasks/; a C identifier in lower case."""
+    settings: tuple[Setting, ...] = ()
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """Return the numbers called ``name``; none where there are none."""
+        return next((s.values for s in self.settings if s.name == name), ())
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """An integer network, operators in execution order."""
@@ -267,6 +289,8 @@ class Graph:
     ops: tuple[Op, ...]
     levels: tuple[Level, ...]
     provenance: Provenance
+    task: TaskRecord | None = None
+    """None: it was trained for a task that nobody named."""
 
     def value(self, name: str) -> Value:
         """Return the value called ``name``; KeyError if there is none."""

@@ -68,13 +68,19 @@ def _from_4(record: Record) -> Record:
     return record | {"ops": ops}
 
 
+def _from_5(record: Record) -> Record:
+    """Name no task: the outputs told it."""
+    _objects(record.get("ops"), "ops")
+    return record | {"task": None}
+
+
 def _meaning_of_output(shape: Any, has_names: bool) -> str:
     if isinstance(shape, list) and shape[:2] != [1, 1]:
         return "map"
     return "class_scores" if has_names else "plain"
 
 
-STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3, _from_4)
+STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3, _from_4, _from_5)
 """The first leads from version 1 to 2, the last to the newest."""
 
 

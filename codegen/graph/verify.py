@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from math import prod
+from math import isfinite, prod
 from typing import get_args
 
 import numpy as np
@@ -23,6 +23,7 @@ from codegen.graph.ir import (
     Meaning,
     Op,
     Provenance,
+    TaskRecord,
     Value,
 )
 
@@ -83,9 +84,23 @@ def _check_levels(graph: Graph) -> Iterator[Finding]:
         if count > 1:
             yield "levels", ("level names are unique", name)
     yield from (("provenance", broken) for broken in _provenance_rules(graph.provenance))
+    if graph.task is not None:
+        yield from (("task", broken) for broken in _task_rules(graph.task))
     sparsities = [level.sparsity for level in graph.levels]
     if sparsities != sorted(sparsities, reverse=True):
         yield "levels", ("level 0 is the sparsest, the last level the densest", sparsities)
+
+
+def _task_rules(task: TaskRecord) -> Iterator[Broken]:
+    names = [task.name, *(setting.name for setting in task.settings)]
+    for name in names:
+        if not C_IDENTIFIER.fullmatch(name):
+            yield "names of a task and its settings are lower-case C identifiers", name
+    if len(set(names[1:])) < len(names) - 1:
+        yield "names of settings are unique", names[1:]
+    for setting in task.settings:
+        if not all(map(isfinite, setting.values)):
+            yield f"numbers of {setting.name} are finite", setting.values
 
 
 def _provenance_rules(provenance: Provenance) -> Iterator[Broken]:

@@ -18,7 +18,7 @@ from codegen.target.runners import RunResult
 from codegen.target.runners.progress import Progress
 from codegen.target.sizes import Sizes
 from codegen.target.toolchain import Built
-from codegen.tasks import Targets, Task
+from codegen.tasks import Outcome, Targets, Task
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def compare(
         stack_bytes=result.stack_bytes,
         sizes=built.sizes,
         levels=tuple(
-            _level_report(built, graph, result, expected[position], answers, position)
+            _level_report(built, graph, inputs, result, expected[position], answers, position)
             for position in range(len(levels))
         ),
         differences=tuple(differences),
@@ -160,6 +160,7 @@ def compare(
 def _level_report(
     built: Built,
     graph: Graph,
+    inputs: Sequence[Int8Array],
     result: RunResult,
     expected: Sequence[Int8Array],
     targets: Targets | None,
@@ -168,14 +169,15 @@ def _level_report(
     task = tasks.of(graph)
     level = result.levels[position]
     device = [output[position] for output in result.outputs]
+    on_reference, on_device = (Outcome(graph, level, inputs, each) for each in (expected, device))
     return LevelReport(
         level=level,
         name=graph.levels[level].name,
         sparsity=graph.levels[level].sparsity,
         accuracy_float=graph.levels[level].accuracy_float,
-        accuracy_reference=_score(task, expected, targets),
-        accuracy_device=_score(task, device, targets),
-        details={} if task is None else task.details(device[0], targets),
+        accuracy_reference=_score(task, on_reference, targets),
+        accuracy_device=_score(task, on_device, targets),
+        details={} if task is None else task.details(on_device, targets),
         bit_exact=_first_wrong(device, expected) is None,
         images=result.images,
         instructions=None if result.instructions is None else round(result.instructions[position]),
@@ -186,11 +188,9 @@ def _level_report(
     )
 
 
-def _score(
-    task: Task | None, outputs: Sequence[Int8Array], targets: Targets | None
-) -> float | None:
-    """Return the task's score of the only output (n, h, w, c); None without a task or targets."""
-    return None if task is None or targets is None else task.score(outputs[0], targets)
+def _score(task: Task | None, outcome: Outcome, targets: Targets | None) -> float | None:
+    """Return the task's score; None without a task or targets."""
+    return None if task is None or targets is None else task.score(outcome, targets)
 
 
 def _first_wrong(got: Sequence[Int8Array], expected: Sequence[Int8Array]) -> int | None:

@@ -1,4 +1,4 @@
-"""Tasks by the outputs of a network. Each public module of this package is one, its ``TASK``."""
+"""Tasks of networks. Each public module of this package is one, its ``TASK``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import importlib
 import pkgutil
 
 from codegen.graph.ir import Graph
-from codegen.tasks._task import Answer, Targets, Task
+from codegen.tasks._task import Answer, Outcome, Targets, Task
 
-__all__ = ["TASKS", "Answer", "Targets", "Task", "of"]
+__all__ = ["TASKS", "Answer", "Outcome", "Targets", "Task", "of"]
 
 
 def _tasks() -> dict[str, Task]:
@@ -21,5 +21,10 @@ TASKS: dict[str, Task] = _tasks()
 
 
 def of(graph: Graph) -> Task | None:
-    """Return the task whose outputs those of ``graph`` are; None where no task knows them."""
-    return next((task for task in TASKS.values() if task.fits(graph)), None)
+    """Return the task that ``graph`` was trained for, by its file or else by its outputs; None
+    where it fits none."""
+    if graph.task is None:
+        known = [task for task in TASKS.values() if task.is_guessed]
+    else:
+        known = [task for name, task in TASKS.items() if name == graph.task.name]
+    return next((task for task in known if task.fits(graph)), None)

@@ -1,29 +1,43 @@
-"""What a task has to say of a network's outputs."""
+"""What a task has to say of a network's outputs: the twin in NumPy of what a device computes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.graph.ir import Graph, Int8Array
+from codegen.errors import UserError
+from codegen.graph import reference
+from codegen.graph.ir import Graph, Int8Array, Uint8Array
 
 Targets = NDArray[Any]
 """What there is to answer to each sample, shape (n, ...), as a task says."""
 
 
 @dataclass(frozen=True, eq=False)
+class Outcome:
+    """What one level made of some samples."""
+
+    graph: Graph
+    level: int
+    inputs: Sequence[Int8Array]
+    """(n, h, w, c) for each of the graph's inputs."""
+    outputs: Sequence[Int8Array]
+    """(n, h, w, c) for each of the graph's outputs."""
+
+
+@dataclass(frozen=True, eq=False)
 class Answer:
-    """What one level says of an image."""
+    """What one level says of a sample."""
 
     index: int
     """The level."""
     output: Int8Array
-    """As nn_run writes it, flat."""
+    """As nn_run writes it, flat; several outputs one after the other."""
     real: NDArray[np.float64]
     """The real values the outputs stand for, flat."""
     text: str
@@ -33,18 +47,28 @@ class Answer:
 class Task(ABC):
     """What outputs mean, and what they are worth beside the targets of the data."""
 
+    @property
+    def name(self) -> str:
+        """Return the name of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
     fitting: str
     """The outputs that it fits, in words."""
-    has_classes: bool = False
+    is_guessed: ClassVar[bool] = False
+    """Whether a network whose file names no task is taken for one of this, if it fits."""
+    has_classes: ClassVar[bool] = False
     """Whether targets are class numbers: answers then have `classes`, details a `confusion`."""
     firmware: tuple[str, ...] = ()
     """Functions of the C runtime that compute the same answer on a device."""
 
     @abstractmethod
     def fits(self, graph: Graph) -> bool:
-        """Return whether the outputs of ``graph`` are those of this task."""
+        """Return whether outputs and settings of ``graph`` are those of this task."""
 
-    @abstractmethod
+    def constants(self, graph: Graph) -> Mapping[str, Any] | None:
+        """Return what ``templates/tasks/<task>.j2`` makes C of; None for a task without one."""
+        return None
+
     def answers(self, graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
         """Return the answer of every level, sparsest first, to one int8 ``image`` (h, w, c).
 
@@ -52,18 +76,66 @@ class Task(ABC):
             UserError: an image of another shape than the network's input, or a network of another
                 task.
         """
+        if not self.fits(graph):
+            values = map(graph.value, graph.outputs)
+            raise UserError(
+                f"network {graph.name}",
+                "its outputs are not those of the task",
+                got=", ".join(f"{v.meaning} {'x'.join(map(str, v.shape))}" for v in values),
+                expected=self.fitting,
+                action="Choose a network that was trained for it",
+            )
+        found = []
+        for level in range(len(graph.levels)):
+            inputs = (image[None],)
+            outputs = reference.run(graph, inputs, level)
+            found.append(self.answer(Outcome(graph, level, inputs, outputs)))
+        return tuple(found)
+
+    @abstractmethod
+    def answer(self, outcome: Outcome) -> Answer:
+        """Return the answer to the only sample of ``outcome``."""
 
     @abstractmethod
     def as_json(self, graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """Return ``answers`` as plain data for a JSON file, one entry per level."""
 
-    @abstractmethod
-    def score(self, outputs: Int8Array, targets: Targets) -> float:
-        """Return how good ``outputs`` (n, h, w, c) are for ``targets``, 0..1."""
+    def picture(self, graph: Graph, pixels: Uint8Array, answer: Answer) -> Uint8Array | None:
+        """Return ``pixels`` (h, w, 1 or 3) with the answer drawn on them, (h, w, 3); None where
+        there is nothing to draw."""
+        return None
 
     @abstractmethod
-    def details(self, outputs: Int8Array, targets: Targets | None) -> Mapping[str, Any]:
+    def score(self, outcome: Outcome, targets: Targets) -> float:
+        """Return how good the outputs are for ``targets``, 0..1."""
+
+    @abstractmethod
+    def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
         """Return what a report says beside the score, ready for JSON; ``targets`` may be unknown.
 
-        The keys are the same with and without targets.
+        The keys are the same with and without targets. ``rows``, where it is one of them, is a list
+        of a table's rows: what they name, then numbers by name.
         """
+
+
+def real_values(graph: Graph, level: int, outputs: Sequence[Int8Array]) -> NDArray[np.float64]:
+    """Return what ``outputs`` stand for, flat, one output after the other."""
+    values = map(graph.value, graph.outputs)
+    return np.concatenate(
+        [
+            (output.reshape(-1).astype(np.float64) - value.zero_point) * value.scale[level]
+            for value, output in zip(values, outputs, strict=True)
+        ]
+    )
+
+
+def flat(outputs: Sequence[Int8Array]) -> Int8Array:
+    """Return ``outputs`` one after the other."""
+    return np.concatenate([output.reshape(-1) for output in outputs])
+
+
+def int8_settings(graph: Graph, name: str) -> Int8Array:
+    """Return the setting called ``name`` as int8 numbers; none where it is missing or not such."""
+    numbers = () if graph.task is None else graph.task.numbers(name)
+    fit = all(number.is_integer() and -128 <= number <= 127 for number in numbers)
+    return np.array(numbers if fit else (), np.int8)

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.errors import UserError
-from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
 from codegen.graph.ops.softmax import Softmax
-from codegen.tasks._task import Answer, Targets, Task
+from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, real_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,7 @@ class Classification(Task):
     """One output per class; targets are class numbers."""
 
     fitting = "one output of class_scores, or of plain numbers, 1x1xCLASSES"
+    is_guessed = True
     has_classes = True
     firmware = ("nn_argmax",)
 
@@ -42,38 +41,23 @@ class Classification(Task):
         output = graph.only_output
         return output.shape[:2] == (1, 1) and output.meaning in ("class_scores", "plain")
 
-    def answers(self, graph: Graph, image: Int8Array) -> tuple[ClassAnswer, ...]:
-        """Return the answer of every level, sparsest first, to one int8 ``image`` (h, w, c).
-
-        Raises:
-            UserError: an image of another shape than the network's input, a network with several
-                inputs or outputs, or one whose output is no list of class scores.
-        """
+    def answer(self, outcome: Outcome) -> ClassAnswer:
+        """Return the class that one sample is taken for."""
+        graph, level = outcome.graph, outcome.level
         output = graph.only_output
-        if not self.fits(graph):
-            raise UserError(
-                f"network {graph.name}",
-                "its output is no list of classes",
-                got=f"{output.meaning}, {'x'.join(map(str, output.shape))}",
-                expected="1x1xCLASSES",
-                action="Choose a network that classifies",
-            )
         names = graph.provenance.class_names
         probabilities = any(
             isinstance(op, Softmax) and op.output == output.name for op in graph.ops
         )
-        found = []
-        for level in range(len(graph.levels)):
-            values = reference.run_one(graph, image[None], level).reshape(-1)
-            real = (values.astype(np.float64) - output.zero_point) * output.scale[level]
-            shares = real if probabilities else np.exp(real - real.max())
-            if not shares.any():  # probabilities of many classes, all below half a step
-                shares = np.ones_like(shares)
-            best = argmax(values)
-            label = names[best] if names else ""
-            text = f"{real[0]:.4g}" if len(values) == 1 else f"class {best} {label}".rstrip()
-            found.append(ClassAnswer(level, values, real, text, shares / shares.sum(), best, label))
-        return tuple(found)
+        values = flat(outcome.outputs)
+        real = real_values(graph, level, outcome.outputs)
+        shares = real if probabilities else np.exp(real - real.max())
+        if not shares.any():  # probabilities of many classes, all below half a step
+            shares = np.ones_like(shares)
+        best = argmax(values)
+        label = names[best] if names else ""
+        text = f"{real[0]:.4g}" if len(values) == 1 else f"class {best} {label}".rstrip()
+        return ClassAnswer(level, values, real, text, shares / shares.sum(), best, label)
 
     def as_json(self, graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """Return plain data for a JSON file: per level the classes, the likeliest first."""
@@ -87,14 +71,23 @@ class Classification(Task):
             if isinstance(answer, ClassAnswer)
         ]
 
-    def score(self, outputs: Int8Array, targets: Targets) -> float:
-        """Return the top-1 accuracy of ``outputs`` (n, h, w, c), the first of equals winning."""
-        best = outputs.reshape(len(outputs), -1).argmax(axis=1)
-        return float(np.mean(best == targets))
+    def score(self, outcome: Outcome, targets: Targets) -> float:
+        """Return the top-1 accuracy, the first of equals winning."""
+        return float(np.mean(_classes_of(outcome) == targets))
 
-    def details(self, outputs: Int8Array, targets: Targets | None) -> Mapping[str, Any]:
-        """Return the confusion: images of each class (row) taken for each (column)."""
-        return {"confusion": None if targets is None else confusion(outputs, targets)}
+    def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
+        """Return the confusion, images of each class (row) taken for each (column); macro-F1."""
+        if targets is None:
+            return {"confusion": None, "macro_f1": None}
+        counts = confusion(outcome.outputs[0], targets)
+        return {"confusion": counts, "macro_f1": macro_f1(counts)}
+
+
+def _classes_of(outcome: Outcome) -> NDArray[np.int64]:
+    """Return the class of the largest output of every sample, (n,)."""
+    scores = outcome.outputs[0]
+    found: NDArray[np.int64] = scores.reshape(len(scores), -1).argmax(axis=1)
+    return found
 
 
 def argmax(values: Int8Array) -> int:
@@ -109,6 +102,14 @@ def confusion(outputs: Int8Array, labels: Targets) -> tuple[tuple[int, ...], ...
     counts = np.zeros((size, size), np.int64)
     np.add.at(counts, (labels, scores.argmax(axis=1)), 1)
     return tuple(tuple(row) for row in counts.tolist())
+
+
+def macro_f1(counts: Sequence[Sequence[int]]) -> float:
+    """Return the mean F1 of the classes that a confusion's samples have, whatever their number."""
+    table = np.array(counts, np.float64)
+    right, truth, said = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+    f1 = 2 * right / np.maximum(truth + said, 1)
+    return float(f1[truth > 0].mean()) if truth.any() else 0.0
 
 
 def _classes(answer: ClassAnswer, names: Sequence[str]) -> list[dict[str, Any]]:

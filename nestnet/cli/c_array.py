@@ -1,4 +1,4 @@
-"""Name the C array that ``nestnet classify --c-array`` writes after its file."""
+"""Name the C array that ``nestnet predict --c-array`` writes after its file."""
 
 from __future__ import annotations
 

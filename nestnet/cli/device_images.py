@@ -14,8 +14,9 @@ from codegen.graph.ir import Int8Array
 from codegen.graph.sources.quantizer import FloatSource, Int16Source
 from codegen.graph.synthetic import random_inputs
 from nestnet import config, runs, tasks
-from nestnet.classes import check_classes, check_names
-from nestnet.datasets._types import Dataset, Targets
+from nestnet.datasets import Dataset
+from nestnet.datasets._types import Targets
+from nestnet.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +70,13 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
         inputs = random_inputs(nestfile.load(model), count, seed=0)
         return DeviceImages("random images", inputs, None, count)
     chosen = config.load(run / runs.CONFIG)
-    _, dataset = tasks.with_data(chosen, data)
-    _check_classes(model, dataset.class_names)
-    available = len(dataset.test.targets)
+    task, dataset = tasks.with_data(chosen, data)
+    _check_same(model, task, dataset)
+    targets = task.targets(dataset.test).numpy()
+    available = len(targets)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
     images = _quantized(model, dataset, index)
-    return DeviceImages(dataset.title, (images,), dataset.test.targets[index], available)
+    return DeviceImages(dataset.title, (images,), targets[index], available)
 
 
 def _quantized(model: Path, data: Dataset, index: NDArray[np.int64]) -> Int8Array:
@@ -101,7 +103,7 @@ def _quantized(model: Path, data: Dataset, index: NDArray[np.int64]) -> Int8Arra
     return source.quantize(raw)
 
 
-def _check_classes(model: Path, found: tuple[str, ...]) -> None:
+def _check_same(model: Path, task: Task, data: Dataset) -> None:
     """Refuse data of other classes than the network's; of a file without names, of another count.
 
     Raises:
@@ -111,9 +113,9 @@ def _check_classes(model: Path, found: tuple[str, ...]) -> None:
     names = graph.provenance.class_names
     if names:
         action = "Name the class folders as they were, or train a new run"
-        check_classes(str(model), names, found, action)
+        task.check_same(str(model), names, task.names(data), action)
     else:
-        check_names(str(model), found, graph.only_output.shape[2])
+        task.check_outputs(str(model), graph.shapes(graph.outputs), data)
 
 
 def check_count(count: int) -> None:

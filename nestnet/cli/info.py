@@ -159,9 +159,11 @@ def _run(path: Path) -> dict[str, Any]:
 
 def _model_name(trained: config.TrainConfig, input_shape: tuple[int, int, int]) -> str:
     """Return the model a run trains; for "auto" the one that images of this shape get."""
-    from nestnet.training.session import default_model  # imports torch
+    from nestnet import datasets, tasks  # imports torch
+    from nestnet.training.session import model_for
 
-    return default_model(input_shape, trained.dataset) if trained.model == "auto" else trained.model
+    task = datasets.task_of(trained.dataset) if trained.task == config.AUTO else trained.task
+    return model_for(trained, tasks.of(task), input_shape)
 
 
 def _blocks(path: Path) -> Mapping[str, str]:

@@ -123,8 +123,8 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     write(path, json.dumps(content, indent=2) + "\n")
 
 
-def write(path: Path | None, text: str) -> None:
-    """Write ``text`` to ``path`` whole or not at all; do nothing without a path.
+def write(path: Path | None, content: str | bytes) -> None:
+    """Write ``content`` to ``path`` whole or not at all; do nothing without a path.
 
     Raises:
         UserError: the path cannot be written.
@@ -135,7 +135,7 @@ def write(path: Path | None, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
     except OSError as error:
         raise _unwritable(path, error.strerror or error) from error

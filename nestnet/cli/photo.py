@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from codegen.errors import UserError
-from codegen.graph.ir import Graph, Int8Array
+from codegen.graph.ir import Graph, Int8Array, Uint8Array
 from nestnet.datasets._images import BACKGROUND, check_depth, decode, resize_all
 
 
@@ -18,6 +20,8 @@ class Photo:
 
     image: Int8Array
     """Shape (h, w, c): pixel - 128."""
+    pixels: Uint8Array
+    """The same, 0..255."""
     notes: tuple[str, ...]
     """What was done to the photo."""
 
@@ -60,4 +64,11 @@ def read_photo(path: Path, graph: Graph) -> Photo:
         notes.append(f"scaled from {pixels.shape[0]}x{pixels.shape[1]} to {height}x{width}")
         pixels = resize_all(pixels[None], (height, width))[0]
     pixels = np.broadcast_to(pixels, (height, width, channels))
-    return Photo((pixels.astype(np.int16) - 128).astype(np.int8), tuple(notes))
+    return Photo((pixels.astype(np.int16) - 128).astype(np.int8), pixels, tuple(notes))
+
+
+def png(pixels: Uint8Array) -> bytes:
+    """Return ``pixels`` (h, w, 3) as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -120,7 +120,8 @@ def classes(report: Mapping[str, Any]) -> Group:
             *(str(row[column]) if row[column] else "." for column in shown),
             Text(_class_text(wrong, names[wrong] if names else "") if row[wrong] else ""),
         )
-    title = f"Classes; counts are those of level {levels[-1]['level']}"
+    means = ", ".join(percent(level["macro_f1"]) for level in levels)
+    title = f"Classes; macro-F1 {means}; counts are those of level {levels[-1]['level']}"
     return _titled(title, table)
 
 
@@ -144,6 +145,52 @@ def answers(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
             percent(second["share"] if second else None),
         )
     return _titled(title, table)
+
+
+def rows_of_levels(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
+    """Return the table of what every level answers to one image: numbers by name.
+
+    Args:
+        title: names the image and the network.
+        levels: level, sparsity and what is answered, which may be tables of numbers by name.
+    """
+    rows = []
+    for level in levels:
+        row: dict[str, Any] = {"level": level["level"], "sparsity": percent(level["sparsity"])}
+        for key, value in level.items():
+            if key not in row:
+                row |= value if isinstance(value, Mapping) else {key: value}
+        rows.append(row)
+    return _titled(title, _of_rows(rows))
+
+
+def details(report: Mapping[str, Any]) -> Group:
+    """Return what every level reaches for each class or number that the task tells apart.
+
+    Args:
+        report: what `nestnet run` knows, as plain data; its levels have rows.
+    """
+    levels = report["levels"]
+    rows = []
+    for index, first in enumerate(levels[0]["rows"]):
+        (what, name), *_ = first.items()
+        row: dict[str, Any] = {what: name}
+        for key in list(first)[1:]:
+            for level in levels:
+                row[f"{key}\nlevel {level['level']}"] = level["rows"][index][key]
+        rows.append(row)
+    return _titled("What is told apart", _of_rows(rows))
+
+
+def _of_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table with a column for each key of the first row."""
+    table = Table()
+    for key in rows[0] if rows else ():
+        text = isinstance(rows[0][key], str)
+        table.add_column(key, justify="left" if text else "right")
+    for row in rows:
+        table.add_row(*(Text(_plain(value)) for value in row.values()))
+    return table
 
 
 def _values(levels: Sequence[Mapping[str, Any]]) -> Table:

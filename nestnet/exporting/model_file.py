@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
-from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Meaning, Provenance
+from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Provenance, Setting, TaskRecord
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
 from nestnet.runfiles import write_atomic
 from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
+from nestnet.tasks import Answers, Task
 from nestnet.version import VERSION
 
 MOST_DECIMALS = 4
@@ -28,7 +30,8 @@ def write_model(
     model: str,
     dataset: str,
     class_names: tuple[str, ...],
-    meanings: Sequence[Meaning],
+    task: Task,
+    trained: Callable[[int], Answers],
     accuracy_float: Sequence[float],
     accuracy_quantized: Sequence[float],
     flash_budget_bytes: int | None = None,
@@ -43,7 +46,8 @@ def write_model(
         model: the model's name.
         dataset: the data set's title.
         class_names: one per logit.
-        meanings: of each output, as the task says.
+        task: what it was trained for.
+        trained: gives a level's answers to the training images.
         accuracy_float: per level, before quantization.
         accuracy_quantized: per level, fake-quantized.
         flash_budget_bytes: what weights and tables were pruned to fit; None without a budget.
@@ -68,9 +72,21 @@ def write_model(
         flash_budget_bytes=flash_budget_bytes,
         codecs=codecs,
     )
+    meanings = task.meanings(network.output_shapes)
     graph = export(network, levels, provenance, c_identifier(run.name), meanings)
+    graph = with_task(graph, task, trained)
     write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
+
+
+def with_task(graph: Graph, task: Task, trained: Callable[[int], Answers] | None = None) -> Graph:
+    """Return ``graph`` with its task recorded, and the numbers a device needs for it.
+
+    ``trained`` gives a level's answers to the training images; see :meth:`Task.settings`.
+    """
+    numbers = task.settings(graph, trained)
+    settings = (Setting(name, tuple(map(float, values))) for name, values in numbers.items())
+    return replace(graph, task=TaskRecord(task.name, tuple(settings)))
 
 
 def finished(run: Path) -> Graph | None:

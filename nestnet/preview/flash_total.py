@@ -27,7 +27,7 @@ from nestnet import runs, tasks
 from nestnet.config import TrainConfig
 from nestnet.notices import notice
 from nestnet.preview.untrained import untrained
-from nestnet.training.session import default_model, seen_by, with_measured
+from nestnet.training.session import model_for, seen_by, with_measured
 
 LAYER_SLACK_BYTES = 12
 """By which a layer's code may grow with other weights: a table picked by level, farther offsets."""
@@ -117,7 +117,7 @@ def report(config: TrainConfig, run: Path, *, quiet: bool = False) -> None:
 def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
     """Return the most flash that the firmware for ``config.board`` takes beside its weights."""
     task, data = tasks.with_data(config)
-    model = default_model(data.input_shape, data.name) if config.model == "auto" else config.model
+    model = model_for(config, task, data.input_shape)
     graph = untrained(
         model,
         sparsity=config.sparsity if config.levels > 1 else ONE_LEVEL_SPARSITY,

@@ -15,9 +15,9 @@ from codegen.errors import UserError
 from nestnet import datasets
 from nestnet.config import AUTO, TrainConfig, unknown_name
 from nestnet.datasets import Dataset
-from nestnet.tasks._task import Task
+from nestnet.tasks._task import Answers, Task
 
-__all__ = ["Task", "defaults", "names", "of", "with_data"]
+__all__ = ["Answers", "Task", "defaults", "names", "of", "with_data"]
 
 
 def names() -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def with_data(config: TrainConfig, data: str = "") -> tuple[Task, Dataset]:
             action="Leave --task out, or choose other data",
         )
     task.check_data(found)
-    return task, found
+    return task.fitted(found), found
 
 
 def defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@ outputs do not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -70,18 +70,27 @@ def check_labels(data: Dataset) -> None:
             )
 
 
-def check_vector(model: str, shapes: Shapes) -> None:
-    """Refuse a network that has not one output of one position.
+def check_vector(
+    model: str, shapes: Shapes, names: Sequence[str], action: str = "Change the model's last layer"
+) -> None:
+    """Refuse a network that has not one output of one position, a number for each of ``names``.
 
     Raises:
-        UserError: it has several, or a map.
+        UserError: it has several outputs, a map, or another count of numbers.
     """
-    if len(shapes) == 1 and shapes[0][:2] == (1, 1):
-        return
-    raise UserError(
-        model,
-        "the model's output is no vector",
-        got=", ".join("x".join(map(str, shape)) for shape in shapes) + " in h, w, c",
-        expected="one output of one position",
-        action="Pool to 1x1, or end with a linear layer",
-    )
+    if len(shapes) != 1 or shapes[0][:2] != (1, 1):
+        raise UserError(
+            model,
+            "the model's output is no vector",
+            got=", ".join("x".join(map(str, shape)) for shape in shapes) + " in h, w, c",
+            expected="one output of one position",
+            action="Pool to 1x1, or end with a linear layer",
+        )
+    if shapes[0][2] != len(names):
+        raise UserError(
+            model,
+            "the model's outputs are not what the data asks for",
+            got=f"{shapes[0][2]} outputs",
+            expected=f"{len(names)}: {', '.join(names)}",
+            action=action,
+        )

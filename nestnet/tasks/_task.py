@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from codegen.graph.ir import Meaning
+from codegen.graph.ir import Graph, Meaning
+from nestnet.classes import check_classes, check_text
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
 from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
-from nestnet.tasks._augment import crop_and_flip
+from nestnet.tasks._augment import augmented
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,24 @@ class Result:
     """Of the fake-quantized network."""
 
 
+Outputs = Tensor | tuple[Tensor, ...]
+"""What a network makes of a batch: (n, c) or (n, c, h, w), a tuple of them of several outputs."""
+Answers = Tensor | list[Any]
+"""What a device makes of outputs, one entry an image."""
+
+
 class Task(ABC):
     """What networks are trained for: targets, loss, score, and what outputs mean."""
 
+    @property
+    def name(self) -> str:
+        """Return the name of its file."""
+        return type(self).__module__.rpartition(".")[2]
+
     metric: str
     """What the score is called, a share 0..1 of which more is better."""
+    model: str = ""
+    """Which shipped model suits it where none is named; empty: that depends on the images."""
     takes: tuple[str, ...] = ()
     """Other tasks whose data it can be trained on."""
 
@@ -46,6 +60,11 @@ class Task(ABC):
         Raises:
             UserError: names the data set's file, and what it must return.
         """
+
+    def fitted(self, data: Dataset) -> Self:
+        """Return the task as it is for ``data``, which it has checked: with what it has to know of
+        the training split."""
+        return self
 
     def defaults(self, is_dense: bool) -> Mapping[str, Any]:
         """Return the settings of a training that nobody gave, beside those of the configuration.
@@ -76,15 +95,26 @@ class Task(ABC):
             UserError: it does not.
         """
 
-    @abstractmethod
+    def settings(
+        self, graph: Graph, trained: Callable[[int], Answers] | None
+    ) -> Mapping[str, Sequence[float]]:
+        """Return the numbers that a device needs to make answers of outputs, by their names.
+
+        Args:
+            graph: the exported network, its task not yet recorded.
+            trained: gives a level's answers to the training images; None before the training, when
+                any numbers of the right kind do.
+        """
+        return {}
+
     def check_names(self, names: Sequence[str]) -> None:
         """Refuse names of outputs that a file cannot hold.
 
         Raises:
             UserError: there is one.
         """
+        check_text(names)
 
-    @abstractmethod
     def check_same(
         self, where: str, trained: Sequence[str], found: Sequence[str], action: str
     ) -> None:
@@ -99,10 +129,15 @@ class Task(ABC):
         Raises:
             UserError: they differ.
         """
+        check_classes(where, trained, found, action)
 
     def oddities(self, data: Dataset) -> tuple[str, ...]:
         """Return what may make the scores of ``data`` say less than they seem to, in sentences."""
         return ()
+
+    def training(self, split: Split) -> Split:
+        """Return what the network is trained on of the training ``split``."""
+        return split
 
     @abstractmethod
     def targets(self, split: Split) -> Tensor:
@@ -117,33 +152,34 @@ class Task(ABC):
             pixels: uint8 (n, h, w, c).
             targets: (n, ...), as :meth:`targets` made them.
             generator: source of the random numbers, on the CPU.
-            how: "none", "crop" or "flip-crop".
+            how: "none", "crop", "flip-crop" or "flips".
             seen: what the network sees of a pixel.
         """
-        if how == "none":
-            return pixels, targets
-        return crop_and_flip(pixels, generator, flip=how == "flip-crop", seen=seen), targets
+        return augmented(pixels, generator, how, seen)[0], targets
 
     @abstractmethod
-    def loss(self, outputs: Sequence[Tensor], targets: Tensor, config: TrainConfig) -> Tensor:
+    def loss(
+        self, outputs: Sequence[Any], targets: Tensor, images: Tensor, config: TrainConfig
+    ) -> Tensor:
         """Return the loss, a scalar, of some levels on one batch.
 
         Args:
-            outputs: of each level that runs, (n, outputs), the densest level's first.
+            outputs: of each level that runs, :data:`Outputs`, the densest level's first.
             targets: (n, ...).
+            images: what the network was fed, (n, c, h, w).
             config: its weights.
         """
 
     @abstractmethod
-    def answers(self, outputs: Tensor) -> Tensor:
-        """Return what a device makes of ``outputs`` (n, outputs) after the network."""
+    def answers(self, outputs: Any, images: Tensor) -> Answers:
+        """Return what a device makes of ``outputs`` after the network was fed ``images``."""
 
     @abstractmethod
-    def score(self, answers: Tensor, targets: Tensor) -> float:
+    def score(self, answers: Any, targets: Tensor) -> float:
         """Return how good all ``answers`` are, 0..1."""
 
     @abstractmethod
-    def report(self, reached: Result, answers: Tensor, targets: Tensor, data: Dataset) -> Any:
+    def report(self, reached: Result, answers: Any, targets: Tensor, data: Dataset) -> Any:
         """Return what :func:`nestnet.evaluate` says of a level.
 
         Args:

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codegen.errors import UserError
 from codegen.graph.ir import Meaning
 from nestnet import datasets
-from nestnet.classes import check_classes
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
 from nestnet.net.tensors import Shapes
@@ -23,8 +21,8 @@ from nestnet.tasks._targets import check_labels, check_vector
 from nestnet.tasks._task import Result, Task
 
 ONE_OUTPUT = (
-    "Give the last layer one output per class and leave a sigmoid out: of two outputs the softmax "
-    "is the sigmoid of their difference"
+    "Give the last layer one output per class and leave a sigmoid out, for of two outputs the "
+    "softmax is the sigmoid of their difference; or train two classes with --task multi_label"
 )
 """What to do with a network that answers yes or no by one number."""
 
@@ -45,6 +43,21 @@ class LevelAccuracy:
     confusion: tuple[tuple[int, ...], ...] = field(repr=False)
     """Test images of the class (row) that the fake-quantized network takes for the class (column).
     """
+
+    @property
+    def f1_of(self) -> dict[str, float | None]:
+        """Return the fake-quantized network's F1 of every class; None without test images."""
+        said = [sum(column) for column in zip(*self.confusion, strict=True)]
+        return {
+            name: 2 * row[index] / (sum(row) + said[index]) if sum(row) else None
+            for index, (name, row) in enumerate(zip(self.class_names, self.confusion, strict=True))
+        }
+
+    @property
+    def macro_f1(self) -> float:
+        """Return the mean of :attr:`f1_of` over the classes with test images."""
+        known = [value for value in self.f1_of.values() if value is not None]
+        return sum(known) / len(known) if known else 0.0
 
     @property
     def accuracy_of(self) -> dict[str, float | None]:
@@ -78,37 +91,9 @@ class Classification(Task):
 
     def check_outputs(self, model: str, shapes: Shapes, data: Dataset) -> None:
         """Refuse a network that has not one output per class."""
-        names = data.class_names
-        check_vector(model, shapes)
-        outputs = shapes[0][2]
-        if outputs != len(names):
-            raise UserError(
-                model,
-                "the model's outputs are not the data set's classes",
-                got=f"{outputs} outputs",
-                expected=f"{len(names)}: {', '.join(names)}",
-                action=ONE_OUTPUT if outputs == 1 else "Change the model's last layer",
-            )
-
-    def check_names(self, names: Sequence[str]) -> None:
-        """Refuse class names that are no text."""
-        for index, name in enumerate(names):
-            try:
-                name.encode("utf-8")
-            except UnicodeEncodeError:
-                raise UserError(
-                    f"class {index}",
-                    "its name is not text",
-                    got=name.encode("utf-8", "backslashreplace").decode(),
-                    expected="a name in UTF-8",
-                    action="Rename its folder",
-                ) from None
-
-    def check_same(
-        self, where: str, trained: Sequence[str], found: Sequence[str], action: str
-    ) -> None:
-        """Refuse other classes, or the same in another order."""
-        check_classes(where, trained, found, action)
+        alone = shapes == ((1, 1, 1),)
+        action = ONE_OUTPUT if alone else "Change the model's last layer"
+        check_vector(model, shapes, data.class_names, action)
 
     def oddities(self, data: Dataset) -> tuple[str, ...]:
         """Return what is odd about images, labels and their numbers."""
@@ -118,7 +103,9 @@ class Classification(Task):
         """Return the labels, int64 (n,)."""
         return torch.from_numpy(split.targets)
 
-    def loss(self, outputs: Sequence[Tensor], targets: Tensor, config: TrainConfig) -> Tensor:
+    def loss(
+        self, outputs: Sequence[Tensor], targets: Tensor, images: Tensor, config: TrainConfig
+    ) -> Tensor:
         """Return the levels' summed loss; the densest one teaches the others."""
         teacher = outputs[0]
         total = densest_loss(teacher, targets)
@@ -128,7 +115,7 @@ class Classification(Task):
             )
         return total
 
-    def answers(self, outputs: Tensor) -> Tensor:
+    def answers(self, outputs: Tensor, images: Tensor) -> Tensor:
         """Return the class of the largest output of every image, (n,)."""
         return outputs.argmax(dim=1)
 

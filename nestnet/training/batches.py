@@ -17,6 +17,8 @@ from nestnet.samples import Seen
 from nestnet.tasks import Task
 from nestnet.tasks._sound import changed
 
+MOVES = ("crop", "flip-crop", "flips")
+"""Augmentations that are a task's, of images."""
 FEW_STEPS = 8
 """Steps an epoch below which the batch size is spoken of."""
 
@@ -70,7 +72,7 @@ class Batches:
             images = self.images[chosen]
             if augment == "sound":
                 images = self._heard(chosen, generator)
-            moved = augment if augment in ("crop", "flip-crop") else "none"
+            moved = augment if augment in MOVES else "none"
             pixels, targets = self.task.augment(
                 images, self.targets[chosen], generator, moved, self._moved_in
             )
@@ -109,7 +111,7 @@ def check_augment(augment: str, data: Dataset) -> None:
         UserError: it is.
     """
     has = {"pixels": data.train.images.dtype == np.uint8, "sound": data.spectrogram is not None}
-    needs = {"crop": "pixels", "flip-crop": "pixels", "sound": "sound"}.get(augment, "samples")
+    needs = {**dict.fromkeys(MOVES, "pixels"), "sound": "sound"}.get(augment, "samples")
     if augment != "none" and not has.get(needs, not has["pixels"]):
         raise UserError(
             "--augment",

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from nestnet.net.network import NestedNet
+from nestnet.tasks import Answers
 from nestnet.training.batches import Batches
 from nestnet.training.device import mixed_precision
 
 
 @torch.no_grad()
-def answers(network: NestedNet, batches: Batches, level: int, amp: bool = False) -> Tensor:
-    """Return the task's answer to every image at ``level``, shape (n, ...), in the split's order.
+def answers(network: NestedNet, batches: Batches, level: int, amp: bool = False) -> Answers:
+    """Return the task's answer to every image at ``level``, one entry each, in the split's order.
 
     The network is put into evaluation mode and left there.
     """
@@ -22,8 +23,9 @@ def answers(network: NestedNet, batches: Batches, level: int, amp: bool = False)
     found = []
     for images, _ in batches.in_order():
         with mixed_precision(images.device, amp):
-            found.append(batches.task.answers(network.logits(images, level)))
-    return torch.cat(found)
+            found.append(batches.task.answers(network.logits(images, level), images))
+    tensors = [each for each in found if isinstance(each, Tensor)]
+    return torch.cat(tensors) if tensors else [answer for each in found for answer in each]
 
 
 def score(network: NestedNet, batches: Batches, level: int, amp: bool = False) -> float:

@@ -65,8 +65,8 @@ def train_epoch(session: Session, phase: Phase, epoch: int, line: PhaseLine, run
         levels = levels_of_step(config, phase, epoch * steps + step)
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(session.device, session.amp_now):
-            outputs = [network.logits(images, level) for level in levels]  # (n, outputs)
-            loss = session.task.loss(outputs, targets, config)
+            outputs = [network.logits(images, level) for level in levels]
+            loss = session.task.loss(outputs, targets, images, config)
         torch.autograd.backward(loss)  # through each level's mask: what it prunes gets no gradient
         distributed.average_gradients(network)
         if config.clip:

@@ -11,7 +11,7 @@ from nestnet.exporting.model_file import write_model
 from nestnet.runfiles import write_atomic, writing
 from nestnet.sparsity.prune import achieved_sparsity
 from nestnet.training.checkpoint import save_checkpoint
-from nestnet.training.evaluation import scores
+from nestnet.training.evaluation import answers, scores
 from nestnet.training.phases import enter
 from nestnet.training.progress import show_results
 from nestnet.training.session import Session
@@ -97,7 +97,8 @@ def _write_results(session: Session, run: Path, quantized: list[float]) -> None:
         model=session.model,
         dataset=session.data.title,
         class_names=session.output_names,
-        meanings=session.task.meanings(session.network.output_shapes),
+        task=session.task,
+        trained=lambda level: answers(session.network, session.train, level),
         accuracy_float=session.accuracy_float,
         accuracy_quantized=quantized,
         flash_budget_bytes=session.config.flash_bytes or None,

@@ -13,7 +13,7 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Level, Provenance
 from nestnet.config import TrainConfig
 from nestnet.exporting.exporter import export
-from nestnet.exporting.model_file import level_names
+from nestnet.exporting.model_file import level_names, with_task
 from nestnet.net.network import NestedNet
 from nestnet.net.quantize import quantize
 from nestnet.sparsity.prune import achieved_sparsity, prune
@@ -51,7 +51,7 @@ def rehearse(session: Session) -> None:
     meanings = session.task.meanings(network.output_shapes)
     try:
         graph = export(network, levels, provenance, "rehearsal", meanings)
-        nestfile.to_bytes(graph)
+        nestfile.to_bytes(with_task(graph, session.task))
     except UserError as error:
         raise _located(network, error) from None
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from codegen.errors import UserError
 from nestnet import models, tasks
-from nestnet.config import HEARD, TrainConfig
+from nestnet.config import AUTO, HEARD, TrainConfig
 from nestnet.datasets import Dataset
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
@@ -120,7 +120,7 @@ def prepare(
     config = with_measured(config, data)
     augment = data.default_augment if config.augment == "auto" else config.augment
     check_augment(augment, data)
-    model = default_model(data.input_shape, data.name) if config.model == "auto" else config.model
+    model = model_for(config, task, data.input_shape)
     torch.manual_seed(config.seed)
     if module is None:
         _refuse_own(model)
@@ -137,7 +137,9 @@ def prepare(
     if config.flash_bytes:
         budget = FlashBudget(config, network, layers, resumed=resumed)
         layers = {} if budget.trains_dense else layers
-    train = Batches(data.train, task, device, config.batch, processes.rank, processes.world, seen)
+    train = Batches(
+        task.training(data.train), task, device, config.batch, processes.rank, processes.world, seen
+    )
     if processes.leads and not resumed:
         notice_other_inputs(network, data.train.images)
         if isinstance(seen, Samples):
@@ -183,6 +185,14 @@ def seen_by(config: TrainConfig, data: Dataset) -> Seen:
     if raw.dtype == np.uint8:
         return pixels_of(config.mean, config.std, data.input_shape[2])
     return samples_of(config.mean, config.std, config.reach, raw.dtype, data.spectrogram)
+
+
+def model_for(config: TrainConfig, task: Task, input_shape: tuple[int, int, int]) -> str:
+    """Return the model that ``config`` names; of ``auto`` the task's, or the one that suits inputs
+    of ``input_shape`` (h, w, c)."""
+    if config.model != AUTO:
+        return config.model
+    return task.model or default_model(input_shape, config.dataset)
 
 
 def default_model(input_shape: tuple[int, int, int], dataset: str) -> str:

@@ -109,7 +109,7 @@ def test_tutorial_runs(tmp_path: Path) -> None:
         done = nestnet(*arguments, folder=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         ran.append(arguments[0])
-    assert ran == ["train", "info", "bench", "run", "run", "codegen", "build", "classify"]
+    assert ran == ["train", "info", "bench", "run", "run", "codegen", "build", "predict"]
     (code,) = blocks("c", TUTORIAL)
     _compile(code, tmp_path, tmp_path / "mine-stm32f4", "cortex-m4")
 

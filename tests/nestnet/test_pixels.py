@@ -21,7 +21,7 @@ from nestnet.frontend.tracing import trace
 from nestnet.net.network import predict, to_float_input
 from nestnet.notices import Notice
 from nestnet.pixels import DEFAULT, Pixels, pixels_of
-from nestnet.tasks._augment import crop_and_flip
+from nestnet.tasks._augment import augmented
 from nestnet.tasks.classification import TASK
 from nestnet.training.batches import Batches
 from nestnet.training.phases import measure_statistics
@@ -156,7 +156,7 @@ def test_batches_feed_the_same_and_shift_in_its_zero() -> None:
     (batch,) = Batches(split, TASK, torch.device("cpu"), 8, pixels=seen).in_order()
     torch.testing.assert_close(batch[0], normalize(images, *IMAGENET), rtol=1e-5, atol=1e-5)
     white = torch.full((29, 16, 16, 3), 255, dtype=torch.uint8)
-    moved = crop_and_flip(white, torch.Generator().manual_seed(1), flip=False, seen=seen)
+    moved = augmented(white, torch.Generator().manual_seed(1), "crop", seen)[0]
     assert {tuple(p) for p in moved.view(-1, 3).tolist()} == {(255, 255, 255), (124, 116, 104)}
 
 

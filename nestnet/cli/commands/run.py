@@ -67,8 +67,11 @@ def command(
     title = f"{report.network}, {test.title}"
     tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
     task = tasks.of(nestfile.load(model))
-    if test.targets is not None and task is not None and task.has_classes:
-        tables.console().print(tables.classes(report.as_json()))
+    if test.targets is not None and task is not None:
+        if task.has_classes:
+            tables.console().print(tables.classes(report.as_json()))
+        elif report.levels[0].details.get("rows"):
+            tables.console().print(tables.details(report.as_json()))
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:
         for difference in report.differences:

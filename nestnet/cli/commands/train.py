@@ -52,7 +52,9 @@ def command(
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of a gradient.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of averaged weights: 0.998.")] = None,
-    augment: Annotated[str | None, typer.Option(help="auto | none | crop | flip-crop.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="auto | none | crop | flip-crop | flips.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same weights (CPU).")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda.")] = None,
     amp: Annotated[str | None, typer.Option(help="Mixed precision: auto | off | bf16.")] = None,

@@ -63,6 +63,7 @@ def test_old_files_hold_the_same_graph(version: int) -> None:
     record, tensors = encode(loaded(version))
     assert set(tensors) == set(found.tensors)
     assert all(np.array_equal(tensors[name], found.tensors[name]) for name in tensors)
+    assert record["task"] is None and "task" not in old
     for key in ("name", "levels"):
         assert record[key] == old[key]
     added = [op | ADDED.get(op["type"], lambda op: {})(op) for op in old["ops"]]

@@ -15,7 +15,7 @@ from nestnet.preview.untrained import untrained, write_untrained
 from tests.support.commands import Done, Here, nestnet
 
 COMMANDS = [
-    "train", "codegen", "build", "run", "bench", "classify", "models", "datasets", "boards", "info",
+    "train", "codegen", "build", "run", "bench", "predict", "models", "datasets", "boards", "info",
 ]  # fmt: skip
 FORM = re.compile(r"^.+: .+; got .*, expected .*\. .+[.?]$", re.S)
 
@@ -124,9 +124,9 @@ BAD_ARGUMENTS: list[tuple[str, str]] = [
     ("models --json /proc/nothing/x.json", r"cannot write the result"),
     ("train --epochs 1 --json /proc/nothing/x.json", r"cannot write the result"),
     ("bench --csv /proc", r"/proc: cannot write the result; got a folder"),
-    ("classify", r"Missing argument"),
-    ("classify x.png", r"no finished run"),
-    ("classify x.png --c-array /proc/nothing/x.h", r"cannot write the result"),
+    ("predict", r"Missing argument"),
+    ("predict x.png", r"no finished run"),
+    ("predict x.png --c-array /proc/nothing/x.h", r"cannot write the result"),
     ("train --test-share 1", r"test_share.*below 1"),
     ("train --test-share 0.3", r"--test-share: .*of their own"),
 ]

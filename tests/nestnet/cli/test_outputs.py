@@ -43,11 +43,11 @@ def folder(workspace: Path, tmp_path: Path, here: Here) -> Path:
     ("info k.nestnet --json k.nestnet", r"got a network"),
     ("info report.json --json report.json", READ),
     ("info report.json --json data/../report.json", READ),
-    ("classify mine.png --c-array mine.png", READ),
-    ("classify mine.png --json link.json", READ),
-    ("classify mine.png --run k.bin --json k.bin", READ),
-    (f"classify mine.png --c-array {PROJECT}/library/model.h", r"got a file of the generated"),
-    (f"classify mine.png --c-array {PROJECT}/library/firmware/nestnet.h", r"got a file of the gen"),
+    ("predict mine.png --c-array mine.png", READ),
+    ("predict mine.png --json link.json", READ),
+    ("predict mine.png --run k.bin --json k.bin", READ),
+    (f"predict mine.png --c-array {PROJECT}/library/model.h", r"got a file of the generated"),
+    (f"predict mine.png --c-array {PROJECT}/library/firmware/nestnet.h", r"got a file of the gen"),
     (f"build --json {PROJECT}/nestnet-project.json", r"got a file of the generated project"),
     (f"models --json {RUN}/model.nestnet", r"got a network"),
     (f"boards --json {RUN}/checkpoint.safetensors", r"got a file of the run net-digits-1"),
@@ -83,7 +83,7 @@ def test_a_file_of_the_project_that_the_command_itself_writes(folder: Path, here
     "info report.json --json data/new.json",
     f"info {RUN} --json {RUN}/info.json",
     f"info {PROJECT} --json {PROJECT}/info.json",
-    "classify mine.png --c-array photo.h --json photo.json",
+    "predict mine.png --c-array photo.h --json photo.json",
 ])  # fmt: skip
 def test_an_earlier_result_is_replaced(line: str, folder: Path, here: Here) -> None:
     for _ in range(2):

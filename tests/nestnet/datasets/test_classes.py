@@ -125,7 +125,7 @@ def test_a_file_without_class_names_needs_their_number_only(run: Path) -> None:
     nestfile.save(unnamed, path)
     assert len(device_images(path, 9).targets) == 9
     _add(run.parent.parent / "data")
-    with pytest.raises(UserError, match=r"got 4: .*aphid.*expected 3 names"):
+    with pytest.raises(UserError, match=r"got 3 outputs, expected 4: .*aphid"):
         device_images(path, 9)
 
 

@@ -69,7 +69,7 @@ BROKEN: list[tuple[str, Callable[[], Any], str]] = [
     (
         "augmentation",
         lambda: replace(good(), default_augment="flip"),
-        r"default_augment is unknown; got 'flip', expected none \| crop \| flip-crop \| jit",
+        r"default_augment is unknown; got 'flip', expected none \| crop \| flip-crop \| fli",
     ),
     ("auto", lambda: replace(good(), default_augment="auto"), r"default_augment.*got 'auto'"),
 ]

@@ -75,7 +75,7 @@ def test_a_single_output_is_shown_as_a_value(tmp_path: Path) -> None:
         nestnet.export(net, tmp_path / "one.nestnet")
     Image.fromarray(PIXELS[0]).save(tmp_path / "photo.png")
     done = run_nestnet(
-        *("classify", "photo.png", "--run", "one.nestnet", "--c-array", "x.h", "--json", "x.json"),
+        *("predict", "photo.png", "--run", "one.nestnet", "--c-array", "x.h", "--json", "x.json"),
         folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import torch
 
 from nestnet.datasets import Split
 from nestnet.pixels import DEFAULT
-from nestnet.tasks._augment import crop_and_flip
+from nestnet.tasks._augment import augmented
 from nestnet.tasks.classification import TASK
 from nestnet.training.batches import Batches
 
@@ -70,7 +70,7 @@ def test_a_small_data_set_still_gives_a_batch() -> None:
 def test_crops_are_windows_of_the_padded_image() -> None:
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (64, 16, 17, 3), dtype=torch.uint8, generator=generator)
-    moved = crop_and_flip(pixels, generator, flip=True)
+    moved = augmented(pixels, generator, "flip-crop")[0]
     assert moved.shape == pixels.shape and moved.dtype == torch.uint8
     padded = torch.full((64, 20, 21, 3), 128, dtype=torch.uint8)
     padded[:, 2:18, 2:19] = pixels
@@ -96,6 +96,6 @@ def test_crops_are_windows_of_the_padded_image() -> None:
 
 def test_crop_alone_never_mirrors() -> None:
     ramp = torch.arange(0, 240, 15, dtype=torch.uint8).reshape(1, 1, 16, 1).expand(50, 16, 16, 1)
-    moved = crop_and_flip(ramp.contiguous(), torch.Generator().manual_seed(2), flip=False)
+    moved = augmented(ramp.contiguous(), torch.Generator().manual_seed(2), "crop")[0]
     inner = moved[:, 8, 3:13, 0].int()
     assert bool((inner.diff(dim=1) == 15).all())

@@ -15,14 +15,14 @@ import nestnet
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from nestnet import config as configs
-from nestnet import datasets, runs
+from nestnet import datasets, runs, tasks
 from nestnet.config import TrainConfig
 from nestnet.net.network import NestedNet
 from nestnet.sparsity.levels import check_nested
 from nestnet.tasks.classification import TASK
 from nestnet.training.checkpoint import Checkpoint, save_checkpoint
 from nestnet.training.device import suitable_threads
-from nestnet.training.session import default_model, prepare
+from nestnet.training.session import model_for, prepare
 
 SHORT = TrainConfig(epochs=8, split=(0.4, 0.2, 0.2, 0.2))
 
@@ -245,7 +245,7 @@ def test_the_teacher_gets_no_gradient_from_the_student() -> None:
     for active in ((2,), (2, 0)):
         network.zero_grad()
         outputs = [network.logits(images, level) for level in active]
-        torch.autograd.backward(TASK.loss(outputs, labels, TrainConfig(distill_weight=1.0)))
+        torch.autograd.backward(TASK.loss(outputs, labels, images, TrainConfig(distill_weight=1.0)))
         grads.append({n: p.grad.clone() for n, p in network.named_parameters() if n in norm_of})  # type: ignore[union-attr]
     assert norm_of and all(torch.equal(grads[0][n], grads[1][n]) for n in norm_of)
 
@@ -266,8 +266,11 @@ def test_nest_quantize_export_for_an_own_loop(group: str, tmp_path: Path) -> Non
 
 
 def test_default_model_follows_the_image_size() -> None:
-    assert default_model((8, 8, 1)) == "digits_cnn"
-    assert default_model((32, 32, 3)) == "resnet8"
+    config = TrainConfig()
+    assert model_for(config, TASK, (8, 8, 1)) == "digits_cnn"
+    assert model_for(config, TASK, (32, 32, 3)) == "resnet8"
+    assert model_for(config, tasks.of("segmentation"), (8, 8, 1)) == "unet_small"
+    assert model_for(TrainConfig(model="own.py:net"), TASK, (8, 8, 1)) == "own.py:net"
 
 
 def test_small_networks_run_on_one_thread_and_large_ones_keep_theirs() -> None:

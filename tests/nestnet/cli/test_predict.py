@@ -20,9 +20,11 @@ from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import linear_layer_graph, random_images
+from codegen.tasks import Outcome
 from codegen.tasks.classification import TASK, confusion
 from nestnet.cli.photo import read_photo
 from tests.support.commands import ROOT, Here
+from tests.support.projects import small_graph
 
 RUN = "runs/net-digits-1"
 
@@ -38,8 +40,11 @@ def test_confusion_counts_every_image_once() -> None:
     outputs = np.array([[3, 3, 1], [0, 5, 9], [-4, 7, 7], [1, 0, 0]], np.int8)[:, None, None]
     labels = np.array((1, 2, 1, 0))
     assert confusion(outputs, labels) == ((1, 0, 0), (1, 1, 0), (0, 0, 1))
-    assert TASK.score(outputs, labels) == 0.75
-    assert TASK.details(outputs, None) == {"confusion": None}
+    outcome = Outcome(small_graph(), 0, (), (outputs,))
+    assert TASK.score(outcome, labels) == 0.75
+    assert TASK.details(outcome, None) == {"confusion": None, "macro_f1": None}
+    found = TASK.details(outcome, labels)
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
 
 
 def test_run_and_evaluate_tell_the_classes_apart(model: Path, here: Here) -> None:
@@ -73,7 +78,7 @@ def photo(path: Path, size: tuple[int, int] = (47, 53), mode: str = "RGB") -> Pa
 def test_a_photo_is_classified_as_the_reference_does(model: Path, here: Here) -> None:
     folder = model.parents[2]
     picture = photo(folder / "a photo.png")
-    done = here("classify", picture, "--c-array", "out/int.h", "--json", "out/c.json")
+    done = here("predict", picture, "--c-array", "out/int.h", "--json", "out/c.json")
     assert done.returncode == 0, done.stderr
     assert "colour made grey; scaled from 47x53 to 8x8" in done.stdout
     graph = nestfile.load(model)
@@ -118,7 +123,7 @@ def _check_c(folder: Path, image: np.ndarray, outputs: list[np.ndarray]) -> None
 ])  # fmt: skip
 def test_what_is_no_photo_is_refused(name: str, message: str, model: Path, here: Here) -> None:
     (model.parents[2] / "text.png").write_text("no image")
-    done = here("classify", name, "--c-array", "x.h")
+    done = here("predict", name, "--c-array", "x.h")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert not (model.parents[2] / "x.h").exists()
@@ -140,16 +145,18 @@ def test_a_network_that_chooses_no_class_is_refused(tmp_path: Path, here: Here) 
     net = GraphBuilder((5, 7, 3), 2, 1)
     net.conv("input", 4, (1, 1))
     nestfile.save(net.graph({net.last: "map"}), tmp_path / "model.nestnet")
-    done = here("classify", photo(tmp_path / "x.png"), "--run", tmp_path / "model.nestnet")
+    done = here("predict", photo(tmp_path / "x.png"), "--run", tmp_path / "model.nestnet")
     assert done.returncode == 2
-    assert re.search(r"it chooses no class; got map 5x7x4, expected one output of", done.stderr)
+    assert re.search(
+        r"does not say what its outputs mean; got map 5x7x4, expected a task", done.stderr
+    )
 
 
 def test_two_photos_of_one_name_do_not_compile_together(model: Path, here: Here) -> None:
     folder = model.parents[2]
     for name in ("one", "two"):
         photo(folder / f"{name}.png", (11, 13) if name == "one" else (13, 11))
-        done = here("classify", f"{name}.png", "--c-array", f"{name}/photo.h")
+        done = here("predict", f"{name}.png", "--c-array", f"{name}/photo.h")
         assert done.returncode == 0, done.stderr
     for header in ("one", "two"):
         (folder / "both.c").write_text(
@@ -169,7 +176,7 @@ def test_two_photos_of_one_name_do_not_compile_together(model: Path, here: Here)
 def test_a_header_of_a_name_that_c_has_is_refused(header: str, model: Path, here: Here) -> None:
     folder = model.parents[2]
     photo(folder / "a.png")
-    done = here("classify", "a.png", "--c-array", header)
+    done = here("predict", "a.png", "--c-array", header)
     assert done.returncode == 2 and "has this name already" in done.stderr
     assert not (folder / header).exists()
 
@@ -178,7 +185,7 @@ def test_a_header_beside_the_configuration(model: Path, here: Here) -> None:
     """config.h is free, and its include guard is not that of nn_config.h."""
     folder = model.parents[2]
     photo(folder / "a.png")
-    assert here("classify", "a.png", "--c-array", "config.h").returncode == 0
+    assert here("predict", "a.png", "--c-array", "config.h").returncode == 0
     (folder / "x.c").write_text(
         '#include "config.h"\n#include "nn_config.h"\n#if NN_MAX_LEVELS != 16\n#error\n#endif\n'
         "const void *used[] = {nn_config, nn_config_output};\n"

@@ -1,4 +1,4 @@
-"""``nestnet classify``: classify a photo at every level, with the bits of the device."""
+"""``nestnet predict``: what every level answers to a photo, with the bits of the device."""
 
 from __future__ import annotations
 
@@ -25,38 +25,55 @@ def command(
         Path | None,
         typer.Option(callback=outputs.check, help="Write image and answers here, as a C header."),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(callback=outputs.check, help="Draw the densest level's answer here, a PNG."),
+    ] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Classify a photo at every level, on this computer, with the bits of the device."""
+    """Answer to a photo at every level, on this computer, with the bits of the device."""
     model = runs.model_file(run)
     array = c_arrays.name_in(c_array)
     graph = nestfile.load(model)
     task = _task(graph)
-    from nestnet.cli.photo import read_photo  # imports pillow
+    from nestnet.cli.photo import png, read_photo  # imports pillow
 
     made = read_photo(photo, graph)
     answers = task.answers(graph, made.image)
+    drawn = None
+    if picture is not None:
+        drawn = task.picture(graph, made.pixels, answers[-1])
+        if drawn is None:
+            raise UserError(
+                "--picture",
+                f"there is nothing to draw of a {task.name}",
+                got=str(picture),
+                expected="no --picture",
+                action="Leave it out: the answer is in the table",
+            )
     title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))
     levels = task.as_json(graph, answers)
-    tables.console().print(tables.answers(title, levels))
+    show = tables.answers if task.has_classes else tables.rows_of_levels
+    tables.console().print(show(title, levels))
     if c_array is not None:
         digest = nestfile.file_sha256(model)
         text = render.image_header(graph, digest, photo.name, array, made.image, answers)
         outputs.write(c_array, text)
+    if picture is not None and drawn is not None:
+        outputs.write(picture, png(drawn))
     outputs.write_json(json_path, {"photo": str(photo), "notes": made.notes, "levels": levels})
 
 
 def _task(graph: Graph) -> tasks.Task:
-    """Return the task of ``graph``; refuse a network that does not choose among classes."""
+    """Return the task of ``graph``; refuse a network of which none is known."""
     task = tasks.of(graph)
-    if task is None or not task.has_classes:
-        outputs = map(graph.value, graph.outputs)
-        fitting = (known.fitting for known in tasks.TASKS.values() if known.has_classes)
+    if task is None:
+        values = map(graph.value, graph.outputs)
         raise UserError(
             f"network {graph.name}",
-            "it chooses no class",
-            got=", ".join(f"{out.meaning} {'x'.join(map(str, out.shape))}" for out in outputs),
-            expected="; or ".join(fitting),
-            action="Choose a network that classifies, or compare all outputs with `nestnet run`",
+            "its file does not say what its outputs mean",
+            got=", ".join(f"{out.meaning} {'x'.join(map(str, out.shape))}" for out in values),
+            expected="a task, one of " + ", ".join(tasks.TASKS),
+            action="Export it with its task, or compare all outputs with `nestnet run`",
         )
     return task

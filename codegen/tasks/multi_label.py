@@ -1,0 +1,113 @@
+"""Several yes or no answers, or one, to an input, as ``nn_present`` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen.graph.ir import Graph, Int8Array, Uint8Array
+from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
+
+
+@dataclass(frozen=True, eq=False)
+class LabelAnswer(Answer):
+    """Which labels one level finds."""
+
+    present: Uint8Array
+    """Shape (labels,), 0 or 1."""
+
+
+class MultiLabel(Task):
+    """One output of one position, with a number for each label."""
+
+    fitting = "one output 1x1xLABELS, with as many numbers in the setting 'thresholds'"
+    firmware = ("nn_present",)
+
+    def fits(self, graph: Graph) -> bool:
+        """Return whether the only output is a list with a threshold for each number."""
+        if len(graph.outputs) != 1 or graph.only_output.shape[:2] != (1, 1):
+            return False
+        return len(thresholds(graph)) == graph.only_output.shape[2]
+
+    def constants(self, graph: Graph) -> Mapping[str, Any]:
+        """Return the numbers of nn_multi_label."""
+        return {"thresholds": thresholds(graph)}
+
+    def answer(self, outcome: Outcome) -> LabelAnswer:
+        """Return the labels of one sample."""
+        (found,) = present(outcome)
+        real = real_values(outcome.graph, outcome.level, outcome.outputs)
+        there = [name for name, yes in zip(_names(outcome.graph), found, strict=True) if yes]
+        text = ", ".join(there) or "none of the labels"
+        return LabelAnswer(outcome.level, flat(outcome.outputs), real, text, found)
+
+    def as_json(self, graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Return per level the probability of every label, and which are present."""
+        return [
+            {
+                "level": answer.index,
+                "sparsity": graph.levels[answer.index].sparsity,
+                "present": answer.text,
+                "probabilities": {
+                    name: round(float(1 / (1 + np.exp(-real))), 6)
+                    for name, real in zip(_names(graph), answer.real, strict=True)
+                },
+            }
+            for answer in answers
+        ]
+
+    def score(self, outcome: Outcome, targets: Targets) -> float:
+        """Return the mean F1 of the labels that some target has."""
+        right, said, truth = _counts(outcome, targets)
+        known = truth > 0
+        f1 = 2 * right / np.maximum(said + truth, 1)
+        return float(f1[known].mean()) if known.any() else 0.0
+
+    def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
+        """Return precision, recall and F1 of every label."""
+        if targets is None:
+            return {"rows": None}
+        right, said, truth = _counts(outcome, targets)
+        return {
+            "rows": [
+                {
+                    "label": name,
+                    "samples": int(truth[index]),
+                    "precision": float(right[index] / max(said[index], 1)),
+                    "recall": float(right[index] / max(truth[index], 1)),
+                    "f1": float(2 * right[index] / max(said[index] + truth[index], 1)),
+                }
+                for index, name in enumerate(_names(outcome.graph))
+            ]
+        }
+
+
+def thresholds(graph: Graph) -> Int8Array:
+    """Return the least int8 value of each label that counts as yes; none where they are not set."""
+    return int8_settings(graph, "thresholds")
+
+
+def present(outcome: Outcome) -> Uint8Array:
+    """Return which labels each sample has, (n, labels)."""
+    scores = outcome.outputs[0]
+    found = scores.reshape(len(scores), -1) >= thresholds(outcome.graph)
+    return found.astype(np.uint8)
+
+
+def _counts(outcome: Outcome, targets: Targets) -> tuple[Targets, Targets, Targets]:
+    """Return for each label how often it is rightly said, said at all, and true."""
+    found = present(outcome).astype(bool)
+    truth = targets.reshape(found.shape) > 0
+    return (found & truth).sum(axis=0), found.sum(axis=0), truth.sum(axis=0)
+
+
+def _names(graph: Graph) -> tuple[str, ...]:
+    count = graph.only_output.shape[2]
+    names = graph.provenance.class_names
+    return names if len(names) == count else tuple(str(index) for index in range(count))
+
+
+TASK = MultiLabel()

@@ -1,0 +1,162 @@
+"""Segmentation: the class of every position of a map, as ``nn_segment`` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.graph.ir import Graph, Int8Array, Uint8Array
+from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
+
+IGNORED = 255
+"""Class of positions that count for nothing."""
+_PALETTE = ((0, 0, 0), (230, 60, 60), (60, 160, 240), (250, 200, 40), (70, 200, 90), (190, 90, 220))
+"""Colours of classes 0, 1, ...; class 0 is not drawn. They repeat from class 1 on."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskAnswer(Answer):
+    """Which class one level takes each position for."""
+
+    mask: Uint8Array
+    """Shape (h, w)."""
+
+
+class Segmentation(Task):
+    """One output: a map of one channel, for two classes, or of one channel per class."""
+
+    fitting = "one map, of one channel and a setting 'threshold', or of 2..255 channels"
+    firmware = ("nn_segment",)
+
+    def fits(self, graph: Graph) -> bool:
+        """Return whether the only output is such a map."""
+        if len(graph.outputs) != 1:
+            return False
+        channels = graph.only_output.shape[2]
+        return 2 <= channels <= IGNORED or (channels == 1 and threshold(graph) is not None)
+
+    def constants(self, graph: Graph) -> Mapping[str, Any]:
+        """Return the numbers of nn_segmentation."""
+        height, width, channels = graph.only_output.shape
+        return {
+            "positions": height * width,
+            "channels": channels,
+            "threshold": threshold(graph) or 0,
+        }
+
+    def answer(self, outcome: Outcome) -> MaskAnswer:
+        """Return the mask of one sample."""
+        (mask,) = masks(outcome)
+        real = real_values(outcome.graph, outcome.level, outcome.outputs)
+        parts = _shares(outcome.graph, mask)
+        text = ", ".join(f"{name} {share:.1%}" for name, share in parts.items())
+        return MaskAnswer(outcome.level, flat(outcome.outputs), real, text, mask)
+
+    def as_json(self, graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Return per level the share of positions of every class."""
+        return [
+            {
+                "level": answer.index,
+                "sparsity": graph.levels[answer.index].sparsity,
+                "shares": {name: round(x, 6) for name, x in _shares(graph, answer.mask).items()},
+            }
+            for answer in answers
+            if isinstance(answer, MaskAnswer)
+        ]
+
+    def picture(self, graph: Graph, pixels: Uint8Array, answer: Answer) -> Uint8Array | None:
+        """Return the image with every class but the first in a colour of its own."""
+        if not isinstance(answer, MaskAnswer):
+            return None
+        height, width = pixels.shape[:2]
+        rows = np.arange(height) * answer.mask.shape[0] // height
+        columns = np.arange(width) * answer.mask.shape[1] // width
+        mask = answer.mask[rows[:, None], columns]
+        colours = np.array(_PALETTE)
+        drawn = colours[np.where(mask > 0, 1 + (mask.astype(int) - 1) % (len(colours) - 1), 0)]
+        plain = np.broadcast_to(pixels, (height, width, 3))
+        mixed = np.where(mask[..., None] > 0, (plain.astype(int) + drawn) // 2, plain)
+        return mixed.astype(np.uint8)
+
+    def score(self, outcome: Outcome, targets: Targets) -> float:
+        """Return the mean intersection over union of the classes that occur."""
+        counts = _counts(outcome, targets)
+        return mean_iou(counts)
+
+    def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
+        """Return Dice and intersection over union of every class."""
+        if targets is None:
+            return {"rows": None}
+        counts = _counts(outcome, targets)
+        overlap, union, both = overlaps(counts)
+        return {
+            "rows": [
+                {
+                    "class": name,
+                    "positions": int(counts[index].sum()),
+                    "dice": float(2 * overlap[index] / max(both[index], 1)),
+                    "iou": float(overlap[index] / max(union[index], 1)),
+                }
+                for index, name in enumerate(_names(outcome.graph))
+            ]
+        }
+
+
+def threshold(graph: Graph) -> int | None:
+    """Return the least int8 value of class 1 on a map of one channel; None where none is set."""
+    numbers = int8_settings(graph, "threshold")
+    return int(numbers[0]) if len(numbers) == 1 else None
+
+
+def masks(outcome: Outcome) -> Uint8Array:
+    """Return the class of every position of every sample, (n, h, w)."""
+    values: Int8Array = outcome.outputs[0]
+    alone = values.shape[3] == 1
+    found = values[..., 0] >= (threshold(outcome.graph) or 0) if alone else values.argmax(axis=3)
+    return found.astype(np.uint8)
+
+
+def overlaps(
+    counts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each class the positions that truth and answer share, that either has, and the
+    sum of what each has; of a confusion with truth in rows."""
+    overlap = np.diag(counts)
+    both = counts.sum(axis=0) + counts.sum(axis=1)
+    return overlap, both - overlap, both
+
+
+def mean_iou(counts: NDArray[np.int64]) -> float:
+    """Return the mean over the classes that truth or answers have."""
+    overlap, union, _ = overlaps(counts)
+    known = union > 0
+    return float((overlap[known] / union[known]).mean()) if known.any() else 0.0
+
+
+def _counts(outcome: Outcome, targets: Targets) -> NDArray[np.int64]:
+    """Return how many positions of each class (row) are taken for each (column)."""
+    size = len(_names(outcome.graph))
+    counted = targets != IGNORED
+    truth, said = targets[counted].astype(np.int64), masks(outcome)[counted].astype(np.int64)
+    found: NDArray[np.int64] = np.bincount(truth * size + said, minlength=size * size)
+    return found.reshape(size, size)
+
+
+def _names(graph: Graph) -> tuple[str, ...]:
+    size = max(graph.only_output.shape[2], 2)
+    names = graph.provenance.class_names
+    return names if len(names) == size else tuple(str(index) for index in range(size))
+
+
+def _shares(graph: Graph, mask: Uint8Array) -> dict[str, float]:
+    """Return what share of the positions each class has."""
+    names = _names(graph)
+    counts = np.bincount(mask.reshape(-1), minlength=len(names))
+    return {name: float(counts[index] / mask.size) for index, name in enumerate(names)}
+
+
+TASK = Segmentation()

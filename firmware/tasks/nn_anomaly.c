@@ -1,0 +1,21 @@
+/* nn_anomaly.c - see nn_anomaly.h.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "nn_anomaly.h"
+
+uint32_t nn_difference(const nn_anomaly *task, const int8_t *input, const int8_t *output)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < task->count; i++) {
+        const int32_t made = ((output[i] - task->output_zero_point) * task->gain + 2048) >> 12;
+        const int32_t away = made - (input[i] - task->input_zero_point) * 16;
+        sum += (uint64_t)((int64_t)away * away);
+    }
+    return (uint32_t)((sum + task->count / 2u) / task->count);
+}
+
+int nn_is_odd(const nn_anomaly *task, unsigned level, uint32_t difference)
+{
+    return difference >= task->thresholds[level];
+}

@@ -1,0 +1,153 @@
+"""Regression: numbers for each image.
+
+A network learns them less their mean, by their standard deviation, both of the training data; a
+device answers in the data's own units with ``nn_numbers``, whose NumPy twin is
+``codegen/tasks/regression.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from codegen.graph.ir import Graph, Meaning
+from nestnet.config import TrainConfig
+from nestnet.datasets import Dataset, Split, broken
+from nestnet.net.tensors import Shapes
+from nestnet.tasks._levels import of_levels, plain_distance
+from nestnet.tasks._targets import check_form, check_vector, splits
+from nestnet.tasks._task import Answers, Result, Task
+
+
+@dataclass(frozen=True)
+class LevelNumbers:
+    """How near one level's numbers are to those of the test images."""
+
+    level: int
+    sparsity: float
+    """Achieved, over all prunable weights."""
+    r2_float: float
+    """Mean share of the variance explained, at least 0, of the final weights without
+    quantization."""
+    r2_quantized: float
+    """Of the fake-quantized network, as is all below."""
+    mean_absolute_error_of: Mapping[str, float]
+    """In the data's units."""
+    r2_of: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """Targets are float32 (n, numbers)."""
+
+    mean: tuple[float, ...] = ()
+    """Of the training targets; empty for data that is not known yet."""
+    spread: tuple[float, ...] = ()
+    """Their standard deviations; 1 where all are equal."""
+
+    metric = "R2"
+
+    def check_data(self, data: Dataset) -> None:
+        """Refuse targets that are no finite numbers, or names for another count of them."""
+        check_form(data, np.float32, "(n, numbers)", lambda targets: targets.ndim == 2)
+        widths = {split.targets.shape[1] for _, split in splits(data)}
+        counts = widths | ({len(data.class_names)} if data.class_names else set())
+        if len(counts) > 1 or 0 in counts:
+            raise broken(
+                data,
+                "not the same count of numbers everywhere",
+                f"targets of {', '.join(map(str, sorted(widths)))}, {len(data.class_names)} names",
+                "as many numbers in train and test, and as many class_names or none",
+            )
+        for where, split in splits(data):
+            if not np.isfinite(split.targets).all():
+                bad = int((~np.isfinite(split.targets)).sum())
+                raise broken(data, f"{where} are no numbers", f"{bad} of them", "finite numbers")
+
+    def fitted(self, data: Dataset) -> Self:
+        """Return the task with mean and standard deviation of the training targets."""
+        targets = data.train.targets.astype(np.float64)
+        spread = targets.std(axis=0)
+        spread[spread == 0] = 1.0
+        return replace(self, mean=tuple(targets.mean(axis=0)), spread=tuple(spread))
+
+    def outputs(self, data: Dataset) -> int:
+        """Return how many numbers there are."""
+        return int(data.train.targets.shape[1])
+
+    def names(self, data: Dataset) -> tuple[str, ...]:
+        """Return what the numbers are called."""
+        return data.class_names
+
+    def meanings(self, shapes: Shapes) -> tuple[Meaning, ...]:
+        """Return that the output is a list of numbers."""
+        return ("plain",)
+
+    def check_outputs(self, model: str, shapes: Shapes, data: Dataset) -> None:
+        """Refuse a network that has not one output per number."""
+        count = self.outputs(data)
+        check_vector(model, shapes, data.class_names or [f"number {i}" for i in range(count)])
+
+    def settings(
+        self, graph: Graph, trained: Callable[[int], Answers] | None
+    ) -> Mapping[str, Sequence[float]]:
+        """Return what a step of the output is in the data's units, and what zero is."""
+        output = graph.only_output
+        spread = self.spread or (1.0,) * output.shape[2]
+        mean = self.mean or (0.0,) * output.shape[2]
+        return {"step": [output.scale[0] * each for each in spread], "offset": mean}
+
+    def targets(self, split: Split) -> Tensor:
+        """Return the numbers, float32 (n, numbers)."""
+        return torch.from_numpy(split.targets)
+
+    def loss(
+        self, outputs: Sequence[Tensor], targets: Tensor, images: Tensor, config: TrainConfig
+    ) -> Tensor:
+        """Return the levels' summed smooth absolute error; the densest one teaches the others."""
+        truth = (targets - targets.new_tensor(self.mean)) / targets.new_tensor(self.spread)
+        return of_levels(
+            outputs, lambda found: F.smooth_l1_loss(found, truth), plain_distance, config
+        )
+
+    def answers(self, outputs: Tensor, images: Tensor) -> Tensor:
+        """Return the numbers in the data's units, (n, numbers)."""
+        found = outputs.float()
+        return found * found.new_tensor(self.spread) + found.new_tensor(self.mean)
+
+    def score(self, answers: Tensor, targets: Tensor) -> float:
+        """Return the mean share of the targets' variance that is explained, at least 0."""
+        return max(float(_explained(answers, targets).mean()), 0.0)
+
+    def report(
+        self, reached: Result, answers: Tensor, targets: Tensor, data: Dataset
+    ) -> LevelNumbers:
+        """Return the error of every number."""
+        errors = (answers - targets).abs().mean(dim=0).tolist()
+        names = data.class_names or tuple(f"number {index}" for index in range(len(errors)))
+        explained = _explained(answers, targets).tolist()
+        return LevelNumbers(
+            reached.level,
+            reached.sparsity,
+            reached.score_float,
+            reached.score_quantized,
+            dict(zip(names, errors, strict=True)),
+            dict(zip(names, explained, strict=True)),
+        )
+
+
+def _explained(answers: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 less the mean squared error by the variance, for each number."""
+    found, truth = answers.double(), targets.double()
+    wrong = (found - truth).square().mean(dim=0)
+    spread = (truth - truth.mean(dim=0)).square().mean(dim=0)
+    return 1 - wrong / spread.clamp_min(1e-300)
+
+
+TASK = Regression()

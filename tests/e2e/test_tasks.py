@@ -1,0 +1,35 @@
+"""Projects of every task: the example answers, the header says what a program needs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codegen.emit import project
+from codegen.target.target import resolve
+from tests.support.firmware.rig import M4_FLAGS, SANITIZERS, need, run_checked
+from tests.support.firmware.tasks import NETWORKS
+from tests.support.projects import SHA256, WARNINGS
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_example_of_a_task_runs(name: str, tmp_path: Path) -> None:
+    graph = NETWORKS[name]()
+    assert graph.task is not None
+    made = project.write(graph, SHA256, resolve("host"), tmp_path / "made")
+    header = (made / "library/model.h").read_text()
+    assert f'#include "firmware/tasks/nn_{graph.task.name}.h"' in header
+    assert f"extern const nn_{graph.task.name} nn_task_{graph.name};" in header
+    assert f"nn_task_{graph.name}" in (made / "README.md").read_text()
+    sources = [str(path) for path in sorted((made / "library").rglob("*.c"))]
+    rig = [str(made / "rig/port" / file) for file in ("nn_port_host.c", "nn_mark.c")]
+    includes = [f"-I{made / 'library'}", f"-I{made / 'rig/port'}"]
+    command = ["gcc", "-std=c11", "-O1", *WARNINGS, *SANITIZERS, *includes]
+    command += [str(made / "example/main.c"), *rig, *sources, "-o", "example"]
+    run_checked(command, tmp_path)
+    done = subprocess.run(["./example"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.count("frame ") == 2 * len(graph.levels)
+    core = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c99", "-O2", *WARNINGS, "-fsyntax-only"]
+    run_checked([*core, str(made / "library/model.c")], tmp_path)
