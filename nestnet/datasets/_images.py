@@ -107,6 +107,43 @@ def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture
     return Picture(pixels, highest, transparent)
 
 
+def decode_numbers(name: str, content: bytes) -> Uint8Array:
+    """Decode an image whose pixels are numbers, (h, w): bits, indices into a palette, or greys.
+
+    Raises:
+        UserError: ``content`` is not an image, or has colours or more than 8 bits.
+    """
+    try:
+        with _limited(), Image.open(io.BytesIO(content)) as image:
+            _refuse_several(name, image)
+            image.load()
+            mode, deep = image.mode, _bits(image, content) > 8
+            if mode in ("1", "L", "P") and not deep:
+                return np.asarray(image).astype(np.uint8)
+    except (*_BOMB, *_BROKEN) as error:
+        raise _unusable(
+            name,
+            "not a readable image",
+            f"{len(content)} bytes, {_first_line(error)}",
+            "a complete image in a format Pillow reads (PNG, BMP, ...)",
+            "Repair or remove the file",
+        ) from error
+    raise _unusable(
+        name,
+        "an image of colours, where numbers of classes are needed",
+        f"pixels of the kind {mode}",
+        "one number of 8 bits a pixel: grey, bits or a palette",
+        "Write the numbers of the classes as an 8-bit grey PNG",
+    )
+
+
+def resize_numbers(numbers: Uint8Array, resize: tuple[int, int]) -> Uint8Array:
+    """Scale numbers (h, w) to ``resize``, each pixel taking the nearest one."""
+    height, width = resize
+    scaled = Image.fromarray(numbers).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(scaled)
+
+
 def check_depth(pictures: Mapping[str, Picture]) -> None:
     """Refuse 16-bit images, by name, none of which uses the upper bits.
 

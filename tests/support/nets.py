@@ -608,6 +608,7 @@ def images(shape: Shape, count: int, seed: int) -> Tensor:
 
 
 SHAPES = {
+    "fomo": (96, 96, 1),
     "cnn1d": (1, 128, 6),
     "digits_cnn": (8, 8, 1),
     "ds_cnn": (49, 10, 1),

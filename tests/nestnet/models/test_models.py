@@ -13,6 +13,9 @@ from nestnet import models
 from nestnet.frontend.tracing import trace
 from tests.support.nets import SHAPES, macs
 
+MAPS = {"fomo": (6, 5, 7)}
+"""Models whose output is a map, and its h, w, c for images of 48x40."""
+
 
 def test_names() -> None:
     assert set(models.names()) == set(SHAPES)
@@ -51,11 +54,19 @@ def test_only_shipped_models_know_their_input() -> None:
         models.designed_for("resnet18")
 
 
-@pytest.mark.parametrize("name", sorted(set(SHAPES) - {"cnn1d"}))
+@pytest.mark.parametrize("name", sorted(set(SHAPES) - {"cnn1d", *MAPS}))
 def test_models_build_for_other_shapes_and_classes(name: str) -> None:
     module = models.build(name, (48, 40, 2), 7).eval()
     assert module(torch.zeros(3, 2, 48, 40)).shape == (3, 7)
     assert trace(module, (48, 40, 2)).classes == 7
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_models_of_maps_build_for_other_shapes(name: str) -> None:
+    module = models.build(name, (48, 40, 2), 7).eval()
+    shape = module(torch.zeros(3, 2, 48, 40)).shape
+    net = trace(module, (48, 40, 2))
+    assert net.output_shapes == ((*shape[2:], shape[1]),) == (MAPS[name],)
 
 
 def test_a_network_of_samples_takes_windows_of_other_lengths_and_no_images() -> None:

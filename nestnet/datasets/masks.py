@@ -1,0 +1,244 @@
+"""Images with a mask each: images/ and masks/ (or labels/) with files of equal names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.errors import UserError
+from nestnet.datasets._description import described, file_in, needed
+from nestnet.datasets._images import check_depth, decode, decode_numbers, resize_numbers
+from nestnet.datasets._source import Source, listing_of, track
+from nestnet.datasets._split import test_mask
+from nestnet.datasets._types import Dataset, Split
+
+TASK = "segmentation"
+DESCRIPTION = "masks.toml"
+IGNORED = 255
+"""What targets hold where a position does not count."""
+_IMAGES, _MASKS = "images", ("masks", "labels")
+_EXPECTED = "images/NAME and masks/NAME, or labels/NAME, with equal names but for their endings"
+_TWO = ("background", "foreground")
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What masks.toml says, which may be missing."""
+
+    classes: tuple[str, ...] = ()
+    """Their names; empty: background and foreground, of masks with 0 and 1, or 0 and 255."""
+    values: tuple[int, ...] = ()
+    """The number that stands for each class in the masks; empty: 0, 1, 2, ..."""
+    ignore: int = -1
+    """The number where a position does not count; -1: there is none."""
+    tile: tuple[int, ...] = ()
+    """Height and width of the pieces that images are cut into; empty: they stay whole."""
+    test: tuple[str, ...] = ()
+    """The test images, by their names without endings; empty: drawn."""
+
+
+def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
+    """Load images and masks; resized first, then cut into tiles. All tiles of an image are in one
+    split.
+
+    Raises:
+        UserError: no ``data``; an image without a mask or the reverse; one that cannot be read; a
+            mask of another size than its image; numbers in masks that are no class; images of mixed
+            size; a masks.toml that is wrong.
+    """
+    path = needed(data, "masks", f"a directory or archive with {_EXPECTED}")
+    source = Source(path)
+    what = _description(source)
+    pairs = _pairs(source)
+    wanted = frozenset(name for pair in pairs.values() for name in pair)
+    files = dict(track(source.files(wanted), "Reading images", total=len(wanted)))
+    pictures = {stem: decode(f"{path}/{a}", files[a], resize) for stem, (a, _) in pairs.items()}
+    check_depth({f"{path}/{pairs[stem][0]}": picture for stem, picture in pictures.items()})
+    images = {stem: picture.pixels for stem, picture in pictures.items()}
+    numbers = {}
+    for stem, (image, mask) in pairs.items():
+        found = decode_numbers(f"{path}/{mask}", files[mask])
+        _check_size(f"{path}/{mask}", found, decode(f"{path}/{image}", files[image], None).pixels)
+        numbers[stem] = found if resize is None else resize_numbers(found, resize)
+    names, masks = _classes(str(path), what, numbers)
+    if len({pixels.shape[2] for pixels in images.values()}) > 1:
+        images = {name: np.broadcast_to(p, (*p.shape[:2], 3)) for name, p in images.items()}
+    return _dataset(path, what, names, images, masks, test_share)
+
+
+def _description(source: Source) -> Masks:
+    name = file_in(source.names(), DESCRIPTION)
+    where = f"{source.path}/{DESCRIPTION}"
+    content = None if name is None else dict(source.files(frozenset((name,))))[name]
+    what = described(Masks, where, content)
+    values = what.values or tuple(range(len(what.classes)))
+    if len(values) != len(what.classes) or len(set(values)) != len(values):
+        got = f"{len(what.values)} values, {len(what.classes)} classes"
+        raise _bad(where, "values", got, "a number of its own for each class")
+    if len(what.classes) == 1 or len(what.classes) > IGNORED:
+        raise _bad(where, "classes", str(len(what.classes)), f"2..{IGNORED} names, or none")
+    if what.tile and (len(what.tile) != 2 or min(what.tile) < 1):
+        raise _bad(where, "tile", str(list(what.tile)), "height and width, both at least 1")
+    if not what.classes and what.ignore >= 0:
+        raise _bad(where, "ignore", str(what.ignore), "classes beside it")
+    return what
+
+
+def _pairs(source: Source) -> dict[str, tuple[str, str]]:
+    """Return image and mask by the name that they have in common, sorted.
+
+    Raises:
+        UserError: no folders of both, or a file without a partner.
+    """
+    found: dict[str, dict[str, str]] = {_IMAGES: {}, "masks": {}}
+    for name in source.names():
+        parts = PurePosixPath(name).parts
+        if name.endswith("/") or len(parts) < 2:
+            continue
+        folder = "masks" if parts[-2] in _MASKS else parts[-2]
+        if folder in found:
+            stem = PurePosixPath(name).stem
+            if stem in found[folder]:
+                raise _unpaired(source, "two files of one name", [found[folder][stem], name])
+            found[folder][stem] = name
+    images, masks = found.values()
+    if not images or not masks:
+        raise UserError(
+            str(source.path),
+            "no images, or no masks",
+            got=listing_of(source.names()) or "an empty folder",
+            expected=_EXPECTED,
+            action="Sort the files into these folders",
+        )
+    alone = sorted(set(images) ^ set(masks))
+    if alone:
+        raise _unpaired(
+            source,
+            "files without a partner in the other folder",
+            [images.get(stem) or masks[stem] for stem in alone],
+        )
+    return {stem: (images[stem], masks[stem]) for stem in sorted(images)}
+
+
+def _unpaired(source: Source, what: str, names: list[str]) -> UserError:
+    return UserError(
+        str(source.path),
+        what,
+        got=listing_of(names),
+        expected=_EXPECTED,
+        action="Add what is missing, or remove what is too much",
+    )
+
+
+def _check_size(where: str, mask: Mask, pixels: NDArray[np.uint8]) -> None:
+    if mask.shape != pixels.shape[:2]:
+        raise UserError(
+            where,
+            "the mask is not as large as its image",
+            got="x".join(map(str, mask.shape)),
+            expected="x".join(map(str, pixels.shape[:2])),
+            action="Make the mask anew, or scale it as the image was scaled",
+        )
+
+
+def _classes(
+    path: str, what: Masks, numbers: Mapping[str, Mask]
+) -> tuple[tuple[str, ...], dict[str, Mask]]:
+    """Return the class names, and the masks with class numbers instead of those of the files.
+
+    Raises:
+        UserError: numbers that are no class.
+    """
+    present = {stem: set(np.unique(mask).tolist()) for stem, mask in numbers.items()}
+    names, values = what.classes, what.values or tuple(range(len(what.classes)))
+    if not names:
+        both = set().union(*present.values())
+        names, values = _TWO, (0, 1) if both <= {0, 1} else (0, 255)
+    known = {*values, what.ignore}
+    for stem, found in present.items():
+        if found - known:
+            shown = sorted(found - known)
+            raise UserError(
+                f"{path}, mask of {stem}",
+                "numbers that are no class",
+                got=", ".join(map(str, shown[:8])) + (" and more" if len(shown) > 8 else ""),
+                expected=", ".join(f"{v} {n}" for v, n in zip(values, names, strict=True)),
+                action=f"Say in {DESCRIPTION} beside the folders: "
+                'classes = ["sky", "road"], values = [0, 7], ignore = 255',
+            )
+    table = np.full(256, IGNORED, np.uint8)
+    table[list(values)] = np.arange(len(values))
+    return names, {stem: table[mask] for stem, mask in numbers.items()}
+
+
+def _dataset(
+    path: Path,
+    what: Masks,
+    names: tuple[str, ...],
+    images: Mapping[str, NDArray[np.uint8]],
+    masks: Mapping[str, Mask],
+    test_share: float,
+) -> Dataset:
+    where = f"{path}/{DESCRIPTION}"
+    stems: list[str] = []
+    pieces: list[tuple[NDArray[np.uint8], Mask]] = []
+    for stem, pixels in images.items():
+        cut = _tiles(where, stem, pixels, masks[stem], what.tile)
+        pieces += cut
+        stems += [stem] * len(cut)
+    shapes = {image.shape for image, _ in pieces}
+    if len(shapes) > 1:
+        raise UserError(
+            str(path),
+            "images of mixed size",
+            got=", ".join(sorted("x".join(map(str, shape[:2])) for shape in shapes)),
+            expected="one size",
+            action=f"Scale all of them with --resize, or say tile = [64, 64] in {DESCRIPTION}",
+        )
+    groups = np.array(stems)
+    is_test, told = test_mask(groups, what.test, test_share, where)
+    stacked = [np.stack(each) for each in zip(*pieces, strict=True)]
+    splits = [Split(stacked[0][chosen], stacked[1][chosen]) for chosen in (~is_test, is_test)]
+    return Dataset(
+        name="masks",
+        title=path.resolve().name.split(".")[0],
+        train=splits[0],
+        test=splits[1],
+        class_names=names,
+        default_augment="flips",
+        notes=(told.replace("groups", "images").replace("windows", "pieces"),),
+        test_share=test_share,
+        task=TASK,
+    )
+
+
+def _tiles(
+    where: str, stem: str, pixels: NDArray[np.uint8], mask: Mask, tile: tuple[int, ...]
+) -> list[tuple[NDArray[np.uint8], Mask]]:
+    """Return an image cut into tiles that do not overlap; what is left over is left out.
+
+    Raises:
+        UserError: an image smaller than a tile.
+    """
+    if not tile:
+        return [(pixels, mask)]
+    height, width = tile
+    rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
+    if not rows or not columns:
+        raise _bad(where, "tile", f"{height}x{width}", f"at most {mask.shape}, as {stem} has")
+    return [
+        (pixels[y : y + height, x : x + width], mask[y : y + height, x : x + width])
+        for y in range(0, rows * height, height)
+        for x in range(0, columns * width, width)
+    ]
+
+
+def _bad(where: str, key: str, got: str, expected: str) -> UserError:
+    return UserError(
+        f"{where}, {key}", "not acceptable", got=got, expected=expected, action="Change it"
+    )

@@ -1,0 +1,134 @@
+"""Images with masks: found, cut, split, and refused where they do not belong together."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from codegen.errors import UserError
+from nestnet import datasets
+from nestnet.tasks import of
+from tests.support.data_trees import Tree, encode, write_directory
+
+NAMES = ("a", "b", "c", "d", "e")
+VALUES = (0, 7, 255)
+SIZE = (13, 11)
+
+
+def tree(masks: str = "masks", values: tuple[int, ...] = VALUES) -> Tree:
+    """Return five images with masks of these ``values``."""
+    random = np.random.default_rng(3)
+    files: Tree = {}
+    for name in NAMES:
+        files[f"all/images/{name}.png"] = encode(random.integers(0, 256, (*SIZE, 3), np.uint8))
+        drawn = random.choice(np.array(values, np.uint8), SIZE)
+        files[f"all/{masks}/{name}.png"] = encode(drawn)
+    return files
+
+
+def described(files: Tree, text: str) -> Tree:
+    return files | {"all/masks.toml": text.encode()}
+
+
+TWO = 'classes = ["sky", "road"]\nvalues = [0, 7]\nignore = 255\n'
+
+
+def test_masks_get_class_numbers_and_images_are_split(tmp_path: Path) -> None:
+    files = described(tree(), TWO + 'test = ["b", "d"]')
+    data = datasets.load("masks", write_directory(files, tmp_path))
+    of(data.task).check_data(data)
+    assert data.task == "segmentation" and data.class_names == ("sky", "road")
+    assert data.train.images.shape == (3, *SIZE, 3) and data.test.targets.shape == (2, *SIZE)
+    stored = np.asarray(Image.open(io.BytesIO(files["all/masks/b.png"])))
+    assert np.array_equal(data.test.targets[0], np.select([stored == 0, stored == 7], [0, 1], 255))
+    assert data.test.targets.dtype == np.uint8
+
+
+def test_tiles_of_an_image_stay_together(tmp_path: Path) -> None:
+    files = described(tree(), TWO + 'tile = [6, 5]\ntest = ["c"]')
+    data = datasets.load("masks", write_directory(files, tmp_path))
+    assert data.train.images.shape == (4 * 4, 6, 5, 3) and len(data.test.images) == 4
+    whole = datasets.load(
+        "masks", write_directory(described(tree(), TWO + 'test = ["c"]'), tmp_path)
+    )
+    assert np.array_equal(data.test.images[3], whole.test.images[0][6:12, 5:10])
+    assert np.array_equal(data.test.targets[3], whole.test.targets[0][6:12, 5:10])
+
+
+@pytest.mark.parametrize("values", [(0, 255), (0, 1)])
+def test_two_numbers_need_no_description(values: tuple[int, int], tmp_path: Path) -> None:
+    data = datasets.load("masks", write_directory(tree("labels", values), tmp_path), (7, 5))
+    assert data.class_names == ("background", "foreground")
+    assert data.input_shape == (7, 5, 3)
+    assert set(np.unique(data.train.targets)) == {0, 1}
+    assert len(data.test.images) == 1
+
+
+def test_bits_are_numbers(tmp_path: Path) -> None:
+    files = tree(values=(0, 1))
+    for name in NAMES:
+        file = io.BytesIO()
+        drawn = np.asarray(Image.open(io.BytesIO(files[f"all/masks/{name}.png"])))
+        Image.fromarray(drawn.astype(bool)).save(file, "PNG")
+        files[f"all/masks/{name}.png"] = file.getvalue()
+    found = datasets.load("masks", write_directory(files, tmp_path))
+    assert set(np.unique(found.train.targets)) == {0, 1}
+
+
+def without(name: str) -> Callable[[Tree], Tree]:
+    return lambda files: {key: value for key, value in files.items() if name not in key}
+
+
+BROKEN: list[tuple[str, Callable[[Tree], Tree], str]] = [
+    ("no masks", without("/masks/"), r"no images, or no masks; got all/"),
+    ("alone", without("masks/b"), r"without a partner.*got all/images/b\.png"),
+    (
+        "other size",
+        lambda files: files | {"all/masks/b.png": encode(np.zeros((11, 13), np.uint8))},
+        r"masks/b\.png: the mask is not as large as its image; got 11x13, expected 13x11",
+    ),
+    (
+        "colours",
+        lambda files: files | {"all/masks/b.png": encode(np.zeros((*SIZE, 3), np.uint8))},
+        r"masks/b\.png: an image of colours",
+    ),
+    ("no image", lambda files: files | {"all/masks/b.png": b"x"}, r"b\.png: not a readable image"),
+    (
+        "no class",
+        lambda files: files | {"all/masks/b.png": encode(np.full(SIZE, 9, np.uint8))},
+        r"mask of b: numbers that are no class; got 9, expected 0 sky, 7 road",
+    ),
+    ("undescribed", without("masks.toml"), r"numbers that are no class; got 7, expected 0 back"),
+    (
+        "values",
+        lambda files: described(files, 'classes = ["a", "b"]\nvalues = [1]'),
+        r"masks\.toml, values: not acceptable; got 1 values, 2 classes",
+    ),
+    ("tile", lambda files: described(files, TWO + "tile = [14, 2]"), r"tile.*got 14x2"),
+    ("test", lambda files: described(files, TWO + 'test = ["z"]'), r"no such group; got z"),
+    ("key", lambda files: described(files, "clases = []"), r"unknown key.*Did you mean 'classes'"),
+    (
+        "mixed",
+        lambda files: (
+            files
+            | {f"all/{f}/b.png": encode(np.zeros((7, 5), np.uint8)) for f in ("images", "masks")}
+        ),
+        r"images of mixed size; got 13x11, 7x5",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
+)
+def test_what_does_not_belong_together_is_refused(
+    change: Callable[[Tree], Tree], message: str, tmp_path: Path
+) -> None:
+    write_directory(change(described(tree(), TWO)), tmp_path)
+    with pytest.raises(UserError, match=message):
+        datasets.load("masks", tmp_path)
