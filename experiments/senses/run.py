@@ -174,7 +174,7 @@ def page(findings: Mapping[str, Any]) -> str:
 
 One seed and short trainings. Float: before the quantization-aware epochs; int8: the integer
 reference on all test windows, which are the bits of the emulated Cortex-M4 on {ON_CORE} of them.
-Mean F1 of N, S and V: {beats:.1%}; F beats are 0.8 % of the test data and nearly all of one patient.
+Mean F1 of N, S and V: {beats:.1%}; F beats are 0.8 % of the test data, nearly all of one patient.
 
 {sizes}.
 
