@@ -2,8 +2,9 @@
 
 A new model is one new file here with ``factory(input_shape, classes) -> nn.Module`` and the
 ``INPUT_SHAPE`` (h, w, c) and ``CLASSES`` it was designed for. A factory that also takes ``width``
-accepts a width multiplier in the name, ``mobilenetv1@0.25``. The user's own model is
-``path/to/file.py:factory``.
+accepts a width multiplier in the name, ``mobilenetv1@0.25``; with ``depth`` also one of the blocks,
+``det_csp@0.5x0.67``. The user's own model is ``path/to/file.py:factory``. Files that begin with an
+underscore hold what several models share.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DEFAULT = "digits_cnn"
 
 def names() -> tuple[str, ...]:
     """Return the names of the shipped models."""
-    return tuple(sorted(info.name for info in pkgutil.iter_modules(__path__)))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"))
 
 
 def describe(name: str) -> str:
@@ -69,7 +70,10 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
     factory: Callable[..., Any] = _shipped(base).factory
     options: dict[str, float] = {}
     if "@" in name:
-        options["width"] = _width(name, width_text, factory)
+        width_text, _, depth_text = width_text.partition("x")
+        options["width"] = _multiplier(name, width_text, factory, "width")
+        if depth_text:
+            options["depth"] = _multiplier(name, depth_text, factory, "depth")
     return _call(factory, f"model '{name}'", input_shape, classes, options)
 
 
@@ -86,28 +90,29 @@ def _shipped(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-def _width(name: str, text: str, factory: Callable[..., Any]) -> float:
-    if "width" not in inspect.signature(factory).parameters:
+def _multiplier(name: str, text: str, factory: Callable[..., Any], what: str) -> float:
+    """Return the number in ``text``, a multiplier of ``what`` that the factory takes."""
+    if what not in inspect.signature(factory).parameters:
         raise UserError(
             f"model '{name}'",
-            "the model has no width multiplier",
-            got=f"'@{text}'",
-            expected=f"'{name.partition('@')[0]}'",
+            f"the model has no {what} multiplier",
+            got=f"'{'@' if what == 'width' else 'x'}{text}'",
+            expected=f"'{name.partition('@' if what == 'width' else 'x')[0]}'",
             action="Leave the multiplier out",
         )
     try:
-        width = float(text)
+        value = float(text)
     except ValueError:
-        width = 0.0
-    if not 0.0 < width <= 4.0:
+        value = 0.0
+    if not 0.0 < value <= 4.0:
         raise UserError(
             f"model '{name}'",
-            "bad width multiplier",
+            f"bad {what} multiplier",
             got=f"'{text}'",
             expected="a number above 0 and at most 4",
             action="Write for example mobilenetv1@0.25",
         )
-    return width
+    return value
 
 
 def _own(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -18,7 +18,8 @@ MAPS = {"fomo": (6, 5, 7)}
 
 
 def test_names() -> None:
-    assert set(models.names()) == set(SHAPES)
+    detectors = {"det_c2f", "det_csp", "det_mobilenetv1", "det_mobilenetv2"}
+    assert set(models.names()) == set(SHAPES) | detectors  # tests of detection build these
     assert models.DEFAULT in models.names()
     assert all(models.describe(name).endswith((".", ")")) or ":" in models.describe(name)
                for name in models.names())  # fmt: skip
