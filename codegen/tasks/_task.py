@@ -58,6 +58,8 @@ class Task(ABC):
     """Whether a network whose file names no task is taken for one of this, if it fits."""
     has_classes: ClassVar[bool] = False
     """Whether targets are class numbers: answers then have `classes`, details a `confusion`."""
+    keeps_proportions: ClassVar[bool] = False
+    """Whether images are scaled as a whole, what is left over being mid-grey."""
     firmware: tuple[str, ...] = ()
     """Functions of the C runtime that compute the same answer on a device."""
 

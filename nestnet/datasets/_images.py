@@ -178,6 +178,23 @@ def resize_all(images: Uint8Array, resize: tuple[int, int]) -> Uint8Array:
     return np.stack(scaled).reshape(len(images), height, width, images.shape[-1])
 
 
+def letterbox(image: Uint8Array, size: tuple[int, int]) -> tuple[Uint8Array, tuple[float, ...]]:
+    """Return ``image`` (h, w, c) scaled to fit into ``size``, in its middle, and how boxes follow.
+
+    Returns:
+        The image (*size, c), and the factors and offsets of x and y.
+    """
+    height, width, channels = image.shape
+    if (height, width) == size:
+        return image, (1.0, 1.0, 0.0, 0.0)
+    ratio = min(size[0] / height, size[1] / width)
+    inner = (max(1, round(height * ratio)), max(1, round(width * ratio)))
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    whole = np.full((*size, channels), BACKGROUND, np.uint8)
+    whole[top : top + inner[0], left : left + inner[1]] = resize_all(image[None], inner)[0]
+    return whole, (inner[1] / width, inner[0] / height, float(left), float(top))
+
+
 def jpeg_quality(content: bytes) -> int | None:
     """Estimate a JPEG's quality setting, 1..100, from its luminance table; None for other formats.
 

@@ -308,14 +308,20 @@ class NestedNet(nn.Module):
         }
 
     def default_dense_layers(self) -> tuple[str, ...]:
-        """Return the names of the first and last layers that lose most: the first convolution and
-        the last linear layer."""
+        """Return the names of the first and last layers that lose most: the first convolution, the
+        last linear layer, and those that make maps the network returns."""
         of_kind: dict[type[Stage], list[str]] = {}
         for step in self._steps:
             if step.layer is not None:
                 of_kind.setdefault(type(step.stage), []).append(step.stage.name)
         ends = {"first": slice(0, 1), "last": slice(-1, None), None: slice(0)}
-        return tuple(name for kind, of in of_kind.items() for name in of[ends[kind.kept_dense]])
+        found = [name for kind, of in of_kind.items() for name in of[ends[kind.kept_dense]]]
+        for step in self._steps:
+            is_end = step.stage.output in self.network.logits
+            if step.layer is not None and is_end and step.stage.name not in found:
+                shape = self.network.tensor(step.stage.output).shape
+                found += [step.stage.name] if shape[:2] != (1, 1) else []
+        return tuple(found)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -72,7 +72,8 @@ def defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         UserError: there is no such task or data set.
     """
-    known = {key: given[key] for key in ("task", "dataset", "sparsity") if key in given}
+    keys = ("task", "dataset", "sparsity", "init_from")
+    known = {key: given[key] for key in keys if key in given}
     config = TrainConfig(**known)
     name = datasets.task_of(config.dataset) if config.task == AUTO else config.task
-    return of(name).defaults(config.is_dense)
+    return of(name).defaults(config)

@@ -66,11 +66,11 @@ class Task(ABC):
         the training split."""
         return self
 
-    def defaults(self, is_dense: bool) -> Mapping[str, Any]:
+    def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
         """Return the settings of a training that nobody gave, beside those of the configuration.
 
         Args:
-            is_dense: whether nothing is pruned.
+            given: what is known so far: data set, sparsities, and the run it starts from.
         """
         return {}
 

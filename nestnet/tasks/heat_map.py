@@ -72,7 +72,7 @@ class HeatMap(Task):
                     f"-1 for no box, or 0..{classes - 1}; finite numbers",
                 )
 
-    def defaults(self, is_dense: bool) -> Mapping[str, Any]:
+    def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
         """Return what maps train well with."""
         return {"optimizer": "adamw", "lr": 3e-3, "batch": 32, "lr_quantized": 5e-4}
 

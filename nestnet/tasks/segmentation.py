@@ -73,7 +73,7 @@ class Segmentation(Task):
                     f"0..{classes - 1}, or {IGNORED} where a position does not count",
                 )
 
-    def defaults(self, is_dense: bool) -> Mapping[str, Any]:
+    def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
         """Return what masks train well with."""
         return {"optimizer": "adamw", "lr": 4e-3, "batch": 16, "lr_quantized": 5e-4}
 

@@ -100,7 +100,7 @@ def show_results(session: Session, run: Path, done: str, quantized: Sequence[flo
     plain = level_text(levels, session.accuracy_float)
     before = "before the quantization-aware epochs"
     if all(phase.name != "quantize" for phase in session.config.phases()):
-        before = "there were no quantization-aware epochs: too few for that phase"
+        before = "there were no quantization-aware epochs"
     session.console.print(f"float  {plain}  ({before})", soft_wrap=True)
     session.console.print(f"int8   {level_text(levels, quantized)}")
     session.console.print(f"{done:5}  {run / runs.MODEL}")

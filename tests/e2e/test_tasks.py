@@ -9,9 +9,12 @@ import pytest
 
 from codegen.emit import project
 from codegen.target.target import resolve
+from tests.support.edge_nets import boxes_of_two_scales
 from tests.support.firmware.rig import M4_FLAGS, SANITIZERS, need, run_checked
-from tests.support.firmware.tasks import NETWORKS
+from tests.support.firmware.tasks import NETWORKS as OTHERS
 from tests.support.projects import SHA256, WARNINGS
+
+NETWORKS = {**OTHERS, "boxes": boxes_of_two_scales}
 
 
 @pytest.mark.parametrize("name", NETWORKS)

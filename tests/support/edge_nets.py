@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph
+from codegen.graph.ir import Graph, Meaning, Setting, TaskRecord
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_graph
@@ -37,6 +39,30 @@ def detector() -> Graph:
     pooled = net.pool(body, AvgPool, net.shape(body)[:2], (1, 1))
     scores = net.linear(pooled, 5, group=2, densities=(0.4, 0.8))
     return net.graph({scores: "class_scores", boxes: "boxes", rows: "plain"})
+
+
+MIN_SCORE = 200
+"""From which on boxes of the next network count."""
+
+
+def boxes_of_two_scales() -> Graph:
+    """Return a detector of two levels, as its task wants it, on images of 24 by 40."""
+    net = GraphBuilder((24, 40, 1), 2, 4, "eye")
+    halves = {"stride": (2, 2), "padding": (1, 1, 1, 1)}
+    stem = net.conv("input", 8, (3, 3), **halves, densities=(0.6, 1.0))
+    fine = net.conv(stem, 8, (3, 3), **halves, densities=(0.5, 0.9))
+    coarse = net.conv(fine, 8, (3, 3), **halves, densities=(0.5, 0.9))
+    edges: dict[str, Meaning] = {}
+    for body in (fine, coarse):
+        edges[net.conv(body, 3, (3, 3), padding=(1, 1, 1, 1), relu=False)] = "class_scores"
+        edges[net.conv(body, 4, (1, 1), relu=False)] = "boxes"
+    graph = net.graph(edges)
+    settings = (Setting("min_score", (MIN_SCORE,)), Setting("overlap_percent", (45,)))
+    values = [
+        replace(value, scale=(0.03,) * 2) if value.name in edges else value
+        for value in graph.values
+    ]
+    return replace(graph, values=tuple(values), task=TaskRecord("detection", settings))
 
 
 def gates() -> Graph:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from nestnet.datasets._cache import Decoded, cached
-from nestnet.datasets._images import BACKGROUND, check_depth, decode, resize_all
+from nestnet.datasets._images import check_depth, decode, letterbox
 from nestnet.datasets._source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
@@ -124,23 +124,6 @@ def assemble(
         jpeg_quality=None,
         notes=(*drawn, *said.notes, *notes, *_told(dropped)),
     )
-
-
-def letterbox(image: Uint8Array, size: tuple[int, int]) -> tuple[Uint8Array, tuple[float, ...]]:
-    """Return ``image`` (h, w, c) scaled to fit into ``size``, in its middle, and how boxes follow.
-
-    Returns:
-        The image (*size, c), and the factors and offsets of x and y.
-    """
-    height, width, channels = image.shape
-    if (height, width) == size:
-        return image, (1.0, 1.0, 0.0, 0.0)
-    ratio = min(size[0] / height, size[1] / width)
-    inner = (max(1, round(height * ratio)), max(1, round(width * ratio)))
-    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    whole = np.full((*size, channels), BACKGROUND, np.uint8)
-    whole[top : top + inner[0], left : left + inner[1]] = resize_all(image[None], inner)[0]
-    return whole, (inner[1] / width, inner[0] / height, float(left), float(top))
 
 
 def _check_images(source: Source, images: tuple[Annotated, ...]) -> None:

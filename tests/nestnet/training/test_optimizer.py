@@ -107,7 +107,7 @@ def test_a_task_brings_defaults_that_anything_given_overrides(
     monkeypatch.setattr(
         Classification,
         "defaults",
-        lambda self, is_dense: {"optimizer": "adamw", "ema": 0.998 if is_dense else 0.99},
+        lambda self, given: {"optimizer": "adamw", "ema": 0.998 if given.is_dense else 0.99},
     )
     dense = config.chosen({"sparsity": 0.0}, None, tasks.defaults)
     assert (dense.optimizer, dense.ema, dense.lr) == ("adamw", 0.998, TrainConfig().lr)

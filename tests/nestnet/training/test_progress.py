@@ -18,7 +18,7 @@ from nestnet.training.session import Session
     ("epochs", "words"),
     [
         (20, "(before the quantization-aware epochs)"),
-        (1, "(there were no quantization-aware epochs: too few for that phase)"),
+        (1, "(there were no quantization-aware epochs)"),
     ],
 )
 def test_results_say_whether_they_are_of_before_the_quantization_aware_epochs(

@@ -1,0 +1,167 @@
+"""Which cell of a detector answers for which box, and what it is told to say.
+
+Boxes and middles of cells are in pixels; distances, which networks say, in cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CANDIDATES = 10
+"""Cells that may answer for one box."""
+SCORE_POWER, OVERLAP_POWER = 0.5, 6.0
+BOX_WEIGHT = 5.0
+"""Of the boxes' loss beside the classes' one."""
+_TINY = 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """All cells of a detector, scale after scale, row by row."""
+
+    middles: Tensor
+    """x and y, (cells, 2)."""
+    sizes: Tensor
+    """Width and height, (cells, 2)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What one level says of a batch, cells in one row."""
+
+    logits: Tensor
+    """(n, cells, classes)."""
+    distances: Tensor
+    """Left, top, right, bottom, (n, cells, 4)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What cells are to say."""
+
+    scores: Tensor
+    """(n, cells, classes), 0..1."""
+    boxes: Tensor
+    """(n, cells, 4); of cells that answer for none anything."""
+    weights: Tensor
+    """(n, cells): of the box, 0 where there is none; the score of its class."""
+
+
+def joined(maps: Sequence[Tensor]) -> Said:
+    """Return a network's ``maps``, scores (n, classes, h, w) and boxes (n, 4, h, w) in turn."""
+    rows = [each.flatten(2).transpose(1, 2).float() for each in maps]
+    return Said(torch.cat(rows[::2], 1), torch.cat(rows[1::2], 1))
+
+
+def cells_of(maps: Sequence[Tensor], image: tuple[int, int]) -> Cells:
+    """Return the cells of ``maps`` over an ``image`` of this height and width."""
+    middles, sizes = [], []
+    for scores in maps[::2]:
+        height, width = scores.shape[2:]
+        size = torch.tensor([image[1] / width, image[0] / height], device=scores.device)
+        y, x = torch.meshgrid(
+            torch.arange(height, device=scores.device),
+            torch.arange(width, device=scores.device),
+            indexing="ij",
+        )
+        middles.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * size)
+        sizes.append(size.expand(height * width, 2))
+    return Cells(torch.cat(middles), torch.cat(sizes))
+
+
+def boxes_of(distances: Tensor, cells: Cells) -> Tensor:
+    """Return left, top, right, bottom, (n, cells, 4), of ``distances``."""
+    low = cells.middles - distances[..., :2] * cells.sizes
+    return torch.cat([low, cells.middles + distances[..., 2:] * cells.sizes], -1)
+
+
+@torch.no_grad()
+def assign(said: Said, cells: Cells, targets: Tensor) -> Wanted:
+    """Choose the cells that answer for each box, by how well they do already.
+
+    Of the cells whose middle lies in a box (the nearest one, if none does) those answer whose
+    score^0.5 x overlap^6 is largest; one that several boxes want goes to the one it overlaps most.
+    Their score is to be that measure, scaled so that the best cell's is its overlap. Source: Feng
+    et al., arXiv 2108.07755.
+
+    Args:
+        said: of the densest level.
+        cells: where they are.
+        targets: (n, boxes, 5): class, left, top, right, bottom; class -1 in unused rows.
+    """
+    there = targets[..., 0] >= 0
+    classes = targets[..., 0].clamp(min=0).long()
+    boxes = targets[..., 1:]
+    found = boxes_of(said.distances, cells)
+    overlaps = overlap(boxes[:, :, None], found[:, None]).clamp(min=0)  # (n, boxes, cells)
+    chosen = classes[..., None].expand(-1, -1, said.logits.shape[1])
+    scores = said.logits.sigmoid().transpose(1, 2).gather(1, chosen)
+    fit = scores**SCORE_POWER * overlaps**OVERLAP_POWER
+    x, y = cells.middles.unbind(-1)
+    left, top, right, bottom = (edge[..., None] for edge in boxes.unbind(-1))
+    inside = (x > left) & (x < right) & (y > top) & (y < bottom)
+    away = (x - (left + right) / 2) ** 2 + (y - (top + bottom) / 2) ** 2
+    nearest = F.one_hot(away.argmin(-1), away.shape[-1]).bool()
+    allowed = torch.where(inside.any(-1, keepdim=True), inside, nearest)
+    best = torch.where(allowed, fit, -1.0).topk(min(CANDIDATES, fit.shape[-1]), -1).indices
+    answers = torch.zeros_like(allowed).scatter(-1, best, True) & allowed & there[..., None]
+    wins = torch.where(answers, overlaps, -1.0).argmax(1, keepdim=True)  # the box of each cell
+    answers &= torch.zeros_like(answers).scatter(1, wins, True)
+    fit, overlaps = fit * answers, overlaps * answers
+    share = overlaps.amax(-1, keepdim=True) / fit.amax(-1, keepdim=True).clamp(min=_TINY)
+    weights = (fit * share).sum(1)  # (n, cells)
+    mine = answers.float().argmax(1)
+    wanted = F.one_hot(classes.gather(1, mine), said.logits.shape[2]) * weights[..., None]
+    return Wanted(wanted, boxes.gather(1, mine[..., None].expand(-1, -1, 4)), weights)
+
+
+def loss_of(said: Said, cells: Cells, wanted: Wanted) -> Tensor:
+    """Return one level's loss: how far scores are from what is wanted, and boxes from theirs."""
+    norm = wanted.weights.sum().clamp(min=1.0)
+    classes = F.binary_cross_entropy_with_logits(said.logits, wanted.scores, reduction="sum")
+    mine = wanted.weights > 0
+    apart = 1 - completed(boxes_of(said.distances, cells)[mine], wanted.boxes[mine])
+    return (classes + BOX_WEIGHT * (apart * wanted.weights[mine]).sum()) / norm
+
+
+def followed(said: Said, teacher: Said, wanted: Wanted) -> Tensor:
+    """Return how far a level's scores are from the ``teacher``'s, which get no gradient."""
+    goal = teacher.logits.detach().sigmoid()
+    apart = F.binary_cross_entropy_with_logits(said.logits, goal, reduction="sum")
+    return apart / wanted.weights.sum().clamp(min=1.0)
+
+
+def overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Return the intersection over union of boxes (..., 4)."""
+    both, union = _shared(a, b)
+    return both / union
+
+
+def completed(a: Tensor, b: Tensor) -> Tensor:
+    """Return the overlap of boxes (..., 4), less how far middles and proportions are apart.
+
+    Source: Zheng et al., arXiv 1911.08287 (complete IoU).
+    """
+    both, union = _shared(a, b)
+    low, high = torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])
+    diagonal = ((high - low) ** 2).sum(-1) + _TINY
+    between = ((a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) ** 2).sum(-1) / 4
+    (aw, ah), (bw, bh) = ((box[..., 2:] - box[..., :2]).unbind(-1) for box in (a, b))
+    turn = torch.atan(bw / (bh + _TINY)) - torch.atan(aw / (ah.clamp(min=_TINY)))
+    shape = 4 / torch.pi**2 * turn**2
+    found = both / union
+    share = (shape / (1 - found + shape + _TINY)).detach()
+    return found - between / diagonal - share * shape
+
+
+def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the areas that two boxes share, and cover together."""
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    both = (high - low).clamp(min=0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (a, b)]
+    return both, areas[0] + areas[1] - both + _TINY

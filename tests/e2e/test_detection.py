@@ -1,0 +1,204 @@
+"""From an image to boxes: a program that includes model.h, against NumPy; and a short training."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nestnet
+from codegen import tasks
+from codegen.emit import project
+from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ir import Setting, TaskRecord
+from codegen.graph.ops.conv2d import Conv2D
+from codegen.graph.verify import verify
+from codegen.target.target import resolve
+from codegen.tasks._boxes import PIXEL
+from codegen.tasks._task import Outcome
+from codegen.tasks.detection import Boxes, Detection
+from nestnet import config, runs
+from tests.support.edge_nets import MIN_SCORE, boxes_of_two_scales
+from tests.support.firmware.rig import SANITIZERS, run_checked
+from tests.support.projects import SHA256, WARNINGS
+
+MAIN = """
+static uint8_t arena[NN_EYE_ARENA_BYTES] __attribute__((aligned(NN_ARENA_ALIGN_BYTES)));
+static uint32_t scratch[NN_DETECTION_CANDIDATES];
+static nn_box found[NN_DETECTION_BOXES];
+
+int main(void)
+{
+    nn_net net;
+    if (nn_init(&net, &nn_model_eye, arena, sizeof arena) != NN_OK) {
+        return 2;
+    }
+    for (unsigned level = 0; level < 2; level++) {
+        for (unsigned i = 0; i < NN_EYE_INPUT_BYTES; i++) {
+            nn_input(&net, 0)[i] = image[i];
+        }
+        if (nn_set_level(&net, level) != NN_OK || nn_run(&net, NULL, NULL) != NN_OK) {
+            return 3;
+        }
+        const unsigned count =
+            nn_detect(&nn_task_eye, &net, NN_EYE_MIN_SCORE, scratch, found, NN_DETECTION_BOXES);
+        if (count != counts[level]) {
+            return 4;
+        }
+        for (unsigned i = 0; i < count; i++) {
+            const int16_t *want = expected[level][i];
+            const int16_t got[6] = {(int16_t)found[i].index, found[i].score, found[i].left,
+                                    found[i].top, found[i].right, found[i].bottom};
+            for (unsigned k = 0; k < 6; k++) {
+                if (got[k] != want[k]) {
+                    return 1;
+                }
+            }
+        }
+    }
+    return 0;
+}
+"""
+
+
+def test_a_program_finds_the_boxes_of_the_twin(tmp_path: Path) -> None:
+    graph = verify(boxes_of_two_scales())
+    task = tasks.of(graph)
+    assert isinstance(task, Detection)
+    image = np.random.default_rng(1).integers(-128, 128, (24, 40, 1)).astype(np.int8)
+    answers = task.answers(graph, image)
+    rows = [answer.boxes for answer in answers if isinstance(answer, Boxes)]
+    assert len(rows) == 2 and all(2 < len(boxes) < 64 for boxes in rows)
+    assert not np.array_equal(rows[0], rows[1])
+    made = project.write(graph, SHA256, resolve("host"), tmp_path / "made")
+    most = max(map(len, rows))
+    padded = [np.pad(boxes, ((0, most - len(boxes)), (0, 0))).tolist() for boxes in rows]
+    table = str(padded).replace("[", "{").replace("]", "}")
+    text = '#include "model.h"\n'
+    text += f"static const int8_t image[] = {{{','.join(map(str, image.reshape(-1)))}}};\n"
+    text += f"static const unsigned counts[] = {{{len(rows[0])}, {len(rows[1])}}};\n"
+    text += f"static const int16_t expected[2][{most}][6] = {table};\n"
+    (tmp_path / "main.c").write_text(text + MAIN, encoding="ascii")
+    sources = [str(path) for path in sorted((made / "library").rglob("*.c"))]
+    command = ["gcc", "-std=c99", "-O1", *WARNINGS, *SANITIZERS, f"-I{made / 'library'}"]
+    run_checked([*command, "main.c", *sources, "-o", "eye"], tmp_path)
+    run_checked(["./eye"], tmp_path)
+
+
+def test_settings_of_the_file_decide() -> None:
+    graph = boxes_of_two_scales()
+    task = tasks.of(graph)
+    assert task is not None
+    image = np.random.default_rng(1).integers(-128, 128, (24, 40, 1)).astype(np.int8)
+    lower = TaskRecord("detection", (Setting("min_score", (-3000,)),))
+    few, more = (task.answers(g, image)[1] for g in (graph, replace(graph, task=lower)))
+    assert isinstance(few, Boxes) and isinstance(more, Boxes)
+    assert few.boxes[:, 1].min() >= MIN_SCORE > more.boxes[:, 1].min() >= -3000
+    drawn = task.picture(graph, np.full((24, 40, 1), 9, np.uint8), few)
+    assert drawn is not None and drawn.shape == (24, 40, 3)
+    sure = few.boxes[few.boxes[:, 1] >= -281]
+    changed = (drawn != 9).any(axis=2)
+    assert changed.any() == (len(sure) > 0)
+    if len(sure):
+        left, top = (sure[0, 2:4] / PIXEL).round().astype(int)
+        assert changed[min(top, 23), min(left, 39)]
+    plain = task.as_json(graph, task.answers(graph, image))
+    assert plain[1]["boxes"][0]["box"] == (few.boxes[0, 2:] / PIXEL).tolist()
+
+
+def picture(random: np.random.Generator) -> tuple[bytes, list[str]]:
+    """Return a grey image with a bright spot or a dark bar, and the boxes of these."""
+    pixels = random.integers(90, 150, (48, 64)).astype(np.uint8)
+    index = int(random.integers(2))
+    width, height = ((10, 10), (22, 8))[index]
+    x, y = int(random.integers(64 - width)), int(random.integers(48 - height))
+    pixels[y : y + height, x : x + width] = (240, 15)[index]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue(), [f"{('spot', 'bar')[index]},{x},{y},{x + width},{y + height}"]
+
+
+MODEL = """
+from torch import nn
+from nestnet.models._detector import Head, conv, separable
+
+
+class Two(nn.Module):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.fine = nn.Sequential(conv(channels, 8, 3, 4), separable(8, 16, 2))
+        self.coarse = separable(16, 24, 2)
+        self.heads = nn.ModuleList([Head(16, 16, classes), Head(24, 16, classes)])
+
+    def forward(self, x):
+        fine = self.fine(x)
+        return (*self.heads[0](fine), *self.heads[1](self.coarse(fine)))
+
+
+def factory(shape, classes):
+    return Two(shape[2], classes)
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few steps on a few images: not to detect, but to go through everything."""
+    folder = tmp_path_factory.mktemp("detection")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 6)):
+        lines = ["image,class,xmin,ymin,xmax,ymax"]
+        for number in range(count):
+            name = f"{split}{number}.png"
+            content, boxes = picture(random)
+            (folder / name).write_bytes(content)
+            lines += [f"{name},{box}" for box in boxes]
+        (folder / f"{split}.csv").write_text("\n".join(lines))
+    (folder / "net.py").write_text(MODEL)
+    return nestnet.train(
+        dataset="csv", data=str(folder), model=f"{folder / 'net.py'}:factory", sparsity=(0.6, 0.3),
+        group="1x1", epochs=6, batch=8, out=folder / "runs", quiet=True,
+    )  # fmt: skip
+
+
+def test_a_run_records_its_recipe_and_its_task(trained: Path) -> None:
+    recorded = config.load(trained / runs.CONFIG)
+    assert (recorded.optimizer, recorded.ema, recorded.clip) == ("adamw", 0.99, 10.0)
+    graph = nestfile.load(trained / runs.MODEL)
+    assert [graph.value(name).meaning for name in graph.outputs] == ["class_scores", "boxes"] * 2
+    assert graph.task is not None and graph.task.name == "detection"
+    assert graph.task.numbers("min_score") == (-1176,)
+    assert graph.provenance.class_names == ("bar", "spot")
+    assert isinstance(tasks.of(graph), Detection)
+
+
+def test_evaluation_and_the_integer_network_agree(trained: Path) -> None:
+    levels = nestnet.evaluate(trained)
+    assert [set(level.ap50_of) for level in levels] == [{"bar", "spot"}] * 2
+    graph = nestfile.load(trained / runs.MODEL)
+    task = tasks.of(graph)
+    assert task is not None
+    chosen = config.load(trained / runs.CONFIG)
+    _, data = nestnet.tasks.with_data(chosen)
+    images = (data.test.images.astype(np.int16) - 128).astype(np.int8)
+    for level in levels:
+        outputs = reference.run(graph, (images,), level.level)
+        outcome = Outcome(graph, level.level, (images,), outputs)
+        assert task.score(outcome, data.test.targets) == pytest.approx(
+            level.map50_quantized, abs=0.02
+        )
+        details = task.details(outcome, data.test.targets)
+        assert details["score_threshold"] == 0.01 and len(details["rows"]) == 2
+        assert details.keys() == task.details(outcome, None).keys()
+
+
+def test_maps_stay_dense(trained: Path) -> None:
+    graph = nestfile.load(trained / runs.MODEL)
+    made = {op.output: op for op in graph.ops}
+    for name in graph.outputs:
+        op = made[name]
+        assert isinstance(op, Conv2D) and op.group_level is None, name
