@@ -11,7 +11,7 @@ from PIL import Image
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
-from nestnet.datasets._images import BACKGROUND, check_depth, decode, resize_all
+from nestnet.datasets._images import BACKGROUND, check_depth, decode, letterbox, resize_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +26,10 @@ class Photo:
     """What was done to the photo."""
 
 
-def read_photo(path: Path, graph: Graph) -> Photo:
+def read_photo(path: Path, graph: Graph, *, whole: bool = False) -> Photo:
     """Read a photo and make it as large and as colourful as the input of ``graph``.
+
+    Its proportions are kept if ``whole``, what is left over being mid-grey.
 
     Raises:
         UserError: no such file, no image, or a network that takes other things than images.
@@ -62,7 +64,8 @@ def read_photo(path: Path, graph: Graph) -> Photo:
         pixels = np.rint(pixels @ weights)[..., None].astype(np.uint8)
     if pixels.shape[:2] != (height, width):
         notes.append(f"scaled from {pixels.shape[0]}x{pixels.shape[1]} to {height}x{width}")
-        pixels = resize_all(pixels[None], (height, width))[0]
+        size = height, width
+        pixels = letterbox(pixels, size)[0] if whole else resize_all(pixels[None], size)[0]
     pixels = np.broadcast_to(pixels, (height, width, channels))
     return Photo((pixels.astype(np.int16) - 128).astype(np.int8), pixels, tuple(notes))
 

@@ -152,16 +152,21 @@ def rows_of_levels(title: str, levels: Sequence[Mapping[str, Any]]) -> Group:
 
     Args:
         title: names the image and the network.
-        levels: level, sparsity and what is answered, which may be tables of numbers by name.
+        levels: level, sparsity and what is answered, which may be tables of numbers by name, or
+            lists of these: of them the number is shown, and the list of the densest level.
     """
-    rows = []
+    rows, below = [], []
     for level in levels:
         row: dict[str, Any] = {"level": level["level"], "sparsity": percent(level["sparsity"])}
         for key, value in level.items():
             if key not in row:
-                row |= value if isinstance(value, Mapping) else {key: value}
+                plain = {key: len(value)} if isinstance(value, list) else {key: value}
+                row |= value if isinstance(value, Mapping) else plain
         rows.append(row)
-    return _titled(title, _of_rows(rows))
+    for key, value in levels[-1].items():
+        if isinstance(value, list) and value:
+            below.append(_titled(f"{key} of level {levels[-1]['level']}", _of_rows(value)))
+    return Group(_titled(title, _of_rows(rows)), *below)
 
 
 def details(report: Mapping[str, Any]) -> Group:

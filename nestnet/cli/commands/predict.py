@@ -38,7 +38,7 @@ def command(
     task = _task(graph)
     from nestnet.cli.photo import png, read_photo  # imports pillow
 
-    made = read_photo(photo, graph)
+    made = read_photo(photo, graph, whole=task.keeps_proportions)
     answers = task.answers(graph, made.image)
     drawn = None
     if picture is not None:
