@@ -26,9 +26,10 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
 
     x is uint8 (images), int16 or float32 (samples): (n, h, w, c); uint8 (n, h, w) is grey; other
     (n, samples, channels) or (n, samples) are samples in a row. Other numbers become float32, whole
-    ones that fit int16. y (n,) of whole numbers or texts are classes, floats (n,) or (n, k)
-    numbers to learn (regression). ``groups`` (n,) beside x and y keeps what belongs together (a
-    user, a machine) in one split; ``class_names`` names classes 0, 1, 2.
+    ones that fit int16. y (n,) of whole numbers or texts are classes, 0 and 1 (n, k) several
+    labels, (n, h, w) masks of classes, floats (n,) or (n, k) numbers to learn. ``groups`` (n,)
+    beside x and y keeps what belongs together (a user, a machine) in one split; ``class_names``
+    names classes 0, 1, 2.
 
     Raises:
         UserError: no ``data``, arrays that are missing, cannot be read or do not fit each other,
@@ -163,7 +164,10 @@ def _targets(
         flat = {name: y.reshape(len(y), -1).astype(np.float32) for name, y in given.items()}
         for name, y in flat.items():
             check_finite(f"{path}, y of {name}", y)
-        return (), "regression", flat
+        named = arrays.get("class_names")
+        return () if named is None else tuple(map(str, named.tolist())), "regression", flat
+    if train.ndim > 1 and train[0].size > 1 and train.dtype.kind in "iub":
+        return _of_many(path, arrays, given)
     column = train.ndim == 2 and train.shape[1] == 1
     labels = {name: y.reshape(-1) if column else y for name, y in given.items()}
     known = np.issubdtype(train.dtype, np.integer) or train.dtype.kind in "Ub"
@@ -202,6 +206,30 @@ def _targets(
             action="Name the classes 0, 1, 2 and so on",
         )
     return names, "classification", found
+
+
+def _of_many(
+    path: Path, arrays: Arrays, given: Mapping[str, NDArray[Any]]
+) -> tuple[tuple[str, ...], str, dict[str, NDArray[Any]]]:
+    """Return labels of which a window may have several, (n, k), or masks of classes, (n, h, w)."""
+    train = given["train"]
+    task, most = ("multi_label", 1) if train.ndim == 2 else ("segmentation", 255)
+    whole = {name: y.astype(np.int64) for name, y in given.items()}
+    if train.ndim > 3 or any(y.ndim != train.ndim for y in given.values()) or any(
+        y.min() < 0 or y.max() > most for y in whole.values()
+    ):  # fmt: skip
+        raise UserError(
+            f"{path}, y",
+            "no targets that are known",
+            got=f"{train.dtype} {train.shape}, {whole['train'].min()}..{whole['train'].max()}",
+            expected="0 and 1 for each label (n, k), or masks of classes 0..255 (n, h, w)",
+            action="Convert them",
+        )
+    inside = whole["train"][whole["train"] < 255]
+    count = train.shape[1] if train.ndim == 2 else int(inside.max(initial=0)) + 1
+    named = arrays.get("class_names")
+    names = tuple(map(str, range(count) if named is None else named.tolist()))
+    return names, task, {name: y.astype(np.uint8) for name, y in whole.items()}
 
 
 def _strange(path: Path, strange: list[str], names: tuple[str, ...]) -> UserError:

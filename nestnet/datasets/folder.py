@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from nestnet.datasets._source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
 
+SOUND_SUFFIXES = frozenset((".wav", ".flac", ".ogg", ".aif", ".aiff"))
+"""Of files that the data set ``wav`` reads."""
+WINDOWS = "windows.toml"
+"""What describes recordings to the data set ``windows``."""
 SUGGESTED_SIDE = 32
 """Height and width, in pixels, for which every board has RAM."""
 
@@ -41,6 +45,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
             action="Add --data DIR or --data ARCHIVE",
         )
     source = Source(data)
+    _refuse_other_data(source)
     decoded = cached(
         "folder",
         f"{source.fingerprint()}\0{test_share}",
@@ -57,6 +62,30 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
         notes=decoded.notes,
         test_share=test_share,
     )
+
+
+def _refuse_other_data(source: Source) -> None:
+    """Refuse data that another data set reads, by name.
+
+    Raises:
+        UserError: says which.
+    """
+    files = [PurePosixPath(name) for name in source.names() if not name.endswith("/")]
+    sounds = [file for file in files if file.suffix.lower() in SOUND_SUFFIXES]
+    others = {
+        "windows": [file for file in files if file.name == WINDOWS],
+        "wav": sounds if 2 * len(sounds) > len(files) else [],
+        "arrays": [file for file in files if file.name.lower() in ("x.npy", "x_train.npy")],
+    }
+    for name, found in others.items():
+        if found:
+            raise UserError(
+                str(source.path),
+                "no data set of images",
+                got=str(found[0]),
+                expected="images in class folders",
+                action=f"Add --dataset {name}",
+            )
 
 
 def decode_class_folders(

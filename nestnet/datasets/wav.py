@@ -18,9 +18,10 @@ from nestnet.datasets._layout import Kind, Layout, find_layout
 from nestnet.datasets._source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share, test_mask
 from nestnet.datasets._types import Dataset, Split
+from nestnet.datasets.folder import SOUND_SUFFIXES
 
 DESCRIPTION = "sound.toml"
-SOUNDS = Kind("sound", frozenset((".wav", ".flac", ".ogg", ".aif", ".aiff")))
+SOUNDS = Kind("sound", SOUND_SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from nestnet.datasets._description import described, file_in, groups_of, needed
 from nestnet.datasets._source import Source, listing_of
 from nestnet.datasets._split import test_mask
 from nestnet.datasets._types import Dataset, Split
+from nestnet.datasets.folder import WINDOWS
 
-DESCRIPTION = "windows.toml"
+DESCRIPTION = WINDOWS
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,19 @@ def test_the_header_says_what_inputs_are_made_of(tmp_path: Path) -> None:
     run_checked([*command, str(made / "library/model.c")], tmp_path)
 
 
+def test_the_readme_shows_how_inputs_are_made(tmp_path: Path) -> None:
+    made = project.write(three_sources(), SHA256, resolve("host"), tmp_path / "made")
+    lines = (made / "README.md").read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if "nn_spectrogram_window(" in line)
+    found = [line.split("(")[0] for line in lines[first : first + 5]]
+    assert found == [
+        "nn_spectrogram_window",
+        *["nn_quantize_int16"] * 2,
+        "nn_quantize_float",
+        "nn_run",
+    ]
+
+
 def test_a_file_holds_the_sources() -> None:
     graph = three_sources()
     again = nestfile.from_bytes(nestfile.to_bytes(graph), "senses")

@@ -78,6 +78,19 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     assert len({row // 5 for row in rows}) == 2
 
 
+@pytest.mark.parametrize(
+    ("shape", "task", "classes"), [((2,), "multi_label", 2), ((1, 11), "segmentation", 2)]
+)
+def test_labels_and_masks(shape: tuple[int, ...], task: str, classes: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sizes = {"y_train": 13, "y_test": 7}
+    targets = {name: rng.integers(0, 2, (n, *shape)) for name, n in sizes.items()}
+    data = datasets.load("arrays", stored(four() | targets, tmp_path))
+    assert data.task == task and len(data.class_names) == classes
+    assert data.test.targets.dtype == np.uint8
+    assert np.array_equal(data.test.targets, targets["y_test"])
+
+
 def test_floats_are_numbers_to_learn(tmp_path: Path) -> None:
     arrays = four() | {"y_train": np.linspace(0, 1, 13), "y_test": np.linspace(0, 1, 7)}
     data = datasets.load("arrays", stored(arrays, tmp_path))
@@ -94,7 +107,8 @@ def test_floats_are_numbers_to_learn(tmp_path: Path) -> None:
         ({"x_train": np.array(["a"] * 13)[:, None]}, "no numbers; got <U1"),
         ({"y_test": np.full(7, 3)}, "classes of the test data without training data; got 3"),
         ({"y_train": np.arange(13) % 2 * 2}, "classes without windows; got 0, 2"),
-        ({"y_train": np.zeros((13, 2), int)}, "no targets that are known; got int64 (13, 2)"),
+        ({"y_train": np.full((13, 2), 3)}, "no targets that are known; got int64 (13, 2), 3..3"),
+        ({"y_train": np.zeros((13, 2), int)}, "no targets that are known; got int64 (13, 2), 0..0"),
         ({"class_names": np.array(["a"])}, "not one name for each class; got 1, expected 3"),
         ({"y_train": None}, "no y_train; got x_test, x_train, y_test"),
         ({"x_train": None, "x_test": None}, "no x and no y"),

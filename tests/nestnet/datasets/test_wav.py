@@ -147,3 +147,18 @@ def test_what_was_heard_is_kept_until_files_or_the_description_change(
     assert np.array_equal(datasets.load("wav", path).train.images, first.train.images)
     (path / "sound.toml").write_bytes(b"seconds = 0.1\nmels = 11")
     assert datasets.load("wav", path).input_shape == (4, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (tree(), "wav"),
+        ({"windows.toml": b"", "a.csv": b""}, "windows"),
+        ({"X_train.npy": b"", "y_train.npy": b""}, "arrays"),
+    ],
+)
+def test_what_is_no_folder_of_images_names_its_data_set(
+    files: Mapping[str, bytes], name: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"no data set of images.*Add --dataset {name}"):
+        datasets.load("folder", write_directory(files, tmp_path))
