@@ -288,7 +288,7 @@ class Walk:
         shape, that computes what ``node`` needs and the module's graph has nowhere; return what the
         stage makes."""
         name = self._unique(f"{node.name.rstrip('_')}_part")
-        self.tensors[name] = Tensor(name, source.torch_shape, source.flat_from)
+        self.tensors[name] = replace(source, name=name)
         self.stages.append(make(name, name))
         return self.tensors[name]
 

@@ -349,6 +349,26 @@ class Embedding(nn.Module):
         return F.normalize(self.fc(x.flatten(1)))
 
 
+class ChannelsLast(nn.Module):
+    """A block of ConvNeXt: layer norm and linear layers over the last dimension, a layer scale;
+    then tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depthwise = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.norm, self.wide, self.narrow = nn.LayerNorm(6), nn.Linear(6, 11), nn.Linear(11, 6)
+        self.gamma, self.act = nn.Parameter(torch.rand(6)), nn.GELU()
+        self.late, self.shift = nn.LayerNorm(6), nn.Parameter(torch.randn(6))
+        self.mix, self.head = nn.Linear(6, 7), nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        y = self.narrow(self.act(self.wide(y))) * self.gamma
+        x = self.late((x + y.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)) + self.shift
+        return self.head(self.mix(x).mean(1))
+
+
 class Sums(nn.Module):
     """Additions and subtractions with repetition, signs and factors."""
 
@@ -557,6 +577,7 @@ CASES = (
     Case("affine", (7, 5, 3), Affine),
     Case("normalized", (7, 5, 3), Normalized),
     Case("embedding", (7, 5, 3), Embedding),
+    Case("channels last", (7, 5, 3), ChannelsLast),
     Case("sums", (7, 5, 3), Sums),
     Case("shuffles", (7, 5, 2), Shuffles),
     Case("parts", (7, 9, 2), Parts),

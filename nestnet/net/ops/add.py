@@ -12,7 +12,7 @@ from codegen.graph.ops import add as graph_add
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.clamp import Clamp
-from nestnet.net.ops.common.affine import emit_affine, per_channel
+from nestnet.net.ops.common.affine import emit_affine, of_channels, with_parameter
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
 from nestnet.net.ops.conv2d import Conv2D
@@ -125,8 +125,7 @@ def _sum(walk: Walk, node: fx.Node, factors: tuple[float, float]) -> None:
     found = two_activations(walk, node, "sum")
     if found is None:
         place = 0 if walk.is_activation(node.args[0]) else 1
-        tensor = walk.activation(node, place)
-        by = per_channel(walk, tensor, node.args[1 - place])
+        tensor, by = with_parameter(walk, node, place)
         sign = Arithmetic("mul", (factors[place],))
         summand = factors[1 - place]
         if abs(summand) != 1:
@@ -151,7 +150,7 @@ def _alpha(node: fx.Node) -> float:
 def _prelu(walk: Walk, node: fx.Node) -> None:
     """Read ``max(x, 0) + slope * min(x, 0)`` as the operators it consists of."""
     tensor = walk.activation(node)
-    slope = Arithmetic("mul", per_channel(walk, tensor, node.args[1], channels_last=True))
+    slope = Arithmetic("mul", of_channels(walk, tensor, node.args[1]))
     negative = Clip(-math.inf, 0.0)
     low = walk.within(node, tensor, lambda name, out: Clamp(name, tensor.name, out, negative))
     scaled = walk.within(

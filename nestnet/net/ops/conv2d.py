@@ -62,6 +62,11 @@ class Conv2D(Weighted):
         pads = (0, 0, 0, 0)
         return Conv2D(name, source, output, None, None, (1, 1), (1, 1), pads, channels, norm=norm)
 
+    @staticmethod
+    def pointwise(name: str, source: str, output: str, weight: str, bias: str | None) -> Conv2D:
+        """Return a linear layer at every position: a 1x1 convolution."""
+        return Conv2D(name, source, output, weight, bias, (1, 1), (1, 1), (0, 0, 0, 0), 1)
+
     def fuse(self, done: Fused) -> None:
         """Become, if this is a batch norm alone, that of the stage that makes its input."""
         maker = done.maker(self.input) if self.weight is None and self.norm is not None else None
@@ -124,7 +129,7 @@ class NestedConv(NestedWeight):
 
     def __init__(self, stage: Conv2D, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Build the layer of ``stage`` from the user's current weights."""
-        super().__init__(as_map(weight), bias)
+        super().__init__(as_map(weight) if weight.dim() > 2 else weight[:, :, None, None], bias)
         self.padding = stage.padding
         self.stride = stage.stride
         self.dilation = stage.dilation

@@ -12,8 +12,9 @@ from codegen.graph.ops import linear as graph_linear
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.weighted import Weighted, stored
+from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.stages import Step
-from nestnet.net.walk import Aten, Unsupported, Walk, argument
+from nestnet.net.walk import Aten, Walk, argument
 
 SPELLED = "linear"
 
@@ -68,16 +69,19 @@ class NestedLinear(NestedWeight):
 
 
 def _linear(walk: Walk, node: fx.Node) -> None:
-    tensor = walk.activation(node)
+    tensor = walk.activation(node, channel_axis=-1)
     weight = walk.parameter(node.args[1], "weight")
     bias = walk.parameter(argument(node, 2, "bias", None), "bias")
-    if len(tensor.torch_shape) != 1 or weight is None:
-        raise Unsupported(
-            "linear layer on something but a vector",
-            tensor.torch_shape,
-            "a batch x features tensor",
-            "Flatten before the linear layer",
+    assert weight is not None
+    if len(tensor.torch_shape) > 1:
+        walk.emit(
+            node,
+            tensor,
+            lambda name, output: Conv2D.pointwise(name, tensor.name, output, weight, bias),
+            weight.removesuffix(".weight"),
+            channel_axis=tensor.channel_axis,
         )
+        return
     walk.emit(
         node,
         tensor,

@@ -13,7 +13,7 @@ from torch import fx
 from codegen.graph.ops import mul as graph_mul
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.ops.common.affine import emit_affine, per_channel
+from nestnet.net.ops.common.affine import emit_affine, with_parameter
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.ops.lookup import Function, as_table, emit_function
@@ -113,8 +113,7 @@ def _mul(walk: Walk, node: fx.Node) -> None:
     found = two_activations(walk, node, "product")
     if found is None:
         place = 0 if walk.is_activation(node.args[0]) else 1
-        tensor = walk.activation(node, place)
-        by = per_channel(walk, tensor, node.args[1 - place])
+        tensor, by = with_parameter(walk, node, place)
         emit_affine(walk, node, tensor, (Arithmetic("mul", by),))
         return
     whole, part, _ = found
@@ -134,9 +133,8 @@ def _div(walk: Walk, node: fx.Node) -> None:
     if walk.is_activation(divisor):
         raise Unsupported("division by an activation", divisor, "a number or parameter as divisor")
     if not isinstance(divisor, int | float):
-        tensor = walk.activation(node)
-        steps = (Arithmetic("div", per_channel(walk, tensor, divisor)),)
-        emit_affine(walk, node, tensor, steps)
+        tensor, by = with_parameter(walk, node, 0)
+        emit_affine(walk, node, tensor, (Arithmetic("div", by),))
         return
     if divisor == 0:
         raise Unsupported("division by 0", divisor, "another divisor")

@@ -12,13 +12,13 @@ from torch import fx
 from codegen.graph import ir
 from codegen.graph.ops import normalize as graph_normalize
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.ops.common.affine import emit_affine, per_channel
+from nestnet.net.ops.common.affine import emit_affine, of_channels
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
 from nestnet.net.tensors import Arithmetic, Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
-SPELLED = "group_norm/instance_norm, layer_norm/rms_norm of vectors, F.normalize"
+SPELLED = "group_norm/instance_norm, layer_norm/rms_norm of channels, F.normalize"
 
 _BYTES_PER_LEVEL = 16
 """Mantissa and exponent of the gain, mantissa and shift of the epsilon."""
@@ -41,19 +41,24 @@ class Normalize(OneInput):
 
     makes = (graph_normalize.Normalize,)
     grid = GridRule.OWN
-    elementwise = False
+    elementwise = True
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Normalize; with the integer operator's bits once the ranges are settled.
 
         Gradients are those of the real normalization.
         """
-        y = self._normalized(x[0])
+        axis = 1 + at.tensor(self.input).channel_axis
+        return self._run(x[0].movedim(axis, 1), at).movedim(1, axis)
+
+    def _run(self, x: torch.Tensor, at: Run) -> torch.Tensor:
+        """Normalize (n, c, ...)."""
+        y = self._normalized(x)
         if not settled(at.net, at.step):
             return y
         a, b = at.net.grid(self.input), at.net.grid(self.output)
         h, w, _ = at.tensor(self.input).shape
-        steps = (x[0].detach().double() / a.scale[at.level]).round() + a.zero_point
+        steps = (x.detach().double() / a.scale[at.level]).round() + a.zero_point
         rows = steps.cpu().reshape(len(steps), -1, h, w).permute(0, 2, 3, 1)
         sizes = (h * w if self.all_positions else 1), self.channels
         integers = graph_normalize.normalized(
@@ -146,7 +151,7 @@ def emit_normalize(
         return Normalize(name, tensor.name, output, *sizes, center, mean, epsilon)
 
     steps = [
-        Arithmetic(kind, per_channel(walk, tensor, value, channels_last=True))  # type: ignore[arg-type]
+        Arithmetic(kind, of_channels(walk, tensor, value))  # type: ignore[arg-type]
         for kind, value in zip(("mul", "add"), affine, strict=True)
         if value is not None
     ]
@@ -177,20 +182,24 @@ def _instance_norm(walk: Walk, node: fx.Node) -> None:
 
 
 def _layer_norm(walk: Walk, node: fx.Node) -> None:
-    tensor = walk.activation(node)
     is_rms = "rms_norm" in str(node.target)
     shape = tuple(argument(node, 1, "normalized_shape", ()))
     bias = None if is_rms else argument(node, 3, "bias", None)
     affine = argument(node, 2, "weight", None), bias
-    if shape != tensor.torch_shape or (prod(tensor.shape[:2]) > 1 and affine != (None, None)):
+    epsilon = _epsilon(node, 3 if is_rms else 4)
+    if len(shape) == 1:
+        tensor = walk.activation(node, channel_axis=-1)
+        emit_normalize(walk, node, tensor, tensor.shape[2], False, epsilon, affine, not is_rms)
+        return
+    tensor = walk.activation(node, channel_axis=None)
+    if shape != tensor.torch_shape or affine != (None, None):
         raise Unsupported(
-            "layer norm over other dimensions than channels",
+            "layer norm over positions",
             f"{shape} of {tensor.torch_shape}",
-            "a vector, or all of a map without weights of its own",
+            "channels alone, or all of a map without weights of its own",
             "Use nn.GroupNorm(1, channels)",
         )
-    epsilon = _epsilon(node, 3 if is_rms else 4)
-    emit_normalize(walk, node, tensor, tensor.shape[2], True, epsilon, affine, not is_rms)
+    emit_normalize(walk, node, tensor, tensor.shape[2], True, epsilon, center=not is_rms)
 
 
 def _vector_norm(walk: Walk, node: fx.Node) -> None:

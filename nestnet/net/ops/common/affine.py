@@ -15,17 +15,52 @@ _SHAPES = ("view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten", "d
 """What leaves the elements of a parameter in their order."""
 
 
-def per_channel(
-    walk: Walk, tensor: Tensor, argument: object, channels_last: bool = False
-) -> str | tuple[float, ...]:
-    """Return the parameter, buffer or constant that ``argument`` is: its name or its numbers.
+By = str | tuple[float, ...]
+"""The name of a parameter or buffer, or the numbers of a constant."""
 
-    It has the dimensions of an operand, or, where ``channels_last`` says so and it has one, the
-    channels in it.
+
+def with_parameter(walk: Walk, node: fx.Node, place: int) -> tuple[Tensor, By]:
+    """Return the activation that is operand ``place`` of ``node``, and the parameter, one number or
+    one for each channel, that is the other one of its first two.
 
     Raises:
-        Unsupported: it is none, is computed, or differs between positions.
+        Unsupported: the other one is computed, or differs between positions.
     """
+    argument = node.args[1 - place]
+    part, by = _parameter(walk, argument)
+    shape = tuple(int(extent) for extent in part.meta["val"].shape)
+    rank = len(node.meta["val"].shape)
+    aligned = (1,) * (rank - len(shape)) + shape
+    varying = [axis for axis, extent in enumerate(aligned) if extent > 1]
+    ends = {(): None, (1,): 0, (rank - 1,): -1}
+    axis = ends.get(tuple(varying), rank)
+    tensor = walk.activation(node, place, channel_axis=None if axis == rank else axis)
+    if axis == rank or tuple(node.meta["val"].shape[1:]) != tensor.torch_shape:
+        raise Unsupported(
+            "arithmetic with a parameter that differs between positions",
+            shape,
+            f"one number, or one for each channel: {(tensor.shape[2], *(1,) * (rank - 2))}",
+            "Give each channel a number of its own",
+        )
+    return tensor, by
+
+
+def of_channels(walk: Walk, tensor: Tensor, argument: object) -> By:
+    """Return the vector with a number for each channel of ``tensor``, or one for all, that the
+    argument of a layer is.
+
+    Raises:
+        Unsupported: it is computed, or something else than a vector.
+    """
+    part, by = _parameter(walk, argument)
+    shape = tuple(int(extent) for extent in part.meta["val"].shape)
+    if shape not in ((1,), (tensor.shape[2],)):
+        raise Unsupported("weights of other dimensions than channels", shape, (tensor.shape[2],))  # type: ignore[arg-type]
+    return by
+
+
+def _parameter(walk: Walk, argument: object) -> tuple[fx.Node, By]:
+    """Return the node of a parameter or constant, in the shape in which it is repeated, and it."""
     node, source = argument, argument
     while isinstance(source, fx.Node) and _name(source) == "expand":
         node = source = source.args[0]
@@ -39,20 +74,7 @@ def per_channel(
             "Compute it before tracing and store it as a parameter or buffer",
         )
     assert isinstance(node, fx.Node)
-    shape = tuple(int(extent) for extent in node.meta["val"].shape)
-    rank = len(tensor.torch_shape) + 1
-    if channels_last and len(shape) == 1:
-        shape = (*shape, *(1,) * (rank - 2))
-    aligned = (1,) * (rank - len(shape)) + shape
-    rest = (*aligned[:1], *aligned[2:])
-    if len(shape) > rank or set(rest) > {1} or aligned[1] not in (1, tensor.torch_shape[0]):
-        raise Unsupported(
-            "arithmetic with a parameter that differs between positions",
-            shape,
-            f"one number, or one for each channel: {(tensor.torch_shape[0], *(1,) * (rank - 2))}",
-            "Give each channel a number of its own",
-        )
-    return walk.constants.get(source.name, walk.targets[source.name])
+    return node, walk.constants.get(source.name, walk.targets[source.name])
 
 
 def emit_affine(walk: Walk, node: fx.Node, tensor: Tensor, steps: Sequence[Arithmetic]) -> None:
@@ -64,6 +86,7 @@ def emit_affine(walk: Walk, node: fx.Node, tensor: Tensor, steps: Sequence[Arith
             name, tensor.name, output, tensor.shape[2], NormParams.affine(name, tuple(steps))
         ),
         flat_from=tensor.flat_from,
+        channel_axis=tensor.channel_axis,
     )
 
 

@@ -96,6 +96,12 @@ class Weighted(OneInput):
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Compute up to the activation: in real numbers, or as the integer tables do it, once
         these are settled."""
+        if at.tensor(self.input).channel_axis == 0:
+            return self._run(x, at)
+        return self._run(tuple(part.movedim(-1, 1) for part in x), at).movedim(1, -1)
+
+    def _run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Compute the output with the channels in front."""
         step, level = at.step, at.level
         if not settled(at.net, step):
             y = x[0] if step.layer is None else step.layer(x[0], level)
