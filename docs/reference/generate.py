@@ -206,12 +206,14 @@ def _section(match: re.Match[str]) -> str:
 
 
 def c_api() -> str:
-    """Return the page of the runtime's header: its types and functions with their comments."""
-    header = (ROOT / "firmware/nestnet.h").read_text(encoding="utf-8")
+    """Return the page of the runtime's headers: types and functions with their comments."""
+    headers = ("nestnet.h", "sources/nn_quantize.h", "sources/nn_spectrogram.h")
+    header = "\n\n".join((ROOT / "firmware" / name).read_text("utf-8") for name in headers)
     introduction = (
         '`#include "nestnet.h"` comes with every generated `model.h`. No function allocates, '
         "prints or waits. What follows is the header itself, `firmware/nestnet.h`, comment by "
-        "comment; compile-time options are on [their own page](c-options.md)."
+        "comment, then those of `firmware/sources/`, which come with a network of samples; "
+        "compile-time options are on [their own page](c-options.md)."
     )
     return page("C functions", introduction, _c_parts(header))
 

@@ -30,8 +30,11 @@ def command(
     test_share: Annotated[
         float | None, typer.Option(help="Of class folders without train/ and test/; else 0.2.")
     ] = None,
-    mean: Annotated[str | None, typer.Option(help="Of pixel/255, also per channel: 0.5.")] = None,
-    std: Annotated[str | None, typer.Option(help="Input is (pixel/255 - mean)/std.")] = None,
+    mean: Annotated[str | None, typer.Option(help="Of pixel/255 or raw samples.")] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(help="Input is (x - mean)/std; also per channel."),
+    ] = None,
     levels: Annotated[int | None, typer.Option(help="Number of nested levels.")] = None,
     sparsity: Annotated[str | None, typer.Option(help="One per level: 0.9,0.8,0.7,0.5.")] = None,
     group: Annotated[str | None, typer.Option(help="auto | 1x1 | 1x2 | 1x4 kept together.")] = None,
