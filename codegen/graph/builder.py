@@ -10,28 +10,24 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph.ir import (
-    NEVER,
     Graph,
     Int8Array,
     Level,
     Meaning,
     Op,
     Provenance,
-    Requant,
     Residual,
     Shape,
-    Uint8Array,
     Value,
 )
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.bilinear import Bilinear
 from codegen.graph.ops.concat import Concat
-from codegen.graph.ops.conv2d import Conv2D, accumulate
+from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
 from codegen.graph.ops.max_pool import MaxPool
@@ -42,8 +38,9 @@ from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
 from codegen.graph.pools import adaptive_kernel
+from codegen.graph.random_weights import accumulators, placeholder, pruned, random_weights
 from codegen.graph.requantize import FloatArray, make_requant
-from codegen.graph.weighted import MAX_RESIDUAL_MULTIPLIER, accumulator_bound, level_weight
+from codegen.graph.weighted import MAX_RESIDUAL_MULTIPLIER, accumulator_bound
 
 INPUT_SCALE = 1 / 64
 CALIBRATION_IMAGES = 4
@@ -51,18 +48,6 @@ SPREAD_STEPS = 40.0
 """Standard deviation a calibrated output has, in int8 steps."""
 
 Padding = tuple[int, int, int, int]
-
-
-def make_group_levels(
-    rng: np.random.Generator, shape: tuple[int, ...], densities: Sequence[float]
-) -> Uint8Array:
-    """Return a random map of ``shape`` in which level k keeps the share ``densities[k]``."""
-    count = int(np.prod(shape))
-    order = rng.permutation(count)
-    level = np.full(count, NEVER, np.uint8)
-    for index in reversed(range(len(densities))):
-        level[order[: round(densities[index] * count)]] = index
-    return level.reshape(shape)
 
 
 class GraphBuilder:
@@ -117,8 +102,8 @@ class GraphBuilder:
     ) -> str:
         """Append a convolution; return its output's name."""
         in_c = self.shape(source)[2] // groups
-        weight = self._weights((out_c, *kernel, in_c))
-        weight, group, level = self._prune(weight, group, densities, whole=groups != 1)
+        weight = random_weights(self.rng, (out_c, *kernel, in_c))
+        weight, group, level = pruned(self.rng, weight, group, densities, whole=groups != 1)
         fused = None if residual is None else Residual(residual, np.zeros(self.levels, np.int32))
         op = Conv2D(
             name=f"conv{len(self.ops)}",
@@ -130,7 +115,7 @@ class GraphBuilder:
             stride=stride,
             padding=padding,
             groups=groups,
-            requant=_placeholder(self.levels, out_c),
+            requant=placeholder(self.levels, out_c),
             act_min=-128,
             act_max=127 if self.rng.random() < 0.7 else int(self.rng.integers(40, 127)),
             residual=fused,
@@ -147,8 +132,8 @@ class GraphBuilder:
         relu: bool = False,
     ) -> str:
         """Append a fully connected layer; return its output's name."""
-        weight = self._weights((out_c, int(np.prod(self.shape(source)))))
-        weight, group, level = self._prune(weight, group, densities)
+        weight = random_weights(self.rng, (out_c, int(np.prod(self.shape(source)))))
+        weight, group, level = pruned(self.rng, weight, group, densities)
         op = Linear(
             name=f"linear{len(self.ops)}",
             input=source,
@@ -156,7 +141,7 @@ class GraphBuilder:
             weight=weight,
             group_size=group,
             group_level=level,
-            requant=_placeholder(self.levels, out_c),
+            requant=placeholder(self.levels, out_c),
             act_min=-128,
             act_max=127,
         )
@@ -353,22 +338,6 @@ class GraphBuilder:
             return 1.0
         return float(np.mean(np.concatenate([item.ravel() for item in maps]) <= level))
 
-    def _weights(self, shape: tuple[int, ...]) -> Int8Array:
-        return self.rng.normal(0, 45, shape).clip(-127, 127).astype(np.int8)
-
-    def _prune(
-        self, weight: Int8Array, group: int, densities: Sequence[float] | None, whole: bool = False
-    ) -> tuple[Int8Array, int, Uint8Array | None]:
-        """Prune groups, or with ``whole`` each output channel's whole filter."""
-        if densities is None:
-            return weight, 1, None
-        shape: tuple[int, ...] = (*weight.shape[:-1], -(-weight.shape[-1] // group))
-        if whole:
-            shape = (len(weight), 1, 1, 1)
-        level = make_group_levels(self.rng, shape, densities)
-        keep = np.repeat(level != NEVER, group, axis=-1)[..., : weight.shape[-1]]
-        return np.where(keep, weight, np.int8(0)), group, level
-
     def _append_weighted(self, op: Conv2D | Linear, relu: bool) -> str:
         """Calibrate the requantization so that outputs spread, then append."""
         spread, mean = self._accumulator_statistics(op)
@@ -394,7 +363,7 @@ class GraphBuilder:
         partial = self._with(op, (1.0,) * self.levels, 0, None)
         spread, mean = [], []
         for level, samples in enumerate(self._samples):
-            acc = _accumulators(op, partial, samples[op.input], level)
+            acc = accumulators(op, partial, samples[op.input], level)
             flat = acc.reshape(-1, acc.shape[-1])
             spread.append(flat.std(axis=0))
             mean.append(flat.mean(axis=0))
@@ -438,21 +407,3 @@ class GraphBuilder:
         self.values.append(graph.values[-1])
         self.ops.append(op)
         return op.output
-
-
-def _accumulators(
-    op: Conv2D | Linear, graph: Graph, images: Int8Array, level: int
-) -> NDArray[np.float64]:
-    """Return accumulators (n, ..., out_c) of a weighted op."""
-    if isinstance(op, Conv2D):
-        return accumulate(op, graph, images, level).astype(np.float64)
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    acc: NDArray[np.float64] = (flat - graph.value(op.input).zero_point) @ level_weight(
-        op, level
-    ).T.astype(np.float64)
-    return acc
-
-
-def _placeholder(levels: int, out_c: int) -> Requant:
-    """Return tables of the right shape, replaced once the layer is calibrated."""
-    return make_requant(np.full((levels, out_c), 1e-3), np.zeros((levels, out_c)), [1])

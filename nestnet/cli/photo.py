@@ -11,7 +11,7 @@ from PIL import Image
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
-from nestnet.datasets._images import BACKGROUND, check_depth, decode, letterbox, resize_all
+from nestnet.datasets._reading.images import BACKGROUND, check_depth, decode, letterbox, resize_all
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from nestnet.datasets._contract import check_finite
-from nestnet.datasets._description import needed
+from nestnet.datasets._reading.description import needed
 from nestnet.datasets._split import refuse_share, test_mask
 from nestnet.datasets._types import Dataset, Split
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from codegen.errors import UserError
-from nestnet.datasets._cache import Decoded, cached
-from nestnet.datasets._images import resize_all
-from nestnet.datasets._layout import has_splits
-from nestnet.datasets._pickle_data import Call, UnreadablePickle, as_bytes, read
-from nestnet.datasets._source import Source, track
+from nestnet.datasets._reading.cache import Decoded, cached
+from nestnet.datasets._reading.images import resize_all
+from nestnet.datasets._reading.layout import has_splits
+from nestnet.datasets._reading.pickle_data import Call, UnreadablePickle, as_bytes, read
+from nestnet.datasets._reading.source import Source, track
 from nestnet.datasets._split import refuse_share
 from nestnet.datasets._types import Dataset, Int64Array, Split, Uint8Array
 from nestnet.datasets.folder import decode_class_folders

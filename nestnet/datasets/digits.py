@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from codegen.errors import UserError
-from nestnet.datasets._images import resize_all
+from nestnet.datasets._reading.images import resize_all
 from nestnet.datasets._split import refuse_share
 from nestnet.datasets._types import Dataset, Int64Array, Split
 

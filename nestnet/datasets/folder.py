@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from codegen.errors import UserError
-from nestnet.datasets._cache import Decoded, cached
-from nestnet.datasets._images import BACKGROUND, Picture, check_depth, decode, jpeg_quality
-from nestnet.datasets._layout import IMAGES, SPLITS, Layout, find_layout
-from nestnet.datasets._source import Source, listing_of, track
+from nestnet.datasets._reading.cache import Decoded, cached
+from nestnet.datasets._reading.images import BACKGROUND, Picture, check_depth, decode, jpeg_quality
+from nestnet.datasets._reading.layout import IMAGES, SPLITS, Layout, find_layout
+from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from nestnet.datasets._description import described, file_in, needed
-from nestnet.datasets._images import check_depth, decode, decode_numbers, resize_numbers
-from nestnet.datasets._source import Source, listing_of, track
+from nestnet.datasets._reading.description import described, file_in, needed
+from nestnet.datasets._reading.images import check_depth, decode, decode_numbers, resize_numbers
+from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import test_mask
 from nestnet.datasets._types import Dataset, Split
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from codegen.graph.sources.spectrogram import Spectrogram
-from nestnet.datasets._cache import cached_array
-from nestnet.datasets._description import described, file_in, groups_of, needed
-from nestnet.datasets._layout import Kind, Layout, find_layout
-from nestnet.datasets._source import Source, listing_of, track
+from nestnet.datasets._reading.cache import cached_array
+from nestnet.datasets._reading.description import described, file_in, groups_of, needed
+from nestnet.datasets._reading.layout import Kind, Layout, find_layout
+from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, draw, refuse_share, test_mask
 from nestnet.datasets._types import Dataset, Split
 from nestnet.datasets.folder import SOUND_SUFFIXES

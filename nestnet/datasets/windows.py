@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from nestnet.datasets._contract import check_finite
-from nestnet.datasets._description import described, file_in, groups_of, needed
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._reading.description import described, file_in, groups_of, needed
+from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._split import test_mask
 from nestnet.datasets._types import Dataset, Split
 from nestnet.datasets.folder import WINDOWS

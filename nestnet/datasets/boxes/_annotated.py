@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codegen.errors import UserError
-from nestnet.datasets._source import listing_of
+from nestnet.datasets._reading.source import listing_of
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from nestnet.datasets._cache import Decoded, cached
-from nestnet.datasets._images import check_depth, decode, letterbox
-from nestnet.datasets._source import Source, listing_of, track
+from nestnet.datasets._reading.cache import Decoded, cached
+from nestnet.datasets._reading.images import check_depth, decode, letterbox
+from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
 from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, settled

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codegen.errors import UserError
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
 from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, split_of
 from nestnet.datasets.boxes._assemble import load_boxes

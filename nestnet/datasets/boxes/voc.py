@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
 from nestnet.datasets.boxes import _xml
 from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, number_of

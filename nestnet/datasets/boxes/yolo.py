@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from codegen.errors import UserError
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
 from nestnet.datasets.boxes._annotated import (
     Annotated,

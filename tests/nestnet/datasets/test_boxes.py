@@ -12,7 +12,7 @@ from PIL import Image
 
 from codegen.errors import UserError
 from nestnet import datasets
-from nestnet.datasets._images import letterbox
+from nestnet.datasets._reading.images import letterbox
 from nestnet.datasets.boxes._xml import read as read_xml
 
 Tree = dict[str, str | bytes]

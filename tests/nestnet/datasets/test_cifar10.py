@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from codegen.errors import UserError
 from nestnet import datasets
 from nestnet.datasets import cifar10
-from nestnet.datasets._pickle_data import Call, UnreadablePickle, read
+from nestnet.datasets._reading.pickle_data import Call, UnreadablePickle, read
 from nestnet.datasets.cifar10 import BATCHES, CLASS_NAMES
 from tests.support.data_trees import (
     WRITERS,

@@ -17,8 +17,8 @@ from PIL import Image
 
 from codegen.errors import UserError
 from nestnet import datasets
-from nestnet.datasets import _images
-from nestnet.datasets._images import check_depth, decode
+from nestnet.datasets._reading import images as _images
+from nestnet.datasets._reading.images import check_depth, decode
 from nestnet.datasets.cifar10 import CLASS_NAMES
 from tests.support.data_trees import WRITERS, encode, random_tree, write_directory
 

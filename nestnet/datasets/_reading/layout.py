@@ -16,7 +16,7 @@ from PIL import Image
 
 from codegen.errors import UserError
 from nestnet.classes import same_text
-from nestnet.datasets._source import Source, listing_of
+from nestnet.datasets._reading.source import Source, listing_of
 
 SPLITS = ("train", "test")
 _LIKE_SPLITS = frozenset(
