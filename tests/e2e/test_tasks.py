@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from codegen.emit import project
+from codegen.graph.synthetic import random_inputs
+from codegen.measure import compare
 from codegen.target.target import resolve
+from nestnet.preview.untrained import untrained
 from tests.support.edge_nets import boxes_of_two_scales
 from tests.support.firmware.rig import M4_FLAGS, SANITIZERS, need, run_checked
 from tests.support.firmware.tasks import NETWORKS as OTHERS
-from tests.support.projects import SHA256, WARNINGS
+from tests.support.projects import SHA256, WARNINGS, Build
 
 NETWORKS = {**OTHERS, "boxes": boxes_of_two_scales}
 
@@ -36,3 +39,14 @@ def test_the_example_of_a_task_runs(name: str, tmp_path: Path) -> None:
     assert done.stdout.count("frame ") == 2 * len(graph.levels)
     core = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c99", "-O2", *WARNINGS, "-fsyntax-only"]
     run_checked([*core, str(made / "library/model.c")], tmp_path)
+
+
+@pytest.mark.parametrize("board_id", ["host", "qemu_m4"])
+@pytest.mark.parametrize("model", ["unet_small", "autoencoder", "fomo"])
+def test_models_of_maps_give_the_bits_of_the_reference(
+    build: Build, model: str, board_id: str
+) -> None:
+    graph = untrained(model, sparsity=(0.8, 0.3), input_shape=(16, 24, 2), classes=3)
+    inputs = random_inputs(graph, 2, seed=5)
+    made = compare.compare(build(graph, board_id), graph, inputs, None, (0, 1))
+    assert made.bit_exact, "\n".join(map(str, made.differences))

@@ -629,13 +629,15 @@ def images(shape: Shape, count: int, seed: int) -> Tensor:
 
 
 SHAPES = {
-    "fomo": (96, 96, 1),
+    "autoencoder": (32, 32, 1),
     "cnn1d": (1, 128, 6),
     "digits_cnn": (8, 8, 1),
     "ds_cnn": (49, 10, 1),
+    "fomo": (96, 96, 1),
     "mobilenetv1": (32, 32, 3),
     "mobilenetv1_96": (96, 96, 3),
     "resnet8": (32, 32, 3),
+    "unet_small": (64, 64, 1),
 }
 
 

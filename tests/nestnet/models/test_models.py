@@ -13,7 +13,7 @@ from nestnet import models
 from nestnet.frontend.tracing import trace
 from tests.support.nets import SHAPES, macs
 
-MAPS = {"fomo": (6, 5, 7)}
+MAPS = {"fomo": (6, 5, 7), "unet_small": (48, 40, 7), "autoencoder": (48, 40, 2)}
 """Models whose output is a map, and its h, w, c for images of 48x40."""
 
 
