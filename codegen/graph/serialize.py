@@ -135,6 +135,8 @@ def _encode(value: Any, hint: Any, path: str, tensors: Tensors) -> Any:
             _encode(item, kind, _join(path, index), tensors)
             for index, (item, kind) in enumerate(zip(value, kinds, strict=True))
         ]
+    if members[0] is bool:
+        return bool(value)
     if members[0] is int:
         return operator.index(value)
     return float(value) if members[0] is float else str(value)

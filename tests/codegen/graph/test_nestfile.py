@@ -19,7 +19,9 @@ from safetensors.numpy import save as format_safetensors
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
+from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import SCHEMA_VERSION, Graph
+from codegen.graph.ops.normalize import Normalize
 from codegen.graph.serialize import encode
 from codegen.graph.synthetic import conv_layer_graph, random_graph, random_images
 from codegen.target import boards
@@ -272,3 +274,12 @@ def test_missing_file_and_unwritable_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
         nestfile.save(SMALL, tmp_path / "taken.nestnet")
     assert os.listdir(tmp_path) == ["taken.nestnet"]
+
+
+def test_truth_values_come_back(tmp_path: Path) -> None:
+    builder = GraphBuilder((5, 7, 4), 2, seed=1)
+    whole = builder.normalize(builder.conv("input", 4, (1, 1)), (35, 2), center=True)
+    builder.linear(builder.normalize(whole, (1, 4), center=False), 3)
+    nestfile.save(builder.graph(), tmp_path / "net.nestnet")
+    loaded = nestfile.load(tmp_path / "net.nestnet")
+    assert [op.center for op in loaded.ops if isinstance(op, Normalize)] == [True, False]
