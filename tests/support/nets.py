@@ -234,6 +234,7 @@ class Pools(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = conv_bn(3, 5, 2)
+        nn.init.constant_(self.conv[1].bias, 0.5)  # a channel without weights is not 0
         self.fc = nn.Linear(5 * 7 * 5, 5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -432,12 +433,12 @@ class Reductions(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = conv_bn(3, 6, 2)
+        self.conv = conv_bn(3, 5, 2)
         self.second = nn.Conv2d(2, 4, (1, 2))
-        self.fc, self.tall = nn.Linear(6 + 4 + 6 + 1, 5), nn.Linear(6 * 9, 5)
+        self.fc, self.tall = nn.Linear(5 + 4 + 5 + 1, 5), nn.Linear(5 * 9, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)  # 6 x 9 x 7
+        x = self.conv(x)  # 5 x 9 x 7, odd: no mean lies halfway between two steps
         most = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
         most = self.second(most).sum((2, 3))
         line = x.max(2)[0].mean(-1) + x.mean(3).mean(2)
