@@ -36,7 +36,7 @@ class AvgPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the mean, of a map or of positions in a row."""
-        y, window, target = self.seen(x[0]), self.window, at.tensor(self.output)
+        y, window, target = self.seen(x[0], at), self.window, at.tensor(self.output)
         if window.is_adaptive:
             mean = F.adaptive_avg_pool2d(y, target.shape[:2])
         else:
@@ -74,7 +74,12 @@ def _avg_pool(walk: Walk, node: fx.Node) -> None:
 
 
 def _emit(
-    walk: Walk, node: fx.Node, tensor: Tensor, window: Window, counted: Sides = (0, 0, 0, 0)
+    walk: Walk,
+    node: fx.Node,
+    tensor: Tensor,
+    window: Window,
+    counted: Sides = (0, 0, 0, 0),
+    channel_axis: int = 0,
 ) -> None:
     if math.prod(window.kernel) > graph_avg_pool.MAX_WINDOW:
         raise Unsupported(
@@ -84,7 +89,10 @@ def _emit(
             "Pool in two steps",
         )
     walk.emit(
-        node, tensor, lambda name, output: AvgPool(name, tensor.name, output, window, counted)
+        node,
+        tensor,
+        lambda name, output: AvgPool(name, tensor.name, output, window, counted),
+        channel_axis=channel_axis,
     )
 
 
@@ -94,9 +102,11 @@ def _adaptive_avg_pool(walk: Walk, node: fx.Node) -> None:
 
 
 def _mean(walk: Walk, node: fx.Node) -> None:
-    """Read a mean; whether it keeps the dimensions is in the node's shape."""
-    tensor = walk.activation(node)
-    _emit(walk, node, tensor, reduction(tensor, node, argument(node, 1, "dim", None) or ()))
+    """Read a mean over dimensions."""
+    tensor = walk.activation(node, channel_axis=None)
+    dims = argument(node, 1, "dim", None) or ()
+    window, channel_axis = reduction(tensor, dims, argument(node, 2, "keepdim", False))
+    _emit(walk, node, tensor, window, channel_axis=channel_axis)
 
 
 ATEN = {

@@ -29,7 +29,7 @@ class MaxPool(Pool):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the maximum."""
-        y, window, target = self.seen(x[0]), self.window, at.tensor(self.output)
+        y, window, target = self.seen(x[0], at), self.window, at.tensor(self.output)
         top, left, bottom, right = window.padding
         if any(window.padding):
             y = F.pad(y, (left, right, top, bottom), value=float("-inf"))
@@ -56,26 +56,27 @@ def _adaptive_max_pool(walk: Walk, node: fx.Node) -> None:
 
 def _amax(walk: Walk, node: fx.Node) -> None:
     """Read a maximum over dimensions, with or without the places where it is."""
-    tensor = walk.activation(node)
+    tensor = walk.activation(node, channel_axis=None)
     dims = argument(node, 1, "dim", ())
     if isinstance(dims, fx.Node):
         raise Unsupported("the larger of two tensors", node.target, "a maximum over dimensions")
-    window = reduction(tensor, node, [dims] if isinstance(dims, int) else dims)
-    _emit(walk, node, tensor, window)
+    dims = [dims] if isinstance(dims, int) else dims
+    window, channel_axis = reduction(tensor, dims, argument(node, 2, "keepdim", False))
+    _emit(walk, node, tensor, window, channel_axis)
 
 
-def _emit(walk: Walk, node: fx.Node, tensor: Tensor, window: Window) -> None:
+def _emit(walk: Walk, node: fx.Node, tensor: Tensor, window: Window, channel_axis: int = 0) -> None:
     """Append the pool; of one that returns (values, indices) only the values are an activation."""
 
     def make(name: str, output: str) -> MaxPool:
         return MaxPool(name, tensor.name, output, window)
 
     if not isinstance(node.meta["val"], tuple | list):
-        walk.emit(node, tensor, make)
+        walk.emit(node, tensor, make, channel_axis=channel_axis)
         return
     for user in node.users:
         if user.target is operator.getitem and user.args[1] == 0:
-            walk.emit(user, tensor, make)
+            walk.emit(user, tensor, make, channel_axis=channel_axis)
             walk.alias(node, user)
 
 

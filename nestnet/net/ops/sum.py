@@ -36,9 +36,9 @@ class Sum(OneInput):
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Add up."""
-        mean = F.avg_pool2d(seen_as(x[0], self.window.view), self.window.kernel)
-        total = mean * math.prod(self.window.kernel)
-        return shaped_as(total, self.window.view, at.tensor(self.output))
+        seen = seen_as(x[0], self.window.view, at.tensor(self.input))
+        total = F.avg_pool2d(seen, self.window.kernel) * math.prod(self.window.kernel)
+        return shaped_as(total, at.tensor(self.output))
 
     def non_negative(self, inputs: tuple[bool, ...]) -> bool:
         """Return what holds for the input."""
@@ -70,9 +70,15 @@ class Sum(OneInput):
 
 
 def _sum(walk: Walk, node: fx.Node) -> None:
-    tensor = walk.activation(node)
-    window = reduction(tensor, node, argument(node, 1, "dim", None) or ())
-    walk.emit(node, tensor, lambda name, output: Sum(name, tensor.name, output, window))
+    tensor = walk.activation(node, channel_axis=None)
+    dims = argument(node, 1, "dim", None) or ()
+    window, channel_axis = reduction(tensor, dims, argument(node, 2, "keepdim", False))
+    walk.emit(
+        node,
+        tensor,
+        lambda name, output: Sum(name, tensor.name, output, window),
+        channel_axis=channel_axis,
+    )
 
 
 ATEN = {"sum": Aten(_sum)}

@@ -160,7 +160,6 @@ class Call(nn.Module):
         (Call(lambda x: torch.div(x, 2, rounding_mode="floor")), "div", "rounding_mode=None"),
         (Call(lambda x: torch.sign(x)), "sign", "not supported"),
         (Call(lambda x: x + x.mean((1, 2), keepdim=True)), "mean", "width and channels"),
-        (Call(lambda x: x + x.amax(1).unsqueeze(1)), "amax", "keepdim=True"),
         (Call(lambda x: x + x.sum(0, keepdim=True)), "sum", "one result for each image"),
         (Call(lambda x: x.cumsum(1)), "cumsum", "not supported"),
         (Call(lambda x: x[1:]), "slice", "images of a batch are picked"),

@@ -17,7 +17,7 @@ from codegen.graph.pools import adaptive_kernel
 from codegen.graph.window import out_extent
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import Network, OneInput, Run, Step
-from nestnet.net.tensors import Shape, Tensor, as_map, from_memory
+from nestnet.net.tensors import Shape, Tensor, as_map, from_memory, to_memory
 from nestnet.net.walk import Unsupported, along, argument
 
 Sides = tuple[int, int, int, int]
@@ -62,13 +62,13 @@ class Pool(OneInput):
 
         export_window(graph, self, self.window, graph.like_input(self), make)
 
-    def seen(self, x: torch.Tensor) -> torch.Tensor:
+    def seen(self, x: torch.Tensor, at: Run) -> torch.Tensor:
         """Return the input as a map (n, c, h, w) of the shape that the window sees."""
-        return seen_as(x, self.window.view)
+        return seen_as(x, self.window.view, at.tensor(self.input))
 
     def made(self, y: torch.Tensor, at: Run) -> torch.Tensor:
         """Return what was made of :meth:`seen` in the output's shape."""
-        return shaped_as(y, self.window.view, at.tensor(self.output))
+        return shaped_as(y, at.tensor(self.output))
 
     @property
     def counts(self) -> tuple[Sides, ...]:
@@ -84,18 +84,16 @@ class Pool(OneInput):
         return 0
 
 
-def seen_as(x: torch.Tensor, view: Shape | None) -> torch.Tensor:
-    """Return ``x`` as a map (n, c, h, w) of h, w, c = ``view``, elements in h, w, c order."""
-    if view is None:
+def seen_as(x: torch.Tensor, view: Shape | None, source: Tensor) -> torch.Tensor:
+    """Return values of ``source`` as a map (n, c, h, w) of h, w, c = ``view``, by default its own,
+    elements in h, w, c order."""
+    if view is None and source.channel_axis == 0:
         return as_map(x)
-    in_order = x.movedim(1, -1) if x.dim() > 2 else x
-    return in_order.reshape(len(x), *view).movedim(-1, 1)
+    return to_memory(x, source).reshape(len(x), *(view or source.shape)).movedim(-1, 1)
 
 
-def shaped_as(y: torch.Tensor, view: Shape | None, target: Tensor) -> torch.Tensor:
-    """Return what was made of a map of :func:`seen_as` as values of ``target``."""
-    if view is None:
-        return y.reshape(len(y), *target.torch_shape)
+def shaped_as(y: torch.Tensor, target: Tensor) -> torch.Tensor:
+    """Return a map (n, c, h, w) as values of ``target``, elements in h, w, c order."""
     return from_memory(y.movedim(1, -1).flatten(1), target)
 
 
@@ -122,48 +120,45 @@ def export_window(
     graph.ops.append(Reshape(stage.name, inner.name, y.name))
 
 
-def reduction(tensor: Tensor, node: fx.Node, dims: Sequence[int]) -> Window:
-    """Return the window of a reduction over ``dims`` of PyTorch.
+def reduction(tensor: Tensor, dims: Sequence[int], keepdim: bool) -> tuple[Window, int]:
+    """Return the window of a reduction over ``dims`` of PyTorch, and which dimension of its result
+    holds the channels.
 
     Over height and width it is the map's own. Where the channels are reduced, the elements are one
-    channel of rows, each of what is reduced.
+    channel of rows, each of what is reduced; the last dimension that is left becomes the channels.
 
     Raises:
         Unsupported: the batch is reduced, or what is reduced does not lie together.
     """
-    rank = len(tensor.torch_shape) + 1
-    chosen = {dim % rank for dim in dims}
-    h, w, c = tensor.shape
-    axes = {1: "c", 2: "h" if rank == 4 else "w", 3: "w"}
-    if 0 in chosen or not chosen:
+    rank = len(tensor.torch_shape)
+    chosen = {dim % (rank + 1) - 1 for dim in dims}
+    if -1 in chosen or not chosen:
         raise Unsupported(
             "reduction over the images of a batch",
-            f"dim={list(dims) or None} of a rank {rank} tensor",
+            f"dim={list(dims) or None} of a rank {rank + 1} tensor",
             "one result for each image",
         )
-    names = {axes[dim] for dim in chosen}
-    value = node.meta["val"]
-    left = (value[0] if isinstance(value, tuple | list) else value).shape[1:]
-    if "c" in names and len(left) == 2 and min(left) > 1:
-        raise Unsupported(
-            "reduction over channels that drops their dimension",
-            f"{tuple(left)} for each image",
-            "keepdim=True",
-        )
-    names |= {name for name, extent in (("h", h), ("w", w)) if extent == 1}
-    if "c" not in names:
-        kernel = (h if "h" in names else 1, w if "w" in names else 1)
-        return Window(kernel, kernel)
-    kept = (1 if "h" in names else h) * (1 if "w" in names else w)
-    if "h" in names and "w" not in names and h > 1:
+    h, w, c = tensor.shape
+    places = [axis for axis in range(rank) if axis != tensor.channel_axis]
+    names = dict(zip(places, ("h", "w")[-len(places) :] if places else (), strict=True))
+    names[tensor.channel_axis] = "c"
+    reduced = {names[axis] for axis in chosen}
+    left = [axis for axis in range(rank) if keepdim or axis not in chosen]
+    channel_axis = left.index(tensor.channel_axis) if tensor.channel_axis in left else len(left) - 1
+    reduced |= {name for name, extent in (("h", h), ("w", w)) if extent == 1}
+    if "c" not in reduced:
+        kernel = (h if "h" in reduced else 1, w if "w" in reduced else 1)
+        return Window(kernel, kernel), channel_axis
+    if "h" in reduced and "w" not in reduced and h > 1:
         raise Unsupported(
             "reduction over channels and height alone",
             f"dim={list(dims)}",
             "channels, height, width, or two that lie together: width and channels",
             "Reduce over one after the other",
         )
+    kept = (1 if "h" in reduced else h) * (1 if "w" in reduced else w)
     row = h * w * c // kept
-    return Window((1, row), (1, row), view=(kept, row, 1))
+    return Window((1, row), (1, row), view=(kept, row, 1)), channel_axis
 
 
 def sliding(tensor: Tensor, node: fx.Node, ceil_mode: bool) -> tuple[Window, Sides]:
