@@ -19,6 +19,7 @@ from nestnet import config, runs
 from nestnet.cli.device_images import device_images
 from nestnet.net.quantizer import round_input
 from nestnet.samples import REACH, Samples, measured, samples_of
+from nestnet.training.session import default_model
 
 CENTER, SPREAD = np.array([300.0, -2.5, 9000.0]), np.array([90.0, 4000.0, 9.0])
 
@@ -71,6 +72,12 @@ def test_training_sees_what_the_device_computes(dtype: type) -> None:
     assert len(np.unique(rounded)) > 200
 
 
+def test_the_model_of_samples_and_of_sound() -> None:
+    assert default_model((1, 128, 6), "arrays") == "cnn1d"
+    assert default_model((49, 10, 1), "wav") == "ds_cnn"
+    assert default_model((49, 10, 1), "arrays") == "resnet8"
+
+
 def test_random_samples_are_in_reach() -> None:
     for dtype in (np.int16, np.float32):
         made = seen(raw(501, dtype))
@@ -115,7 +122,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data=folder / "motion.npz",
         model="cnn1d@0.25",
         sparsity=(0.5, 0.2),
-        epochs=7,
+        epochs=5,
         batch=16,
         augment="jitter",
     )
