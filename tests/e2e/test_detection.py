@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import nestnet
 from codegen import tasks
@@ -23,6 +24,8 @@ from codegen.tasks._boxes import PIXEL
 from codegen.tasks._task import Outcome
 from codegen.tasks.detection import Boxes, Detection
 from nestnet import config, runs
+from nestnet.cli import tables
+from nestnet.cli.photo import read_photo
 from tests.support.edge_nets import MIN_SCORE, boxes_of_two_scales
 from tests.support.firmware.rig import SANITIZERS, run_checked
 from tests.support.projects import SHA256, WARNINGS
@@ -202,3 +205,24 @@ def test_maps_stay_dense(trained: Path) -> None:
     for name in graph.outputs:
         op = made[name]
         assert isinstance(op, Conv2D) and op.group_level is None, name
+
+
+def test_a_photo_keeps_its_proportions_and_its_boxes_are_a_table(tmp_path: Path) -> None:
+    graph = boxes_of_two_scales()
+    task = tasks.of(graph)
+    assert task is not None and task.keeps_proportions
+    pixels = np.random.default_rng(2).integers(0, 100, (24, 80), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    made = read_photo(tmp_path / "wide.png", graph, whole=task.keeps_proportions)
+    assert made.pixels.shape == (24, 40, 1)
+    assert (made.pixels[:6] == 128).all() and (made.pixels[18:] == 128).all()
+    assert (made.pixels[6:18] < 128).all()
+    levels = task.as_json(graph, task.answers(graph, made.image))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(tables.rows_of_levels("wide.png", levels))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    count = len(levels[-1]["boxes"])
+    assert count and f"│ {count} │" in shown.replace("  ", " ").replace("  ", " ")
+    assert "boxes of level 1" in shown
+    assert shown.count("\n") > count
