@@ -24,6 +24,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "mul": (64, 96),
     "nested_conv": (512, 640),
     "nested_linear": (320, 384),
+    "pad": (96, 128),
     "rearrange": (128, 160),
     "normalize": (160, 256),
     "softmax": (64, 96),

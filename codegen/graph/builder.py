@@ -17,6 +17,7 @@ from codegen.graph.ir import (
     Int8Array,
     Level,
     Meaning,
+    OneInput,
     Op,
     Provenance,
     Residual,
@@ -34,6 +35,7 @@ from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.normalize import make_table as normalize_table
+from codegen.graph.ops.pad import Pad
 from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -207,8 +209,7 @@ class GraphBuilder:
         counted: Padding | None = None,
     ) -> str:
         """Append a pooling layer; an average counts all padding unless ``counted`` says less."""
-        before = self._value(source)
-        index = len(self.ops)
+        index, before = len(self.ops), self._value(source)
         window = (f"pool{index}", source, f"value{index}", kernel, stride, padding)
         op = MaxPool(*window) if kind is MaxPool else AvgPool(*window, counted or padding)
         return self._append(op, before.scale, before.zero_point)
@@ -217,8 +218,7 @@ class GraphBuilder:
         self, source: str, kind: type[MaxPool] | type[AvgPool], size: tuple[int, int]
     ) -> str:
         """Append an adaptive pooling layer with an output of ``size``, height and width."""
-        before = self._value(source)
-        index = len(self.ops)
+        index, before = len(self.ops), self._value(source)
         height, width, channels = before.shape
         kernel = (adaptive_kernel(height, size[0]), adaptive_kernel(width, size[1]))
         window = (f"pool{index}", source, f"value{index}", kernel, (0, 0), (0, 0, 0, 0))
@@ -244,17 +244,15 @@ class GraphBuilder:
 
     def reshape(self, source: str, shape: Shape) -> str:
         """Append a reshape."""
-        before = self._value(source)
-        index = len(self.ops)
-        op = Reshape(f"reshape{index}", source, f"value{index}")
-        return self._append(op, before.scale, before.zero_point, shape)
+        return self._append_moved(Reshape, source, shape=shape)
+
+    def pad(self, source: str, before: Shape, after: Shape) -> str:
+        """Append zeros around h, w and c."""
+        return self._append_moved(Pad, source, before, after)
 
     def rearrange(self, source: str, shape: Shape, offset: int, loops: Sequence[Loop]) -> str:
         """Append a rearrangement."""
-        before = self._value(source)
-        index = len(self.ops)
-        op = Rearrange(f"rearrange{index}", source, f"value{index}", offset, tuple(loops))
-        return self._append(op, before.scale, before.zero_point, shape)
+        return self._append_moved(Rearrange, source, offset, tuple(loops), shape=shape)
 
     def lookup(self, source: str, function: Callable[[FloatArray], FloatArray]) -> str:
         """Append a table of a function of real numbers; no output saturates."""
@@ -396,6 +394,14 @@ class GraphBuilder:
             levels,
             Provenance("synthetic", "0" * 64, self.name, "random", ()),
         )
+
+    def _append_moved(
+        self, kind: type[OneInput], source: str, *fields: object, shape: Shape | None = None
+    ) -> str:
+        """Append an operator that only moves what ``source`` holds."""
+        name, before = kind.__name__.lower(), self._value(source)
+        op = kind(f"{name}{len(self.ops)}", source, f"value{len(self.ops)}", *fields)
+        return self._append(op, before.scale, before.zero_point, shape)
 
     def _append(
         self, op: Op, scale: tuple[float, ...], zero_point: int, shape: Shape | None = None

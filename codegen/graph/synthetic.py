@@ -149,7 +149,7 @@ class _RandomGraph:
         kinds = (
             *(self._conv, self._conv, self._depthwise, self._grouped),
             *(self._sum, self._pool, self._lookup, self._concat, self._gate, self._normalize),
-            *(self._rearrange, self._bilinear),
+            *(self._rearrange, self._bilinear, self._pad),
         )
         self._conv()
         for block in range(max(blocks, inputs - 1)):
@@ -295,6 +295,15 @@ class _RandomGraph:
             part = source if again else self.builder.conv(source, channels, (1, 1), relu=relu)
             parts.append(part)
         self.builder.concat([parts[index] for index in self.rng.permutation(len(parts))], axis)
+
+    def _pad(self) -> None:
+        rows, columns, more = (self._pick(0, 2), self._pick(0, 2)), (0, 0), (0, 0)
+        if self._chance(0.6):
+            columns = (self._pick(0, 2), self._pick(0, 2))
+        if self._chance(0.3):
+            more = (self._pick(0, 3), self._pick(0, 3))
+        before, after = zip(rows, columns, more, strict=True)
+        self.builder.pad(self.builder.last, before, after)
 
     def _rearrange(self) -> None:
         """Append a slice, flip or repetition of every axis, the axes in any order."""

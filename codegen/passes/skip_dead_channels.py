@@ -17,6 +17,8 @@ from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.ops.pad import Pad
+from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.weighted import effective_levels, level_weight
 
@@ -79,6 +81,10 @@ def _dead_output(op: Op, graph: Graph, dead: dict[str, BoolArray]) -> BoolArray:
         case Add():
             first, second = op.inputs
             return dead[first] & dead[second] & _stays_zero(op, graph)[:, None, None, None]
+        case Rearrange():
+            return op.moved(dead[op.input], graph.value(op.output).shape)
+        case Pad():
+            return op.around(dead[op.input], True)
         case Concat():
             return np.concatenate([dead[name] for name in op.inputs], axis=op.axis + 1)
         case Lookup():
@@ -245,7 +251,7 @@ def _linked(op: Op, graph: Graph) -> int:
             return after[2] // before[2] if op.groups == before[2] else 0
         case MaxPool() | AvgPool() | Bilinear() | Lookup():
             return 1
-        case Reshape() if after[2] == before[2]:
+        case Reshape() | Pad() if after[2] == before[2]:
             return 1
         case Reshape() if after[:2] == (1, 1):
             return before[0] * before[1]

@@ -33,6 +33,12 @@ typedef struct {
     int32_t s0, s1, s2, s3, s4, s5;
 } nn_loops;
 
+/* Bytes of runs and around them, row by row. */
+typedef struct {
+    int32_t rows, runs, size;
+    int32_t top, left, front, back, right, bottom;
+} nn_gaps;
+
 /* Level-independent part of a layer's requantization; docs/integer-contract.md. */
 typedef struct {
     int32_t in_zero_point;

@@ -43,8 +43,6 @@ _INSTEAD = {
     **dict.fromkeys(("stack", "hstack", "dstack"), "torch.cat along an existing dimension"),
     **dict.fromkeys(("index", "index_select", "gather"), "slices: x[:, 1:3], x.split(2, 1)"),
     "roll": "torch.cat of two slices",
-    **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"),
-                    "the padding argument of the convolution (zeros)"),
     "conv3d": "nn.Conv2d, the third dimension as channels",
     **dict.fromkeys(("upsample_nearest2d", "interpolate", "upsample_bicubic2d",
                      "_upsample_bilinear2d_aa"), "nn.Upsample by whole numbers (nearest), bilinear "

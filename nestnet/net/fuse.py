@@ -33,6 +33,29 @@ class Fused:
             return None
         return next((stage for stage in self.stages if stage.output == name), None)
 
+    def unpadded(self, stage: Stage) -> Stage:
+        """Return ``stage`` with the padding of its input as its own, where it can have it; a
+        padding that nothing reads any more is gone."""
+        name = stage.inputs[0]
+        maker = next((other for other in self.stages if other.output == name), None)
+        around = None if maker is None else maker.around(self._non_negative(maker.inputs[0]))
+        padded = None if around is None else stage.with_padding(around)
+        if maker is None or around is None or padded is None:
+            return stage
+        self._uses[around.source] += 1
+        self._uses[name] -= 1
+        if not self._uses[name]:
+            self.remove(maker)
+            self._uses[around.source] -= 1
+        return padded
+
+    def _non_negative(self, name: str) -> bool:
+        """Return whether tensor ``name`` cannot be negative."""
+        known = dict.fromkeys(self.network.inputs, False)
+        for stage in self.stages:
+            known[stage.output] = stage.non_negative(tuple(known[one] for one in stage.inputs))
+        return known[name]
+
     def read_once(self, name: str) -> None:
         """Note that two readers of tensor ``name`` have become one."""
         self._uses[name] -= 1
@@ -54,7 +77,7 @@ def fuse(network: Network) -> Network:
     """Return ``network`` with its stages fused as they ask for (:meth:`Stage.fuse`)."""
     done = Fused(network)
     for stage in network.stages:
-        stage.fuse(done)
+        done.unpadded(stage).fuse(done)
     names = {*network.inputs, *(stage.output for stage in done.stages)}
     tensors = tuple(tensor for tensor in network.tensors if tensor.name in names)
     return replace(network, stages=tuple(done.stages), tensors=tensors)

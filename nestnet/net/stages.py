@@ -13,7 +13,7 @@ imported. Everything else, from the reader of graphs to the flash budget, asks t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -45,6 +45,33 @@ class GridRule(Enum):
     become one (a concatenation)."""
     FIXED = "fixed"
     """What the integer contract says; nothing is observed or rounded in training."""
+
+
+Sides = tuple[int, int, int, int]
+"""top, left, bottom, right."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What lies around a map before a stage reads it."""
+
+    source: str
+    """The map."""
+    sides: Sides
+    is_zero: bool
+    is_least: bool
+    """Whether nothing in the map is smaller."""
+
+
+def joined(inner: Sides, outer: Sides) -> Sides:
+    """Return both paddings, one around the other, as one."""
+    top, left, bottom, right = (one + other for one, other in zip(inner, outer, strict=True))
+    return top, left, bottom, right
+
+
+def inside(padding: Sides, window: Sequence[int]) -> bool:
+    """Return whether a window (height, width) is always larger than what is padded on a side."""
+    return all(side < window[axis % 2] for axis, side in enumerate(padding))
 
 
 @dataclass(frozen=True)
@@ -155,6 +182,16 @@ class Stage(ABC):
 
     def with_clip(self, clip: Clip, output: str) -> Stage | None:
         """Return this stage with an activation behind it, making ``output``; None if it cannot."""
+        return None
+
+    def around(self, non_negative: bool) -> Around | None:
+        """Return what this stage puts around its input, if that is all it does; ``non_negative``:
+        whether the input is."""
+        return None
+
+    def with_padding(self, around: Around) -> Stage | None:
+        """Return this stage reading what is padded, with that padding as its own; None if it would
+        compute something else."""
         return None
 
     def weight_count(self, network: Network) -> int:

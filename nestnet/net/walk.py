@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 import torch
@@ -190,7 +191,11 @@ class Walk:
         """Return a tensor of its own for a view of what the operand ``node`` is bound to, its
         dimensions evenly spaced."""
         assert isinstance(node, fx.Node)
-        return self._lay(node, self.seen(node)[0], view, None, plain=True)
+        tensor, whole = self.seen(node)
+        made = self._lay(node, tensor, view, None, plain=True)
+        if prod(view.sizes) != prod(whole.sizes) and self.nodes.get(made.name) is node:
+            del self.nodes[made.name]  # a part of what it computes
+        return made
 
     def see(
         self,

@@ -107,6 +107,7 @@ def moves_graph() -> Graph:
     shuffled = net.rearrange(wide, (7, 5, 8), 0, [(35, 8), (4, 1), (2, 4)])
     joined = net.concat([net.conv(half, 4, (1, 1), relu=False), shuffled])
     large = net.rearrange(joined, (14, 15, 12), 0, [(7, 60), (2, 0), (5, 12), (3, 0), (12, 1)])
+    large = net.pad(net.pad(large, (1, 0, 0), (0, 1, 4)), (0, 2, 3), (1, 0, 0))
     small = net.conv(large, 5, (3, 3), stride=(2, 3), group=2, densities=(0.2, 0.3, 0.9), **same)
     turned = net.rearrange(small, (5, 5, 7), 0, [(5, 5), (5, 1), (7, 25)])
     deep = net.conv(turned, 12, (2, 2), stride=(2, 2))

@@ -16,6 +16,7 @@ from tests.support.firmware.cases import (
     concatenation,
     nested,
     normalization,
+    padding,
     paired,
     rearrangement,
     soft,
@@ -91,6 +92,10 @@ def other_layers() -> dict[str, Case]:
         "max pool 2x2 16x16x32": pool(rng, "MAX_POOL", Shape(16, 16, 32, 8, 8, 32, 2, 2, 2, 2)),
         "avg pool 8x8x64": pool(rng, "AVG_POOL", Shape(8, 8, 64, 1, 1, 64, 8, 8)),
         "concat 256 x 16 + 16": concatenation(rng, 256, 16, 16),
+        "pad 16x16x32 by 1": padding(rng, 16, 1, 512, 576, 32, 0, 0, 32, 576, words=True),
+        "pad 16x16x8 by 1": padding(rng, 16, 1, 128, 144, 8, 0, 0, 8, 144, words=True),
+        "pad 16x16x32 by 1, anywhere": padding(rng, 16, 1, 512, 576, 32, 0, 0, 32, 576),
+        "pad channels 256 x 16 to 32": padding(rng, 1, 256, 16, 0, 0, 8, 8, 0, 0, words=True),
         **{
             name: rearrangement(rng, *loops, words=words) for name, (words, *loops) in MOVES.items()
         },

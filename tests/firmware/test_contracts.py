@@ -85,6 +85,7 @@ def random_graph(seed: int) -> Graph:
     total = net.normalize(total, (1, 6 if net.shape(total)[2] % 4 else 4), center=True)
     total = net.mul(total, net.pool(total, AvgPool, net.shape(total)[:2], net.shape(total)[:2]))
     total = net.bilinear(total, net.shape(total)[:2][::-1], seed % 2)
+    total = net.pad(total, (1, 0, 0), (0, 2, group - 1))
     most = net.pool(total, MaxPool, (2, 2), stride, (1, 0, 0, 1))
     mean = net.pool(most, AvgPool, (2, 3), (1, 1), (0, 1, 1, 1))
     sparse = net.linear(mean, 13, group=group, densities=(0.3, 0.8))

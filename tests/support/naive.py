@@ -24,6 +24,7 @@ from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
+from codegen.graph.ops.pad import Pad
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -47,6 +48,8 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
         return concat(op, values, result)
     if isinstance(op, Bilinear):
         return bilinear(op, values, result)
+    if isinstance(op, Pad):
+        return pad(op, graph, values, result)
     if isinstance(op, Rearrange):
         return rearrange(op, values, result)
     for y, x, c in product(*map(range, shape)):
@@ -271,3 +274,10 @@ def _sides(at, extent, out, op):  # type: ignore[no-untyped-def]
     second = min(first + 1, extent - 1)
     weight = math.floor((place - first) * 2**11 + Fraction(1, 2))
     return (first, 2**11 - weight), (second, weight)
+
+
+def pad(op, graph, values, result):  # type: ignore[no-untyped-def]
+    result[...] = graph.value(op.input).zero_point
+    for at, value in np.ndenumerate(values[op.input]):
+        result[tuple(i + first for i, first in zip(at, op.before, strict=True))] = value
+    return result

@@ -389,6 +389,31 @@ class Sums(nn.Module):
         return self.head(F.relu(torch.subtract(y, self.two(y), alpha=2)))
 
 
+class Padded(nn.Module):
+    """Zeros around a map, as TensorFlow's SAME has them, read by what can and cannot take them in;
+    more channels; crops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = conv_bn(3, 5, 3, stride=2), nn.Conv2d(5, 5, 3, groups=5, dilation=2)
+        self.c, self.d = nn.Conv2d(5, 7, 3, padding=1), nn.Conv2d(9, 4, 1)
+        self.border, self.e = nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv1d(4, 5, 4)
+        self.fc = nn.Linear(19, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(F.pad(x, (0, 1, 0, 1)))  # 5 x 6 x 5
+        most = F.max_pool2d(self.border(x), 3, 2)
+        least = F.max_pool2d(F.pad(x, (0, 1, 2, 0), value=float("-inf")), 3)
+        y = self.b(F.pad(x, [2, 2, 2, 2])) + F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1)
+        z = F.pad(y, (-1, 1))
+        y = F.pad(torch.tanh(self.c(z)), (0, 0, 0, 0, 1, 1))  # read by what sees each position
+        y = self.d(y) + torch.constant_pad_nd(y[:, 2:6], (0, 0, 1, -1))
+        row = self.e(F.pad(y.flatten(2), (3, 0)))
+        ends = [row.mean(2), y.amax((2, 3)), most.mean((2, 3)) + least.mean((2, 3))]
+        ends.append(F.max_pool2d(F.pad(z, (1, 1, 1, 1)), 3).mean((2, 3)))
+        return self.fc(torch.cat(ends, 1))  # type: ignore[no-any-return]
+
+
 class Dilated(nn.Module):
     """Kernels with gaps: a causal one on samples, one level's and a depthwise one on a map."""
 
@@ -586,6 +611,7 @@ CASES = (
     Case("repeats", (7, 5, 3), Repeats),
     Case("other spellings", (7, 5, 3), OtherSpellings),
     Case("pools", (13, 11, 3), Pools),
+    Case("padded", (12, 11, 3), Padded),
     Case("dilated", (11, 13, 3), Dilated),
     Case("upwards", (7, 9, 3), Upwards),
     Case("reductions", (10, 8, 3), Reductions),

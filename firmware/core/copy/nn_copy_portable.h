@@ -25,4 +25,11 @@ NN_INLINE void nn_copy_bytes(int32_t size, const int8_t *in, int8_t *out)
     }
 }
 
+NN_INLINE void nn_fill_bytes(int32_t size, int32_t fill, int8_t *out)
+{
+    for (int32_t i = 0; i < size; i++) {
+        out[i] = (int8_t)fill;
+    }
+}
+
 #endif

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import fx
 
 from codegen.graph.ops import avg_pool as graph_avg_pool
-from nestnet.net.ops.common.pools import Pool, Sides, Window, adaptive, reduction, sliding
-from nestnet.net.stages import GridRule, Run
+from nestnet.net.ops.common.pools import Pool, Window, adaptive, reduction, sliding
+from nestnet.net.stages import Around, GridRule, Run, Sides, Stage, joined
 from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
@@ -33,6 +33,14 @@ class AvgPool(Pool):
     def counts(self) -> tuple[Sides, ...]:
         """Return the padding that is counted."""
         return (self.counted,)
+
+    def with_padding(self, around: Around) -> Stage | None:
+        """Return the mean that counts the zeros around its input."""
+        window = self.window.padded(around) if around.is_zero else None
+        if window is None:
+            return None
+        counted = joined(around.sides, self.counted)
+        return replace(self, input=around.source, window=window, counted=counted)
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the mean, of a map or of positions in a row."""

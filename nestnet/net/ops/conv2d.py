@@ -17,7 +17,7 @@ from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.convolution import convolve
 from nestnet.net.ops.common.weighted import Weighted, stored
-from nestnet.net.stages import Network, Stage, Step
+from nestnet.net.stages import Around, Network, Stage, Step, inside, joined
 from nestnet.net.tensors import OPEN, NormParams, as_map
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
@@ -81,6 +81,14 @@ class Conv2D(Weighted):
         if self.residual is not None or self.act != OPEN:
             return None
         return replace(self, residual=residual, output=output)
+
+    def with_padding(self, around: Around) -> Stage | None:
+        """Return the convolution that pads by itself, unless a window would see zeros alone."""
+        padding = joined(self.padding, around.sides)
+        reach = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+        if not around.is_zero or not inside(padding, reach):
+            return None
+        return replace(self, input=around.source, padding=padding)
 
     def weight_count(self, network: Network) -> int:
         """Return output channels x kernel x input channels of a group."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import fx
 
 from codegen.graph.ops import max_pool as graph_max_pool
 from nestnet.net.ops.common.pools import Pool, Window, adaptive, reduction, sliding
-from nestnet.net.stages import GridRule, Run
+from nestnet.net.stages import Around, GridRule, Run, Stage
 from nestnet.net.tensors import Tensor
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
@@ -26,6 +26,11 @@ class MaxPool(Pool):
     grid = GridRule.INPUT
     elementwise = False
     is_monotone = True
+
+    def with_padding(self, around: Around) -> Stage | None:
+        """Return the maximum that leaves out what never wins."""
+        window = self.window.padded(around) if around.is_least else None
+        return None if window is None else replace(self, input=around.source, window=window)
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
         """Take the maximum."""

@@ -23,6 +23,7 @@ from codegen.graph.ops.lookup import Lookup
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
+from codegen.graph.ops.pad import Pad
 from codegen.graph.ops.rearrange import Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
@@ -46,6 +47,8 @@ def every_op_graph() -> Graph:
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
     averaged = builder.adaptive_pool(averaged, AvgPool, (2, 1))
     averaged = builder.pool(averaged, AvgPool, (2, 1), (1, 1))
+    averaged = builder.pad(averaged, (1, 0, 0), (0, 0, 2))
+    averaged = builder.rearrange(averaged, (1, 1, 60), 62, [(60, 1)])
     averaged = builder.rearrange(averaged, (1, 1, 60), 59, [(2, -30), (30, -1)])
     averaged = builder.bilinear(averaged, (1, 1))
     logits = builder.linear(builder.lookup(averaged, np.tanh), 4, group=4, densities=[0.5, 0.9])
@@ -232,6 +235,8 @@ BROKEN: dict[str, Callable[[], Graph]] = {
     "all inputs have the shape (1, 1, 30) but for axis 2": lambda: with_op(
         Concat, inputs=(last(Reshape).output, last(MaxPool).output)
     ),
+    "padding of h, w, c is at least 0": lambda: with_op(Pad, after=(0, -1, 2)),
+    "the output has the shape (2, 1, 63)": lambda: with_op(Pad, before=(1, 0, 0), after=(0, 0, 3)),
     "at most 6 loops": lambda: with_op(Rearrange, loops=((1, 0),) * 5 + ((2, -30), (30, -1))),
     "loops go round at least once": lambda: with_op(Rearrange, loops=((0, 1), (60, -1))),
     "the loops go round 60 times in all": lambda: with_op(Rearrange, loops=((59, -1),)),

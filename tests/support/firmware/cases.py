@@ -26,6 +26,7 @@ from tests.support.firmware.oracle import (
     normalize,
     pack_dense,
     pack_stream,
+    pad,
     rearrange,
     requantize,
     softmax,
@@ -480,3 +481,22 @@ def rearrangement(rng: np.random.Generator, *loops: tuple[int, int], words: bool
     values = {"count": count, "offset": offset, "align": align}
     values |= {f"n{depth}": extent for depth, extent in enumerate(extents)}
     return Case(f"rearrange {loops}", "REARRANGE", arguments, (run,), values)
+
+
+def padding(
+    rng: np.random.Generator, rows: int, runs: int, size: int, *gaps: int, words: bool = False
+) -> Case:
+    """Return runs with top, left, front, back, right and bottom around them."""
+    x = int8(rng, rows, runs, size)
+    fill, align = int(rng.integers(-128, 128)), 4 if words else 1
+    top, left, front, back, right, bottom = gaps
+    run = Run(
+        expected=pad(x, (top, left, front, back, right, bottom), fill),
+        inputs=as_bytes(x),
+        misalign_bytes=0 if words else int(rng.integers(4)),
+    )
+    names = ("rows", "runs", "size", "top", "left", "front", "back", "right", "bottom")
+    values = dict(zip(names, (rows, runs, size, *gaps), strict=True))
+    arguments = tuple(str(v) for v in (fill, align, *values.values()))
+    known = {**values, "fill": fill, "align": align}
+    return Case(f"pad {arguments}", "PAD", arguments, (run,), known)

@@ -39,6 +39,7 @@ STRUCTS = (
     "nn_window_shape",
     "nn_sides",
     "nn_loops",
+    "nn_gaps",
     "nn_requant",
     "nn_requant_level",
     "nn_stream",

@@ -14,6 +14,7 @@ from tests.support.firmware.cases import (
     depthwise,
     nested,
     normalization,
+    padding,
     paired,
     rearrangement,
     soft,
@@ -198,6 +199,18 @@ LOOPS = (
     ((2, 1), (3, 2), (5, 6), (1, 7), (2, 30), (3, 60)),
 )
 """Extents and strides."""
+GAPS = (
+    (1, 1, 1, 0, 0, 0, 0, 0, 1),
+    (5, 1, 21, 23, 1, 0, 0, 2, 46),
+    (3, 5, 2, 0, 0, 1, 2, 0, 0),
+    (2, 3, 17, 5, 20, 0, 3, 40, 7),
+)
+WORD_GAPS = (
+    (1, 1, 4, 8, 0, 0, 0, 0, 0),
+    (5, 1, 36, 44, 4, 0, 0, 4, 44),
+    (3, 5, 16, 0, 0, 8, 8, 0, 4),
+)
+"""Of nn_gaps."""
 WORD_LOOPS = (
     ((4, 1),),
     ((5, 28), (16, 1)),
@@ -250,6 +263,8 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
         for in_h, in_w, c, out_h, out_w in sizes:
             cases.append(resize(rng, Shape(in_h, in_w, c, out_h, out_w, c), align_corners))
     cases += [rearrangement(rng, *loops) for loops in LOOPS]
+    cases += [padding(rng, *sizes) for sizes in GAPS]
+    cases += [padding(rng, *sizes, words=True) for sizes in WORD_GAPS]
     return cases + [rearrangement(rng, *loops, words=True) for loops in WORD_LOOPS]
 
 
@@ -304,6 +319,7 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         "nested_linear": lambda: nested(
             rng, linear, draw("group"), 1, (0.3, 0.7), linear=True, plain=plain
         ),
+        "pad": lambda: padding(rng, s.in_h, s.in_w, in_c, *(int(n) for n in rng.integers(0, 7, 6))),
         "rearrange": lambda: rearrangement(
             rng, *((int(rng.integers(1, 5)), int(rng.integers(-9, 10))) for _ in range(6))
         ),

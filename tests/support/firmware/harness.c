@@ -25,6 +25,7 @@
 #include "kernels/nested_conv/nn_nested_conv.h"
 #include "kernels/nested_linear/nn_nested_linear.h"
 #include "kernels/normalize/nn_normalize.h"
+#include "kernels/pad/nn_pad.h"
 #include "kernels/rearrange/nn_rearrange.h"
 #include "kernels/softmax/nn_softmax.h"
 
@@ -109,6 +110,8 @@ typedef struct {
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, d->second, d->out), )
+#define PAD(id, fill, align, ...) \
+    CASE(id, nn_pad(&s, fill, align, d->in, d->out), static const nn_gaps s = {__VA_ARGS__};)
 #define REARRANGE(id, count, offset, align, ...)                        \
     CASE(id, nn_rearrange(&loops, count, offset, align, d->in, d->out), \
          static const nn_loops loops = {__VA_ARGS__};)

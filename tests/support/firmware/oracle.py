@@ -220,6 +220,14 @@ def lookup(x: Array, table: Array) -> Array:
     return table[x + 128]
 
 
+def pad(x: Array, gaps: tuple[int, int, int, int, int, int], fill: int) -> Array:
+    """Rows of runs (rows, runs, size) with what is around them."""
+    top, left, front, back, right, bottom = gaps
+    around = np.pad(x, ((0, 0), (0, 0), (front, back)), constant_values=fill)
+    rows = np.pad(around.reshape(len(x), -1), ((0, 0), (left, right)), constant_values=fill)
+    return np.pad(rows.reshape(-1), (top, bottom), constant_values=fill)
+
+
 def rearrange(x: Array, offset: int, extents: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """The elements that nested loops meet."""
     at = offset + sum(

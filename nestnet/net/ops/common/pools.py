@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -16,12 +16,9 @@ from codegen.graph.ops.reshape import Reshape
 from codegen.graph.pools import adaptive_kernel
 from codegen.graph.window import out_extent
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.stages import Network, OneInput, Run, Step
+from nestnet.net.stages import Around, Network, OneInput, Run, Sides, Step, inside, joined
 from nestnet.net.tensors import Shape, Tensor, as_map, from_memory, to_memory
 from nestnet.net.walk import Unsupported, along, argument
-
-Sides = tuple[int, int, int, int]
-"""top, left, bottom, right."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,14 @@ class Window:
     padding: Sides = (0, 0, 0, 0)
     view: Shape | None = None
     """h, w, c as which it sees what it slides over, elements in the same order; None: as it is."""
+
+    def padded(self, around: Around) -> Window | None:
+        """Return the window that pads by itself; None where it could see nothing else, or sees no
+        map as it is."""
+        padding = joined(around.sides, self.padding)
+        if self.is_adaptive or self.view is not None or not inside(padding, self.kernel):
+            return None
+        return replace(self, padding=padding)
 
     @property
     def is_adaptive(self) -> bool:
