@@ -390,6 +390,7 @@ def paired(
             "a_zero": 0,
             "b_zero": -128,
             "m": 11003,
+            "offset": 2**19,
             "shift": 20,
             "act_min": -128,
             "act_max": 127,

@@ -106,7 +106,11 @@ typedef struct {
 #define ADD(id, ...) CASE(id, nn_add(__VA_ARGS__, d->in, d->second, d->out), )
 #define NORMALIZE(id, ...) \
     CASE(id, nn_normalize(__VA_ARGS__, (const int32_t *)(const void *)d->table, d->in, d->out), )
-#define MUL(id, ...) CASE(id, nn_mul(__VA_ARGS__, d->in, d->second, d->out), )
+/* Multiplier and offset are no literals: they come from a table. */
+#define MUL(id, blocks, rows, count, block_step, row_step, step, az, bz, m, offset, shift, lo, hi)          \
+    CASE(id,                                                                                                \
+         nn_mul(blocks, rows, count, block_step, row_step, step, az, bz, (int32_t)NN_OPAQUE((uint32_t)(m)), \
+                (int32_t)NN_OPAQUE((uint32_t)(offset)), shift, lo, hi, d->in, d->second, d->out), )
 #define CONCAT(id, runs, first, rest)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, d->second, d->out), )
