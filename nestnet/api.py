@@ -355,7 +355,7 @@ def export(
     floats = checked_accuracies("accuracy_float", accuracy_float, count)
     ints = checked_accuracies("accuracy_quantized", accuracy_quantized, count)
     known = tasks.of(task) if task else None
-    _note_outputs(network)
+    _note_outputs(network, is_told=known is not None)
     pruned = achieved_sparsity(network.weighted(), count)
     levels = [
         Level(*values) for values in zip(level_names(pruned), pruned, floats, ints, strict=True)
@@ -370,12 +370,13 @@ def export(
     return path
 
 
-def _note_outputs(network: NestedNet) -> None:
-    """Say where a device's outputs are not what a user may take them for."""
+def _note_outputs(network: NestedNet, *, is_told: bool) -> None:
+    """Say where a device's outputs are not what a user may take them for; with a task it is told
+    what a single number means."""
     for stage in network.network.stages:
         if stage.notice:
             notice(stage.notice)
-    if network.output_shapes == ((1, 1, 1),):
+    if network.output_shapes == ((1, 1, 1),) and not is_told:
         notice(
             "the network has one output: its arg-max is always class 0; compare the output itself "
             "with a threshold (0 for a network trained with BCEWithLogitsLoss)"

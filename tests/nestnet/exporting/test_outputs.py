@@ -14,6 +14,7 @@ from torch import nn
 
 import nestnet
 from codegen.errors import UserError
+from codegen.graph import file as nestfile
 from nestnet.net.network import NestedNet, predict
 from nestnet.notices import Notice
 from tests.support.commands import nestnet as run_nestnet
@@ -95,3 +96,16 @@ def test_a_sigmoid_at_the_end_is_answered_for_the_end(outputs: int, words: str) 
     with pytest.raises(UserError, match=words) as caught:
         nestnet.nest(nn.Sequential(*layers, nn.Sigmoid()), SHAPE, sparsity=(0.0,))
     assert "nn.ReLU" not in str(caught.value)
+
+
+def test_a_task_says_what_the_outputs_mean(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    layers = (conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(11, 1))
+    net = nestnet.quantize(nestnet.nest(nn.Sequential(*layers), SHAPE, sparsity=0.0), PIXELS)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "one.nestnet", task="multi_label"))
+    assert graph.task is not None and graph.task.name == "multi_label"
+    assert graph.task.numbers("thresholds") == (graph.only_output.zero_point + 1,)
+    assert not [str(each.message) for each in recwarn if "arg-max" in str(each.message)]
+    with pytest.raises(UserError, match="no such task"):
+        nestnet.export(net, tmp_path / "one.nestnet", task="multilabel")
