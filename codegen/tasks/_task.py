@@ -54,6 +54,8 @@ class Task(ABC):
 
     fitting: str
     """The outputs that it fits, in words."""
+    metric: str
+    """What the score is called in tables."""
     is_guessed: ClassVar[bool] = False
     """Whether a network whose file names no task is taken for one of this, if it fits."""
     has_classes: ClassVar[bool] = False

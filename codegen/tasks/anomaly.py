@@ -29,6 +29,7 @@ class Anomaly(Task):
     """One input and one output of its shape, the input once more."""
 
     fitting = "one output of the input's shape, with a setting 'thresholds' for each level"
+    metric = "AUROC"
     firmware = ("nn_difference", "nn_is_odd")
 
     def fits(self, graph: Graph) -> bool:

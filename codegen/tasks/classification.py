@@ -32,6 +32,7 @@ class Classification(Task):
     fitting = "one output of class_scores, or of plain numbers, 1x1xCLASSES"
     is_guessed = True
     has_classes = True
+    metric = "accuracy"
     firmware = ("nn_argmax",)
 
     def fits(self, graph: Graph) -> bool:

@@ -39,6 +39,7 @@ class Detection(Task):
 
     fitting = "class_scores HxWxCLASSES and boxes HxWx4 for each scale, the finest scale first"
     keeps_proportions = True
+    metric = "mAP50"
     firmware = ("nn_detect",)
 
     def fits(self, graph: Graph) -> bool:

@@ -29,6 +29,7 @@ class HeatMap(Task):
     """One output: a map with the background as channel 0 and a channel for each class."""
 
     fitting = "one map of 2..256 channels, with a setting 'threshold' of 1..255"
+    metric = "centroid F1"
     firmware = ("nn_peaks",)
 
     def fits(self, graph: Graph) -> bool:

@@ -24,6 +24,7 @@ class MultiLabel(Task):
     """One output of one position, with a number for each label."""
 
     fitting = "one output 1x1xLABELS, with as many numbers in the setting 'thresholds'"
+    metric = "macro-F1"
     firmware = ("nn_present",)
 
     def fits(self, graph: Graph) -> bool:

@@ -33,6 +33,7 @@ class Regression(Task):
     """One output of one position: a number each."""
 
     fitting = "one output 1x1xNUMBERS, with as many settings 'step' and 'offset'"
+    metric = "R2"
     firmware = ("nn_numbers",)
 
     def fits(self, graph: Graph) -> bool:

@@ -30,6 +30,7 @@ class Segmentation(Task):
     """One output: a map of one channel, for two classes, or of one channel per class."""
 
     fitting = "one map, of one channel and a setting 'threshold', or of 2..255 channels"
+    metric = "mean IoU"
     firmware = ("nn_segment",)
 
     def fits(self, graph: Graph) -> bool:

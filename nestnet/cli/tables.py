@@ -12,8 +12,8 @@ from rich.text import Text
 
 MOST_CLASSES = 16
 """Classes up to which a table shows how often each is taken for each."""
-ACCURACIES = (
-    "accuracy float: of the whole test set, before the quantization-aware epochs, if any; "
+SCORES = (
+    "{} float: of the whole test set, before the quantization-aware epochs, if any; "
     "reference and device: int8, of these images"
 )
 """What the columns of :func:`device_levels` mean."""
@@ -57,18 +57,21 @@ def names(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str]) -> 
     return _titled(title, table)
 
 
-def device_levels(title: str, boards: Mapping[str, Mapping[str, Any]]) -> Group:
+def device_levels(
+    title: str, boards: Mapping[str, Mapping[str, Any]], metric: str = "accuracy"
+) -> Group:
     """Return the table of what every level did on every board.
 
     Args:
         title: names the network and the data.
         boards: board name -> ``{"levels": [...]}`` as in the demo's report.json.
+        metric: what the task's score is called.
     """
     table = Table()
     for column in ("board", "level", "sparsity"):
         table.add_column(column, justify="left" if column == "board" else "right")
     for column in ("float", "reference", "device"):
-        table.add_column(f"accuracy\n{column}", justify="right")
+        table.add_column(f"{metric}\n{column}", justify="right")
     for column in ("bit-exact", "images", "instructions", "flash\nbytes", "RAM\nbytes"):
         table.add_column(column, justify="right")
     for board, result in boards.items():
@@ -87,7 +90,7 @@ def device_levels(title: str, boards: Mapping[str, Mapping[str, Any]]) -> Group:
                 count(level["ram_bytes"]),
             )
         table.add_section()
-    return Group(_titled(title, table), Text(ACCURACIES))
+    return Group(_titled(title, table), Text(SCORES.format(metric)))
 
 
 def classes(report: Mapping[str, Any]) -> Group:

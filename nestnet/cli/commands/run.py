@@ -65,8 +65,10 @@ def command(
             **said,
         )
     title = f"{report.network}, {test.title}"
-    tables.console().print(tables.device_levels(title, {report.board: report.as_json()}))
     task = tasks.of(nestfile.load(model))
+    metric = "accuracy" if task is None else task.metric
+    shown = {report.board: report.as_json()}
+    tables.console().print(tables.device_levels(title, shown, metric))
     if test.targets is not None and task is not None:
         if task.has_classes:
             tables.console().print(tables.classes(report.as_json()))
