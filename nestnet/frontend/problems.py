@@ -44,9 +44,9 @@ _INSTEAD = {
     **dict.fromkeys(("index", "index_select", "gather"), "slices: x[:, 1:3], x.split(2, 1)"),
     "roll": "torch.cat of two slices",
     "conv3d": "nn.Conv2d, the third dimension as channels",
-    **dict.fromkeys(("upsample_nearest2d", "interpolate", "upsample_bicubic2d",
-                     "_upsample_bilinear2d_aa"), "nn.Upsample by whole numbers (nearest), bilinear "
-                    "upsampling or nn.ConvTranspose2d"),
+    **dict.fromkeys(("interpolate", "upsample_bicubic2d", "_upsample_bilinear2d_aa"),
+                    "nn.Upsample by whole numbers (nearest), bilinear upsampling or "
+                    "nn.ConvTranspose2d"),
     "conv_transpose3d": "nn.ConvTranspose2d, the third dimension as channels",
     **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
                     "convolutions and linear layers with weights of their own"),

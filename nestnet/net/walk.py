@@ -101,6 +101,9 @@ class Walk:
 
     def suppose(self, node: fx.Node) -> None:
         """Go on behind an operator that cannot be expressed, as if it made a good activation."""
+        if not isinstance(node.meta["val"], torch.Tensor):  # a list of parts
+            self._lost.add(node)
+            return
         source = next((self._bound[n] for n in node.all_input_nodes if n in self._bound), None)
         before = None if source is None else self.tensors[source]
         try:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from codegen.errors import UserError
 from nestnet.frontend.capture import capture
+from nestnet.frontend.problems import _INSTEAD
 from nestnet.frontend.tracing import trace
+from nestnet.net.ops import ATEN
 from nestnet.net.ops.add import Add
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.conv2d import Conv2D
@@ -209,6 +211,18 @@ def test_only_the_first_places_of_a_problem_are_listed() -> None:
     layers = [layer for _ in range(6) for layer in (nn.Conv2d(3, 3, 1), nn.LogSigmoid())]
     with pytest.raises(UserError, match=r"modules '1', '3', '5', '7' and 2 more\n"):
         capture(nn.Sequential(*layers, *head(3)), (7, 5, 3))
+
+
+def test_parts_of_what_is_lost_are_lost() -> None:
+    """Attention parts queries, keys and values along an axis before the batch."""
+    middle = Call(lambda x: F.logsigmoid(x) + x.permute(1, 0, 2, 3).unbind(0)[2][:, None])
+    with pytest.raises(UserError, match="2 operators cannot be expressed") as caught:
+        capture(Wrapper(middle), (7, 5, 3))
+    assert "log_sigmoid" in str(caught.value) and "1 x permute" in str(caught.value)
+
+
+def test_nothing_that_is_read_has_something_instead() -> None:
+    assert not set(_INSTEAD) & set(ATEN)
 
 
 class Recurrent(nn.Module):
