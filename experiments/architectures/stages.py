@@ -56,8 +56,10 @@ class Row:
     sparsity: tuple[float, ...] = ()
     sqnr_db: tuple[float, ...] = ()
     """Of the int8 outputs against float, per level."""
+    dense_db: float | None = None
+    """The same of the network before it is pruned."""
     plain_db: float | None = None
-    """The same of :func:`plain_rounding_db`, of the network before it is pruned."""
+    """The same of :func:`plain_rounding_db`, of that network, too."""
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     bit_exact: bool | None = None
@@ -133,6 +135,20 @@ def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
     return module.eval()
 
 
+def in_order_of(wanted: NDArray[Any], output: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return an ``output`` (n, h, w, c) with its axes in the order of a module's output ``wanted``:
+    (n, c, h, w), (n, c, w) or, of tokens, (n, w, c)."""
+    if wanted.ndim == 3 and wanted.shape[1:] == output.shape[2:]:
+        return output
+    return output.transpose(0, 3, 1, 2)
+
+
+def dense_rounding_db(net: NestedNet, images: tuple[NDArray[np.uint8], ...]) -> float:
+    """Return how near the outputs of ``net`` stay when it is quantized as it is."""
+    dense = nestnet.quantize(copy.deepcopy(net), images)
+    return ratio_db(flat(predict(net, images, 0)), flat(predict(dense, images, 0)))
+
+
 def plain_rounding_db(module: nn.Module, inputs: tuple[Tensor, ...]) -> float:
     """Return how near the outputs of ``module`` stay when weights, by output channel, and the
     result of every layer are rounded to 255 steps: what an ordinary quantizer would reach.
@@ -188,28 +204,30 @@ def _equal(work: Work) -> None:
 def _quantized(work: Work) -> None:
     """Prune by magnitude, give every level its statistics, quantize and export."""
     net, row = work.net, work.row
+    row.dense_db = round(dense_rounding_db(net, work.images), 1)
+    row.plain_db = round(plain_rounding_db(work.module, work.fed), 1)
     row.sparsity = sparsities(row.parameters)
     net.set_levels(LEVELS)
     layers = net.prunable()
     check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
     prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
-    row.plain_db = round(plain_rounding_db(work.module, work.fed), 1)
     batch: Any = (work.fed, torch.zeros(IMAGES, dtype=torch.long))
     measure_statistics(net, [batch])
-    floats = [flat(predict(net, work.images, level)) for level in range(LEVELS)]
+    floats = [predict(net, work.images, level) for level in range(LEVELS)]
     nestnet.quantize(net.eval(), work.images)
     graph = nestfile.load(nestnet.export(net, work.file, model=row.name))
     work.device = tuple((each.astype(np.int16) - 128).astype(np.int8) for each in work.images)
+    values = [graph.value(name) for name in graph.outputs]
     found = []
     for level, wanted in enumerate(floats):
-        outputs = reference.run(graph, work.device, level)
-        values = [graph.value(name) for name in graph.outputs]
+        parts = wanted if isinstance(wanted, tuple) else (wanted,)
         real = [
-            (output.astype(np.float64) - value.zero_point) * value.scale[level]
-            for output, value in zip(outputs, values, strict=True)
+            (in_order_of(part, output).astype(np.float64) - value.zero_point) * value.scale[level]
+            for part, output, value in zip(
+                parts, reference.run(graph, work.device, level), values, strict=True
+            )
         ]
-        got = flat([each.transpose(0, 3, 1, 2) for each in real])
-        found.append(round(ratio_db(wanted, got), 1))
+        found.append(round(ratio_db(flat(wanted), flat(real)), 1))
     row.sqnr_db = tuple(found)
 
 
