@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.fuzz.model_lines import Shape, Value
-from tests.fuzz.model_windows import Windows
+from tests.fuzz.model_windows import Windows, pooled
 
 MAX_FLAT = 500
 """Longest vector that a map is flattened to."""
@@ -183,7 +183,7 @@ class Writer(Windows):
         padding = tuple(self.random.choice((0, 0, k // 2)) for k in kernel)
         ceil = kind == "max" and self.chance(0.2)
         out = tuple(
-            _pooled(size, k, s, p, ceil)
+            pooled(size, k, s, p, ceil)
             for size, k, s, p in zip((h, w), kernel, stride, padding, strict=True)
         )
         if min(out) < 1:
@@ -277,9 +277,12 @@ class Writer(Windows):
         """Add ``steps`` random steps on maps."""
         kinds: list[Callable[[Value], Value | None]] = [
             self.conv, self.norm, self.activation, self.pool, self.residual, self.dropout,
-            self.nested, self.reshaped, self.concat, self.lined,
+            self.nested, self.reshaped, self.concat, self.lined, self.odd_pool,
+            self.gated, self.scaled, self.difference, self.slope, self.image_norm,
+            self.dilated, self.reduced, self.widened,
+            self.sliced, self.parted, self.turned, self.shuffled, self.repeated,
         ]  # fmt: skip
-        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2, 1)
+        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2, 1, 2, 2, 2, 2, 1, 1, 1, 2, 1, 2, 2, 2, 2, 1)
         for _ in range(steps):
             kind = self.random.choices(kinds, weights)[0]
             made = kind(value) or value
@@ -372,15 +375,6 @@ class Writer(Windows):
         return self.assign(self.random.choice(kinds), (1, 1, 1)).name
 
 
-def _pooled(size: int, kernel: int, stride: int, padding: int, ceil: bool) -> int:
-    """Return a pool's output size as PyTorch has it."""
-    room = size + 2 * padding - kernel
-    if room < 0:
-        return 0
-    out = (-(-room // stride) if ceil else room // stride) + 1
-    return out - 1 if ceil and (out - 1) * stride >= size + padding else out
-
-
 def module_text(init: Sequence[str], forward: Sequence[str], result: str) -> str:
     """Return the source of class ``Net``."""
     lines = ["class Net(nn.Module):", "    def __init__(self):", "        super().__init__()"]
@@ -402,7 +396,13 @@ def make_case(seed: int) -> ModelCase:
     if writer.chance(0.8):
         value = writer.conv(value)
     value = writer.body(value, writer.random.randrange(1, 8))
-    result = writer.softmax(writer.head(value, writer.random.choice((2, 3, 5, 7, 10))))
+    kind = writer.random.choices(("vector", "map", "both"), (8, 1, 1))[0]
+    if kind != "vector":
+        value = writer.conv(value)
+    result = value.name
+    if kind != "map":
+        scores = writer.head(value, writer.random.choice((2, 3, 5, 7, 10)))
+        result = writer.softmax(scores) if kind == "vector" else f"{scores}, {value.name}"
     levels = writer.random.choice((0, 1, 2, 2, 3, 4, 5))
     sparsity = writer.random.choice(LEVELS[levels]) if levels else (0.0,)
     group = writer.random.choice(("1x1", "1x2", "1x4"))
