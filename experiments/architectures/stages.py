@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from codegen.graph import reference
 from experiments.architectures.catalogue import Architecture, Shape
 from nestnet.frontend.problems import CannotExpress
 from nestnet.frontend.tracing import trace
-from nestnet.net.network import NestedNet, predict, to_float_input
+from nestnet.net.network import NestedNet, PrunableLayer, predict, to_float_input
 from nestnet.sparsity.prune import check_prunable, prune
 from nestnet.training.phases import measure_statistics
 
@@ -38,7 +38,7 @@ ON_CORE = 2
 GROUP_SIZE = 4
 LEVELS = 3
 KEPT_WEIGHTS = 2_200_000
-"""Most weights that the densest level keeps: what fits the flash of the emulated board."""
+"""Most weights of the densest level: what fits the flash of the emulated board."""
 BOARD = "qemu_m4"
 
 
@@ -182,9 +182,11 @@ def flat(outputs: Any) -> NDArray[np.float64]:
     return np.concatenate(rows, axis=1)
 
 
-def sparsities(parameters: int) -> tuple[float, ...]:
-    """Return the sparsity of each level: half at the densest, more where flash is too small."""
-    kept = min(0.5, KEPT_WEIGHTS / parameters)
+def sparsities(layers: Mapping[str, PrunableLayer], parameters: int) -> tuple[float, ...]:
+    """Return the sparsity of each level: half at the densest, more where flash is too small for
+    that and what is not pruned of all ``parameters``."""
+    prunable = sum(layer.weight.numel() for layer in layers.values())
+    kept = max(0.02, min(0.5, (KEPT_WEIGHTS - (parameters - prunable)) / prunable))
     return tuple(round(1 - kept * share, 3) for share in (0.4, 0.7, 1.0))
 
 
@@ -206,9 +208,9 @@ def _quantized(work: Work) -> None:
     net, row = work.net, work.row
     row.dense_db = round(dense_rounding_db(net, work.images), 1)
     row.plain_db = round(plain_rounding_db(work.module, work.fed), 1)
-    row.sparsity = sparsities(row.parameters)
     net.set_levels(LEVELS)
     layers = net.prunable()
+    row.sparsity = sparsities(layers, row.parameters)
     check_prunable(layers, row.sparsity, GROUP_SIZE, "uniform")
     prune(layers, row.sparsity, 1.0, GROUP_SIZE, "uniform")
     batch: Any = (work.fed, torch.zeros(IMAGES, dtype=torch.long))
