@@ -129,6 +129,8 @@ def prepared(module: nn.Module, *inputs: Tensor) -> nn.Module:
             if float(value.abs().max()) <= 1e-4:
                 if name.endswith("bias"):
                     nn.init.normal_(value, 0, 0.1)
+                elif value.dim() > 1 and len(value[0]) > 1:
+                    nn.init.normal_(value, 0, value[0].numel() ** -0.5)
                 else:
                     nn.init.uniform_(value, 0.5, 1.5)
         module.train()(*inputs)
