@@ -8,19 +8,19 @@ from functools import partial
 
 from codegen.formats import dense
 from codegen.graph.ir import Graph, Op
-from codegen.graph.ops.conv2d import Conv2D
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.parts import PatchArgs
 from codegen.kernels.common.patches import (
+    Patched,
     PatchRules,
     best_tile,
-    conv_shape,
-    patch_cycles,
+    patch_candidate,
     patch_draft,
-    takes_patches,
+    patched,
 )
-from codegen.kernels.common.shape import WindowArgs, WindowShape
-from codegen.kernels.common.storage import Storage, storage_candidate, storages
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.storage import Storage, storages
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
@@ -36,7 +36,7 @@ PIXEL = cost.number("dense_conv", "pixel")
 
 
 @dataclass(frozen=True)
-class DenseConvArgs(WindowArgs):
+class DenseConvArgs(PatchArgs):
     """Literal arguments of ``nn_dense_conv``."""
 
     requant: RequantConstants
@@ -52,19 +52,19 @@ class DenseConvKernel(Kernel):
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions whose levels share one weight set."""
-        if not (isinstance(op, Conv2D) and takes_patches(op)):
+        conv = patched(op, graph)
+        if conv is None:
             return
-        levels, shape = len(graph.levels), conv_shape(op, graph)
-        for storage in storages(op, levels, dense.FORMAT, target):
-            cycles = patch_cycles(op, storage, shape, RULES, levels - 1)
-            draft = partial(_draft, op, graph, storage)
-            yield storage_candidate(self.name, op, storage, cycles, draft)
+        for storage in storages(conv.op, len(graph.levels), dense.FORMAT, target):
+            draft = partial(_draft, conv, storage)
+            yield patch_candidate(self.name, conv, storage, RULES, draft)
 
 
-def _draft(op: Conv2D, graph: Graph, storage: Storage) -> Draft:
-    shape = conv_shape(op, graph)
-    args = DenseConvArgs(shape, requant_constants(op, graph), best_tile(storage, shape, RULES))
-    return patch_draft(op, graph, storage, RULES, args)
+def _draft(conv: Patched, storage: Storage) -> Draft:
+    requant = requant_constants(conv.op, conv.graph)
+    tile = best_tile(storage, conv.shape, RULES)
+    args = DenseConvArgs(conv.shape, conv.parts, requant, tile)
+    return patch_draft(conv, storage, RULES, args)
 
 
 def row_tiles(tile: int, out_w: int) -> tuple[int, ...]:

@@ -8,19 +8,19 @@ from functools import partial
 
 from codegen.formats import nested
 from codegen.graph.ir import Graph, Op
-from codegen.graph.ops.conv2d import Conv2D
 from codegen.kernels.common import cost
 from codegen.kernels.common.kernel import Kernel
+from codegen.kernels.common.parts import PatchArgs
 from codegen.kernels.common.patches import (
+    Patched,
     PatchRules,
     best_tile,
-    conv_shape,
-    patch_cycles,
+    patch_candidate,
     patch_draft,
-    takes_patches,
+    patched,
 )
-from codegen.kernels.common.shape import WindowArgs, WindowShape
-from codegen.kernels.common.storage import Storage, storage_candidate, storages
+from codegen.kernels.common.shape import WindowShape
+from codegen.kernels.common.storage import Storage, storages
 from codegen.kernels.common.tables import RequantConstants, requant_constants
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
@@ -39,7 +39,7 @@ MORE = cost.by_number("nested_conv", "more", float)
 
 
 @dataclass(frozen=True)
-class NestedConvArgs(WindowArgs):
+class NestedConvArgs(PatchArgs):
     """Literal arguments of ``nn_nested_conv``."""
 
     requant: RequantConstants
@@ -57,21 +57,21 @@ class NestedConvKernel(Kernel):
 
     def candidates(self, op: Op, graph: Graph, target: Target) -> Iterator[Candidate]:
         """Take ungrouped convolutions with levels."""
-        if not (isinstance(op, Conv2D) and takes_patches(op)):
+        conv = patched(op, graph)
+        if conv is None:
             return
-        levels, shape = len(graph.levels), conv_shape(op, graph)
-        for storage in storages(op, levels, nested.FORMAT, target):
-            cycles = patch_cycles(op, storage, shape, RULES[op.group_size], levels - 1)
-            draft = partial(_draft, op, graph, storage)
-            yield storage_candidate(self.name, op, storage, cycles, draft)
+        for storage in storages(conv.op, len(graph.levels), nested.FORMAT, target):
+            draft = partial(_draft, conv, storage)
+            yield patch_candidate(self.name, conv, storage, RULES[conv.op.group_size], draft)
 
 
-def _draft(op: Conv2D, graph: Graph, storage: Storage) -> Draft:
-    shape = conv_shape(op, graph)
+def _draft(conv: Patched, storage: Storage) -> Draft:
+    op, shape = conv.op, conv.shape
     rules = RULES[op.group_size]
     tile = best_tile(storage, shape, rules)
-    args = NestedConvArgs(shape, requant_constants(op, graph), op.group_size, tile)
-    return patch_draft(op, graph, storage, rules, args, CHANNEL_BYTES * shape.out_c)
+    requant = requant_constants(op, conv.graph)
+    args = NestedConvArgs(shape, conv.parts, requant, op.group_size, tile)
+    return patch_draft(conv, storage, rules, args, CHANNEL_BYTES * shape.out_c)
 
 
 def row_tiles(tile: int, out_w: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from codegen.graph.ir import Graph
 from codegen.lower import verifiers
 from codegen.lower.calls import make_calls
 from codegen.lower.image import lay_out_image
+from codegen.lower.join import join_parts
 from codegen.lower.memory import plan_memory
 from codegen.lower.offers import offer_kernels
 from codegen.lower.state import State
@@ -50,6 +51,7 @@ STEPS: tuple[Step, ...] = (
     on_graph(skip_dead_channels),
     on_graph(use_cmsis_nn, only_for="cmsis-nn"),
     on_graph(fold_reshape),
+    Step(join_parts.__name__, join_parts, verifiers.verify_graph),
     on_graph(flatten_pointwise),
     on_graph(fold_reshape),
     making(offer_kernels, verifiers.offers),

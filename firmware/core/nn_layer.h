@@ -23,6 +23,15 @@ typedef struct {
     int32_t pad_top, pad_left;  /* bottom and right padding follow from the output extents */
 } nn_window_shape;
 
+/* Channels of a map that is joined as it is read: pixel (y, x) of the part lies in an input at offset +
+ * y / row_repeat * row_outer + y % row_repeat * row_inner, and as much for x. */
+typedef struct {
+    int32_t first, channels; /* of the map */
+    int32_t offset;
+    int32_t row_repeat, row_outer, row_inner;
+    int32_t column_repeat, column_outer, column_inner;
+} nn_part;
+
 /* Rows and columns around a map. */
 typedef struct {
     int32_t top, left, bottom, right;

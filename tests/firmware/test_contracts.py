@@ -120,7 +120,7 @@ def numbers(args: Args) -> dict[str, int]:
     for field in fields(args):
         value = getattr(args, field.name)
         if isinstance(value, tuple):  # of several calls, the first
-            value = value[0]
+            value = value[0] if value else None
         if is_dataclass(value):
             values |= vars(value)
         elif value is not None:

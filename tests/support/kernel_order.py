@@ -5,10 +5,12 @@ Written from firmware/kernels, not from codegen/kernels/common/in_place.py: each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from codegen.kernels.common.parts import PartArgs
 from codegen.kernels.common.repeat import Repeat
 from codegen.kernels.common.shape import WindowShape
 
@@ -90,6 +92,26 @@ def patches(s: WindowShape, tile: int, *, nested: bool, residual: bool) -> Order
         written[oy] = oy * moments + row
     flat = written.reshape(-1)
     return Order((read.reshape(-1), flat) if residual else (read.reshape(-1),), flat)
+
+
+def joined(
+    s: WindowShape, parts: Sequence[PartArgs], tile: int, *, nested: bool, residual: bool
+) -> Order:
+    """The same where rows are joined of parts (nn_patch_put_part)."""
+    whole = patches(s, tile, nested=nested, residual=residual)
+    rows = whole.last_read[0].reshape(s.in_h, s.in_w, s.in_c)[:, 0, 0]
+    read = []
+    for item in parts:
+        of_part, part = np.full(item.count, -1), item.part
+        for y, x in np.ndindex(s.in_h, s.in_w):
+            at = part.offset + y // part.rows.repeat * part.rows.outer
+            at += y % part.rows.repeat * part.rows.inner
+            at += x // part.columns.repeat * part.columns.outer
+            at += x % part.columns.repeat * part.columns.inner
+            run = of_part[at : at + part.channels]
+            run[:] = np.maximum(run, rows[y])
+        read.append(of_part)
+    return Order((*read, *whole.last_read[1:]), whole.written)
 
 
 def _tiles(s: WindowShape, tile: int, *, nested: bool) -> np.ndarray:

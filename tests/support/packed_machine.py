@@ -17,6 +17,7 @@ import numpy as np
 from codegen.formats import dense, nested
 from codegen.formats.codecs import deltas, lz4
 from codegen.graph.ir import NEVER, Op, Requant, TfliteRequant
+from codegen.graph.joined import JoinedConv
 from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
@@ -98,7 +99,7 @@ class PackedMachine:
 
     def decode(self, layer: Call, level: int) -> None:
         """Decode what the layer reads at ``level`` into its area of the arena."""
-        op = layer.op
+        op = weighted(layer.op)
         stored_members = [(member, 0) for member in layer.members.values()]
         for stream in layer.streams[: level + 1]:
             stored_members += [(stream.weights, 0), (stream.positions, 1)]
@@ -146,8 +147,15 @@ class PackedMachine:
         if isinstance(op, Mul):
             multiplier = self.load(members["mul_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["mul_offset"]))
-        if not isinstance(op, Conv2D | Linear):
-            return op
+        if isinstance(op, JoinedConv):
+            return replace(op, body=self.weighted_from_image(op.body, layer, level))
+        if isinstance(op, Conv2D | Linear):
+            return self.weighted_from_image(op, layer, level)
+        return op
+
+    def weighted_from_image(self, op: Conv2D | Linear, layer: Call, level: int) -> Conv2D | Linear:
+        """Return ``op``, what the layer computes, with what lies in flash read back from there."""
+        members = layer.members
         op = replace(op, requant=self.requant(layer, op.requant), weight=self.weight(layer, level))
         if op.group_level is not None:
             everything = np.where(op.group_level == NEVER, NEVER, 0).astype(np.uint8)
@@ -179,7 +187,7 @@ class PackedMachine:
 
     def weight(self, layer: Call, level: int) -> np.ndarray:
         """Return the weights ``level`` runs with, decoded from flash."""
-        op = layer.op
+        op = weighted(layer.op)
         assert isinstance(op, Conv2D | Linear)
         shape = (
             op.weight.shape
@@ -214,6 +222,11 @@ class PackedMachine:
         return stored_weights
 
 
+def weighted(op: Op) -> Op:
+    """Return the convolution of a joined one, and any other operator."""
+    return op.body if isinstance(op, JoinedConv) else op
+
+
 def order_of(layer: Call) -> Order:
     """Return when the layer's kernel reads and writes."""
     counts = [buffer.size_bytes for buffer in (*layer.inputs, layer.output)]
@@ -233,6 +246,10 @@ def order_of(layer: Call) -> Order:
         return kernel_order.unknown(counts[0], counts[-1])
     if layer.kernel in ("nested_conv", "dense_conv"):
         nested = layer.kernel == "nested_conv"
+        if layer.args.parts:
+            return kernel_order.joined(
+                shape, layer.args.parts, layer.args.tile, nested=nested, residual=residual
+            )
         return kernel_order.patches(shape, layer.args.tile, nested=nested, residual=residual)
     if layer.kernel == "depthwise_conv":
         return kernel_order.depthwise(shape, layer.args.band)

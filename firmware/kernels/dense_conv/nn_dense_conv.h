@@ -4,6 +4,7 @@
  *
  * out = requantize(convolution of in with weights), docs/integer-contract.md. tile is the most columns
  * computed at once, 3 the fastest on Cortex-M4 and M7; a width it does not divide ends in smaller tiles.
+ * A layer whose map is joined of parts calls nn_dense_conv_row, and nn_patch_put_part for the rows before it.
  *
  * s:             nn_window_shape; literal; any kernel, stride and padding
  * r:             nn_requant; literal

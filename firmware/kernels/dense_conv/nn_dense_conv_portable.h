@@ -66,24 +66,32 @@ NN_INLINE void nn_dense_strip_of(const nn_window_shape *s, const nn_requant *r, 
     }
 }
 
+/* Output row oy of nn_dense_conv, whose patches begin at base; c: nn_dense_channels. */
+NN_INLINE void nn_dense_conv_row(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                                 int32_t tile, int32_t c, int32_t oy, const int8_t *weights,
+                                 const int16_t *base, const int8_t *residual, int8_t *out)
+{
+    const int32_t rows = tile == 1 ? 4 : 2;
+    const int32_t last = s->out_c % rows;
+    const int32_t row = oy * s->out_w * s->out_c;
+    const int8_t *row_residual = residual == NULL ? NULL : residual + row;
+    for (int32_t oc = 0; oc < s->out_c - last; oc += rows) {
+        nn_dense_strip_of(s, r, l, rows, tile, c, oc, weights, base, row_residual, out + row);
+    }
+    for (int32_t oc = s->out_c - last; oc < s->out_c; oc++) {
+        nn_dense_strip_of(s, r, l, 1, tile, c, oc, weights, base, row_residual, out + row);
+    }
+}
+
 NN_INLINE void nn_dense_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
                              int32_t tile, const int8_t *weights, const int8_t *in, const int8_t *residual,
                              int8_t *out, int16_t *scratch)
 {
     const int32_t c = nn_dense_channels(s);
-    const int32_t rows = tile == 1 ? 4 : 2;
-    const int32_t last = s->out_c % rows;
     const nn_requant_level tables = *l; /* a copy that stores to out cannot alias */
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         const int16_t *base = nn_patch_row(s, c, r->in_zero_point, oy, in, scratch);
-        const int32_t row = oy * s->out_w * s->out_c;
-        const int8_t *row_residual = residual == NULL ? NULL : residual + row;
-        for (int32_t oc = 0; oc < s->out_c - last; oc += rows) {
-            nn_dense_strip_of(s, r, &tables, rows, tile, c, oc, weights, base, row_residual, out + row);
-        }
-        for (int32_t oc = s->out_c - last; oc < s->out_c; oc++) {
-            nn_dense_strip_of(s, r, &tables, 1, tile, c, oc, weights, base, row_residual, out + row);
-        }
+        nn_dense_conv_row(s, r, &tables, tile, c, oy, weights, base, residual, out);
     }
 }
 

@@ -3,7 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * out = requantize(convolution of in with the groups of levels 0 .. level), docs/integer-contract.md. out_w
- * % tile columns at the end of a row are a narrower tile.
+ * % tile columns at the end of a row are a narrower tile. A layer whose map is joined of parts calls
+ * nn_nested_conv_row, and nn_patch_put_part for the rows before it.
  *
  * s:             nn_window_shape; literal; any kernel, stride and padding
  * r:             nn_requant; literal

@@ -28,17 +28,14 @@ NN_INLINE void nn_nested_tile(const nn_window_shape *s, const nn_requant *r, int
     }
 }
 
-NN_INLINE void nn_nested_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
-                              int32_t group, int32_t tile, const nn_stream *streams, uint32_t level,
-                              const int8_t *in, const int8_t *residual, int8_t *out, int16_t *scratch)
+/* Prepare scratch for the rows of nn_nested_conv; target: what the first of them begins with. Returns where
+ * the patch buffer begins. */
+NN_INLINE int16_t *nn_nested_conv_start(const nn_window_shape *s, const nn_requant *r,
+                                        const nn_requant_level *l, const int8_t *residual, int8_t *out,
+                                        int16_t *scratch, nn_target *target)
 {
-    const int32_t c = nn_round_up(s->in_c, group);
-    const int32_t rest = s->out_w % tile;
-    const int has_residual = residual != NULL;
     nn_channel *const channels = (nn_channel *)(void *)scratch;
-    int16_t *const buffer = (int16_t *)(void *)(channels + s->out_c);
-    nn_walker walker;
-    nn_target target = {
+    *target = (nn_target){
         .out = out,
         .channels = channels,
         .channels_end = channels + s->out_c,
@@ -47,16 +44,37 @@ NN_INLINE void nn_nested_conv(const nn_window_shape *s, const nn_requant *r, con
         .residual_offset = (1 << 15) - r->residual_zero_point * l->residual_multiplier,
     };
     nn_channels(r, l, s->out_c, channels);
+    return (int16_t *)(void *)(channels + s->out_c);
+}
+
+/* The next output row of nn_nested_conv, whose patches begin at patch. */
+NN_INLINE void nn_nested_conv_row(const nn_window_shape *s, const nn_requant *r, int32_t group, int32_t tile,
+                                  const nn_stream *streams, uint32_t level, int has_residual,
+                                  const int16_t *patch, nn_walker *walker, nn_target *target)
+{
+    const int32_t c = nn_round_up(s->in_c, group);
+    const int32_t rest = s->out_w % tile;
+    NN_KEEP_LOOP
+    for (int32_t tiles = s->out_w / tile; tiles > 0; tiles--) {
+        nn_nested_tile(s, r, group, tile, streams, level, has_residual, patch, walker, target);
+        patch += tile * nn_patch_step(s, c);
+    }
+    if (rest > 0) {
+        nn_nested_tile(s, r, group, rest, streams, level, has_residual, patch, walker, target);
+    }
+}
+
+NN_INLINE void nn_nested_conv(const nn_window_shape *s, const nn_requant *r, const nn_requant_level *l,
+                              int32_t group, int32_t tile, const nn_stream *streams, uint32_t level,
+                              const int8_t *in, const int8_t *residual, int8_t *out, int16_t *scratch)
+{
+    const int32_t c = nn_round_up(s->in_c, group);
+    nn_walker walker;
+    nn_target target;
+    int16_t *const buffer = nn_nested_conv_start(s, r, l, residual, out, scratch, &target);
     for (int32_t oy = 0; oy < s->out_h; oy++) {
         const int16_t *patch = nn_patch_row(s, c, r->in_zero_point, oy, in, buffer);
-        NN_KEEP_LOOP
-        for (int32_t tiles = s->out_w / tile; tiles > 0; tiles--) {
-            nn_nested_tile(s, r, group, tile, streams, level, has_residual, patch, &walker, &target);
-            patch += tile * nn_patch_step(s, c);
-        }
-        if (rest > 0) {
-            nn_nested_tile(s, r, group, rest, streams, level, has_residual, patch, &walker, &target);
-        }
+        nn_nested_conv_row(s, r, group, tile, streams, level, residual != NULL, patch, &walker, &target);
     }
 }
 

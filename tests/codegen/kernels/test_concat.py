@@ -25,7 +25,7 @@ LEVELS = 3
 DENSITIES = (0.3, 0.6, 0.9)
 
 
-def branches(axis: int = 2, count: int = 3) -> Graph:
+def branches(axis: int = 2, count: int = 3, *, read_twice: bool = False) -> Graph:
     """Return ``count`` convolutions of one input side by side, and a convolution of them."""
     net = GraphBuilder((5, 7, 3), LEVELS, 1)
     parts = []
@@ -33,12 +33,14 @@ def branches(axis: int = 2, count: int = 3) -> Graph:
         channels = 8 if axis < 2 else 4 * (index + 1)
         parts.append(net.conv("input", channels, (3, 3), group=1, densities=DENSITIES))
     net.conv(net.concat(parts, axis), 5, (1, 1), group=4, densities=DENSITIES)
+    if read_twice:  # or the convolution reads the parts
+        net.add(net.last, net.conv(net.ops[-1].inputs[0], 5, (1, 1)))
     return net.graph()
 
 
 @pytest.mark.parametrize(("axis", "runs", "sizes"), [(0, 1, 120), (1, 3, 40), (2, 15, 0)])
 def test_every_input_is_copied_to_its_slice(axis: int, runs: int, sizes: int) -> None:
-    graph = branches(axis)
+    graph = branches(axis, read_twice=True)
     layer = lower(graph, resolve("host")).layers[3]
     args = layer.args
     assert layer.kernel == "concat" and args.runs == runs
@@ -49,7 +51,7 @@ def test_every_input_is_copied_to_its_slice(axis: int, runs: int, sizes: int) ->
 
 
 def test_a_layer_with_many_inputs_names_each() -> None:
-    program = lower(branches(count=8), resolve("host"))
+    program = lower(branches(count=8, read_twice=True), resolve("host"))
     files = render.project_files(program, None, "0" * 64, render.RuntimeFiles((), ()), "none")
     text = next(text for name, text in files.items() if name.name == "model.c")
     assert "const int8_t *in, const int8_t *second, const int8_t *input_3, " in text

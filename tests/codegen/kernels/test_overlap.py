@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from codegen.graph.joined import Part, Steps
 from codegen.kernels.common.in_place import (
     ELEMENTWISE,
     any_overlap,
@@ -15,6 +16,7 @@ from codegen.kernels.common.in_place import (
     residual_overlap,
     window_overlap,
 )
+from codegen.kernels.common.parts import PartArgs, part_overlap
 from codegen.kernels.common.shape import WindowShape
 from codegen.program.draft import Overlap
 from tests.support import kernel_order
@@ -69,6 +71,38 @@ def test_convolutions_on_the_patch_buffer(seed: int, nested: bool) -> None:
     assert_tight(order, patch_overlap(s))
     assert_sound(order, residual_overlap(s), 1)
     assert residual_overlap(s).allows(0)
+
+
+def random_part(s: WindowShape, seed: int) -> PartArgs:
+    """Return what some channels of a map of ``s`` are read from: larger or smaller, backwards."""
+    rng = np.random.default_rng(seed)
+    channels = int(rng.integers(1, s.in_c + 1))
+    pixel = channels + int(rng.integers(0, 3))
+
+    def steps(extent: int, element: int) -> Steps:
+        if rng.random() < 0.3:
+            return Steps(1, -element, 0)
+        repeat = int(rng.choice([each for each in (1, 2, 3, 4) if extent % each == 0]))
+        inner = int(rng.choice([0, element]))
+        return Steps(repeat, element * int(rng.integers(1, 3)) * (repeat if inner else 1), inner)
+
+    rows, columns = steps(s.in_h, s.in_w * pixel), steps(s.in_w, pixel)
+    at = Part("input", 0, rows, columns, channels).pixels(s.in_h, s.in_w)
+    offset = int(rng.integers(0, 5)) - int(at.min())
+    count = int(at.max()) + offset + channels + int(rng.integers(0, 5))
+    part = Part("input", offset, rows, columns, channels)
+    return PartArgs(part, int(rng.integers(0, s.in_c - channels + 1)), count)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_convolutions_of_joined_maps(seed: int) -> None:
+    s = random_shape(seed, out_c=1 + seed % 9)
+    item = random_part(s, seed)
+    tile = min(s.out_w, 1 + seed % 3)
+    order = kernel_order.joined(s, [item], tile, nested=seed % 2 == 0, residual=True)
+    assert_sound(order, part_overlap(s, item))
+    assert_tight(order, part_overlap(s, item))
+    assert len(order.last_read) == 2
 
 
 @pytest.mark.parametrize("seed", SEEDS)

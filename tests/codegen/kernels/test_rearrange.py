@@ -104,7 +104,7 @@ def test_words_are_copied_where_every_run_is_of_words(
 
 def test_the_callers_buffer_may_lie_anywhere() -> None:
     net = GraphBuilder((5, 7, 8), 1, 1)
-    net.conv(net.rearrange("input", (5, 7, 4), 4, SLICED), 3, (1, 1))
+    net.linear(net.rearrange("input", (5, 7, 4), 4, SLICED), 3)
     program = lower(net.graph(), resolve("host"))
     assert program.layers[0].args.in_words
     files = render.project_files(program, None, "0" * 64, render.RuntimeFiles((), ()), "none")

@@ -29,7 +29,7 @@ from codegen.lower.storage_choice import BALANCED_SHARE
 from codegen.program.call import Call
 from codegen.program.program import Program
 from codegen.target.target import resolve
-from tests.support.packed_machine import PackedMachine
+from tests.support.packed_machine import PackedMachine, weighted
 
 
 @pytest.mark.parametrize("decode", ["inference", "level"])
@@ -54,7 +54,7 @@ def test_sizing_says_what_is_stored_for_size(seed: int, codecs: str) -> None:
     packed = lower(random_graph(seed), resolve("host", optimize="size", codecs=codecs))
     levels = len(packed.levels)
     for layer in packed.layers:
-        op = layer.op
+        op = weighted(layer.op)
         if not isinstance(op, Conv2D | Linear):
             continue
         weight, group_level = as_patches(op)

@@ -29,7 +29,7 @@ from codegen.lower.lowering import lower
 from codegen.program.call import Buffer, Call
 from codegen.program.program import Program
 from codegen.target.target import resolve
-from tests.support.packed_machine import PackedMachine
+from tests.support.packed_machine import PackedMachine, weighted
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -82,7 +82,7 @@ def test_level_costs(seed: int) -> None:
     packed = lower(random_graph(seed), resolve("host"))
     last = len(packed.levels) - 1
     for layer in packed.layers:
-        op = layer.op
+        op = weighted(layer.op)
         costs = layer.levels
         for sparse, dense in pairwise(costs):
             assert sparse.macs <= dense.macs and sparse.cycles <= dense.cycles
