@@ -132,8 +132,8 @@ def test_the_machine_notices_a_wrong_rule(
         return Overlap(right(*args, **named).lead_bytes - 97)
 
     monkeypatch.setattr(user, name, wrong)
-    found = 0
-    for seed in range(40):
+    for seed in range(40, 240):
         graph = random_graph(seed, blocks=7)
-        found += wrong_outputs(lower(graph, resolve("host")), graph, seed) > 0
-    assert found > 0
+        if wrong_outputs(lower(graph, resolve("host")), graph, seed):
+            return
+    pytest.fail("no random network holds such a layer in place")
