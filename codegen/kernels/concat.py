@@ -16,6 +16,8 @@ from codegen.program.call import Args, LevelCost
 from codegen.program.draft import Candidate, Draft
 from codegen.target.target import Target
 
+WORD = 4
+
 BYTE = cost.number("concat", "byte")
 """Instructions of a byte that is copied."""
 
@@ -52,6 +54,10 @@ class ConcatArgs(Args):
     def out_elements(self) -> int:
         """Return the elements of the output."""
         return self.runs * self.step
+
+    def in_words(self, part: Slice) -> bool:
+        """Return whether an input's runs are words, where both buffers begin with one."""
+        return not any(size % WORD for size in (part.size, part.offset, self.step))
 
 
 class ConcatKernel(Kernel):

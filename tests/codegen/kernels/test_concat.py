@@ -50,12 +50,31 @@ def test_every_input_is_copied_to_its_slice(axis: int, runs: int, sizes: int) ->
     assert args.step == sum(expected) and layer.flash_bytes == 0
 
 
-def test_a_layer_with_many_inputs_names_each() -> None:
-    program = lower(branches(count=8, read_twice=True), resolve("host"))
+def model_c(graph: Graph) -> str:
+    """Return the generated model.c."""
+    program = lower(graph, resolve("host"))
     files = render.project_files(program, None, "0" * 64, render.RuntimeFiles((), ()), "none")
-    text = next(text for name, text in files.items() if name.name == "model.c")
+    return next(text for name, text in files.items() if name.name == "model.c")
+
+
+def test_words_are_copied_where_every_run_is_of_words() -> None:
+    net = GraphBuilder((5, 7, 3), 1, 1)
+    first, second, third = (net.conv("input", channels, (1, 1)) for channels in (8, 6, 2))
+    even = net.concat([first, net.conv("input", 4, (1, 1))])
+    odd = net.concat([even, second, third, second, second])
+    net.linear(net.concat([odd, net.conv(odd, 2, (1, 1))]), 5)
+    text = model_c(net.graph())
+    assert "nn_concat(35, 8, 0, 12, 4, in, out);" in text
+    assert "nn_concat(35, 4, 8, 12, 4, second, out);" in text
+    assert "nn_concat(35, 12, 0, 32, 4, in, out);" in text
+    assert "nn_concat(35, 6, 12, 32, 1, second, out);" in text, "runs of one and a half words"
+    assert "nn_concat(35, 32, 0, 34, 1, in, out);" in text, "an output run that ends in a word"
+
+
+def test_a_layer_with_many_inputs_names_each() -> None:
+    text = model_c(branches(count=8, read_twice=True))
     assert "const int8_t *in, const int8_t *second, const int8_t *input_3, " in text
-    assert "nn_concat(15, 32, 112, 144, input_8, out);" in text
+    assert "nn_concat(15, 32, 112, 144, 4, input_8, out);" in text
     assert "concat of 8 inputs" in text
 
 

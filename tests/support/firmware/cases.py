@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import lcm
 from pathlib import Path
 
 import numpy as np
@@ -144,8 +145,9 @@ def with_shared_memory(case: Case, rng: np.random.Generator) -> Case:
     for over, rule in enumerate(case.rules[: 2 if first.second else 1], start=1):
         operand = first.inputs if over == 1 else first.second
         lowest = max(rule.lead_bytes, -len(operand))
-        least = -(-lowest // rule.step_bytes) * rule.step_bytes
-        more = least + rule.step_bytes * int(rng.integers(1, 9))
+        step = lcm(rule.step_bytes, case.values.get("align", 1))
+        least = -(-lowest // step) * step
+        more = least + step * int(rng.integers(1, 9))
         distances = {least, more, 0} if rule.allows(0) else {least, more}
         added += [
             dataclasses.replace(first, over=over, distance_bytes=distance)
@@ -450,17 +452,20 @@ def table(rng: np.random.Generator, count: int) -> Case:
     return Case(f"lookup {count}", "LOOKUP", (str(count),), (run,), {"count": count})
 
 
-def concatenation(rng: np.random.Generator, runs: int, first: int, second: int) -> Case:
-    """Return two inputs side by side."""
+def concatenation(
+    rng: np.random.Generator, runs: int, first: int, second: int, *, words: bool = False
+) -> Case:
+    """Return two inputs side by side; ``words``: what the contract says of 4."""
     a, b = int8(rng, runs, first), int8(rng, runs, second)
     run = Run(
         expected=np.concatenate([a, b], axis=1),
         inputs=as_bytes(a),
         second=as_bytes(b),
-        misalign_bytes=int(rng.integers(4)),
+        misalign_bytes=0 if words else int(rng.integers(4)),
     )
-    arguments = (str(runs), str(first), str(second))
-    values = {"runs": runs, "size": first, "offset": 0, "step": first + second}
+    align = 4 if words else 1
+    arguments = (str(runs), str(first), str(second), str(align))
+    values = {"runs": runs, "size": first, "offset": 0, "step": first + second, "align": align}
     return Case(f"concat {arguments}", "CONCAT", arguments, (run,), values)
 
 

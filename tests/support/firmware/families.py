@@ -248,6 +248,8 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
     sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
     cases += [concatenation(rng, *numbers) for numbers in sizes]
+    sizes = ((1, 4, 148), (5, 4, 8), (3, 16, 20), (7, 64, 12), (2, 76, 16))
+    cases += [concatenation(rng, *numbers, words=True) for numbers in sizes]
     sets = (
         (1, 1, 1, 1),
         (7, 1, 1, 13),
@@ -303,7 +305,9 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
         "bilinear": lambda: resize(
             rng, Shape(s.in_h, s.in_w, in_c, s.out_h, s.out_w, in_c), draw("align_corners")
         ),
-        "concat": lambda: concatenation(rng, s.out_h, in_c, out_c),
+        "concat": lambda: concatenation(
+            rng, s.out_h, in_c * (align := draw("align")), out_c * align, words=align == 4
+        ),
         "dense_conv": lambda: weighted(rng, "DENSE_CONV", s, tile=draw("tile"), **both),
         "dense_linear": lambda: weighted(rng, "DENSE_LINEAR", linear, plain=plain),
         "depthwise_conv": lambda: depthwise(

@@ -111,9 +111,9 @@ typedef struct {
     CASE(id,                                                                                                \
          nn_mul(blocks, rows, count, block_step, row_step, step, az, bz, (int32_t)NN_OPAQUE((uint32_t)(m)), \
                 (int32_t)NN_OPAQUE((uint32_t)(offset)), shift, lo, hi, d->in, d->second, d->out), )
-#define CONCAT(id, runs, first, rest)                                \
-    CASE(id, nn_concat(runs, first, 0, first + rest, d->in, d->out); \
-         nn_concat(runs, rest, first, first + rest, d->second, d->out), )
+#define CONCAT(id, runs, first, rest, align)                                \
+    CASE(id, nn_concat(runs, first, 0, first + rest, align, d->in, d->out); \
+         nn_concat(runs, rest, first, first + rest, align, d->second, d->out), )
 #define PAD(id, fill, align, ...) \
     CASE(id, nn_pad(&s, fill, align, d->in, d->out), static const nn_gaps s = {__VA_ARGS__};)
 #define REARRANGE(id, count, offset, align, ...)                        \
