@@ -37,7 +37,7 @@ class Boxes(Answer):
 class Detection(Task):
     """Boxes with a class and a score; targets are boxes with a class."""
 
-    fitting = "class_scores HxWxCLASSES and boxes HxWx4 for each scale, the finest scale first"
+    fitting = "class_scores HxWx(A*CLASSES) and boxes HxWx(A*4) for each scale, the finest first"
     keeps_proportions = True
     metric = "mAP50"
     firmware = ("nn_detect",)
@@ -58,13 +58,10 @@ class Detection(Task):
                 {
                     "height": scale.height,
                     "width": scale.width,
-                    "cell_height": height // scale.height,
-                    "cell_width": width // scale.width,
                     "logit": scale.logit,
-                    "horizontal": scale.distances[0],
-                    "vertical": scale.distances[1],
                     "class_zero": scale.class_zero,
                     "box_zero": scale.box_zero,
+                    "anchors": scale.anchors,
                 }
                 for scale in made.scales
             ],
@@ -160,7 +157,12 @@ def _decoder(graph: Graph) -> Decoder | None:
     values = map(graph.value, graph.outputs)
     edges = [Edge(value.shape, value.scale[0], value.zero_point) for value in values]
     height, width, _ = graph.only_input.shape
-    return decoder((height, width), edges, _number(graph, "overlap_percent", OVERLAP_PERCENT))
+    numbers = () if graph.task is None else graph.task.numbers("anchors")
+    if len(numbers) % 2:
+        return None
+    anchors = list(zip(numbers[::2], numbers[1::2], strict=True))
+    percent = _number(graph, "overlap_percent", OVERLAP_PERCENT)
+    return decoder((height, width), edges, percent, anchors)
 
 
 def _min_score(graph: Graph) -> int:
@@ -174,7 +176,9 @@ def _number(graph: Graph, name: str, default: int) -> int:
 
 
 def _classes(graph: Graph) -> int:
-    return graph.value(graph.outputs[0]).shape[2]
+    made = _decoder(graph)
+    assert made is not None, "the task fits"
+    return made.classes
 
 
 def _name(names: Sequence[str], number: int) -> str:

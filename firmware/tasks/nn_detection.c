@@ -4,9 +4,9 @@
  */
 #include "nn_detection.h"
 
-#define NN_FRACTION  12 /* further bits of the constants of a scale */
-#define NN_HALF      (1 << (NN_FRACTION - 1))
-#define NN_LAST_CELL 0xFFFFu
+#define NN_FRACTION 12 /* further bits of the constants of a scale */
+#define NN_HALF     (1 << (NN_FRACTION - 1))
+#define NN_LAST     0xFFFFu
 
 /* Put value where heap[at] was, whose both subtrees of count keys are heaps, the smallest first. */
 static void nn_sift(uint32_t *heap, unsigned count, unsigned at, uint32_t value)
@@ -70,29 +70,35 @@ static int nn_threshold(const nn_detection_scale *scale, int16_t min_score)
     return value;
 }
 
-/* Score and cell as one number: larger for a larger score, among equals for an earlier cell. */
-static uint32_t nn_key(int32_t score, uint32_t cell)
+/* Score and number of an anchor as one number: larger for a larger score, among equals for an earlier one. */
+static uint32_t nn_key(int32_t score, uint32_t number)
 {
-    return ((uint32_t)(score - INT16_MIN) << 16) | (NN_LAST_CELL - cell);
+    return ((uint32_t)(score - INT16_MIN) << 16) | (NN_LAST - number);
 }
 
-/* Collect the keys of all cells that count, the best NN_DETECTION_CANDIDATES of them; return how many. */
+/* Anchors of all cells of a scale. */
+static uint32_t nn_anchors(const nn_detection_scale *scale)
+{
+    return (uint32_t)scale->height * scale->width * scale->anchors;
+}
+
+/* Collect the keys of all anchors that count, the best NN_DETECTION_CANDIDATES of them; return how many. */
 static unsigned nn_candidates(const nn_detection *task, const nn_net *net, int16_t min_score, uint32_t *best)
 {
     unsigned count = 0;
-    uint32_t cell = 0;
+    uint32_t number = 0;
     for (unsigned i = 0; i < task->scale_count; i++) {
         const nn_detection_scale *scale = &task->scales[i];
         const int threshold = nn_threshold(scale, min_score);
         const int8_t *scores = nn_output(net, 2u * i);
-        for (uint32_t left = (uint32_t)scale->height * scale->width; left > 0u; left--, cell++) {
+        for (uint32_t left = nn_anchors(scale); left > 0u; left--, number++) {
             int largest = scores[0];
             for (unsigned index = 1; index < task->classes; index++) {
                 largest = scores[index] > largest ? scores[index] : largest;
             }
             scores += task->classes;
             if (largest >= threshold) {
-                count = nn_keep(best, count, nn_key(nn_score(scale, largest), cell));
+                count = nn_keep(best, count, nn_key(nn_score(scale, largest), number));
             }
         }
     }
@@ -111,24 +117,33 @@ static int16_t nn_within(int32_t value, int16_t last)
     return (int16_t)(value < 0 ? 0 : value > last ? last : value);
 }
 
+/* The middle of a cell, of so many that together reach from 0 to last. */
+static int32_t nn_middle(uint32_t cell, uint32_t cells, int16_t last)
+{
+    return (int32_t)((2u * cell + 1u) * (uint32_t)last / (2u * cells));
+}
+
 /* Decode the box that key stands for. */
 static void nn_decode(const nn_detection *task, const nn_net *net, uint32_t key, nn_box *box)
 {
     const nn_detection_scale *scale = task->scales;
-    uint32_t cell = NN_LAST_CELL - (key & NN_LAST_CELL);
+    const nn_detection_anchor *anchor = task->anchors;
+    uint32_t number = NN_LAST - (key & NN_LAST);
     unsigned output = 0;
-    for (; cell >= (uint32_t)scale->height * scale->width; scale++, output += 2u) {
-        cell -= (uint32_t)scale->height * scale->width;
+    for (; number >= nn_anchors(scale); scale++, output += 2u) {
+        number -= nn_anchors(scale);
+        anchor += scale->anchors;
     }
-    const int8_t *side = nn_output(net, output + 1u) + (size_t)4u * cell;
-    const int32_t x = (int32_t)(2u * (cell % scale->width) + 1u) * 8 * scale->cell_width;
-    const int32_t y = (int32_t)(2u * (cell / scale->width) + 1u) * 8 * scale->cell_height;
-    box->index = (uint16_t)nn_argmax(nn_output(net, output) + (size_t)task->classes * cell, task->classes);
+    anchor += number % scale->anchors;
+    const int8_t *side = nn_output(net, output + 1u) + (size_t)4u * number;
+    const int32_t x = nn_middle(number / scale->anchors % scale->width, scale->width, task->right);
+    const int32_t y = nn_middle(number / scale->anchors / scale->width, scale->height, task->bottom);
+    box->index = (uint16_t)nn_argmax(nn_output(net, output) + (size_t)task->classes * number, task->classes);
     box->score = (int16_t)((int32_t)(key >> 16) + INT16_MIN);
-    box->left = nn_within(x - nn_distance(side[0], scale->box_zero, scale->horizontal), task->right);
-    box->top = nn_within(y - nn_distance(side[1], scale->box_zero, scale->vertical), task->bottom);
-    box->right = nn_within(x + nn_distance(side[2], scale->box_zero, scale->horizontal), task->right);
-    box->bottom = nn_within(y + nn_distance(side[3], scale->box_zero, scale->vertical), task->bottom);
+    box->left = nn_within(x - nn_distance(side[0], scale->box_zero, anchor->horizontal), task->right);
+    box->top = nn_within(y - nn_distance(side[1], scale->box_zero, anchor->vertical), task->bottom);
+    box->right = nn_within(x + nn_distance(side[2], scale->box_zero, anchor->horizontal), task->right);
+    box->bottom = nn_within(y + nn_distance(side[3], scale->box_zero, anchor->vertical), task->bottom);
 }
 
 static uint32_t nn_area(int32_t width, int32_t height)

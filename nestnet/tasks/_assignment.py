@@ -1,6 +1,7 @@
-"""Which cell of a detector answers for which box, and what it is told to say.
+"""Which anchor of a detector answers for which box, and what it is told to say.
 
-Boxes and middles of cells are in pixels; distances, which networks say, in cells.
+Boxes and middles of cells are in pixels; distances, which networks say, in anchors, of which a
+detector without them has one per cell, the cell's size.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from codegen.tasks._boxes import PIXEL
+from nestnet.tasks._anchors import anchors_of
+
 CANDIDATES = 10
-"""Cells that may answer for one box."""
+"""Anchors that may answer for one box."""
 SCORE_POWER, OVERLAP_POWER = 0.5, 6.0
 BOX_WEIGHT = 5.0
 """Of the boxes' loss beside the classes' one."""
@@ -21,111 +25,125 @@ _TINY = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """All cells of a detector, scale after scale, row by row."""
+class Anchors:
+    """All anchors of a detector, scale after scale, row by row, cell by cell."""
 
     middles: Tensor
-    """x and y, (cells, 2)."""
-    sizes: Tensor
-    """Width and height, (cells, 2)."""
+    """x and y of their cells, (anchors, 2)."""
+    units: Tensor
+    """What a distance of 1 stands for, along width and height, (anchors, 2)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What one level says of a batch, cells in one row."""
+    """What one level says of a batch, anchors in one row."""
 
     logits: Tensor
-    """(n, cells, classes)."""
+    """(n, anchors, classes)."""
     distances: Tensor
-    """Left, top, right, bottom, (n, cells, 4)."""
+    """Left, top, right, bottom, (n, anchors, 4)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """What cells are to say."""
+    """What anchors are to say."""
 
     scores: Tensor
-    """(n, cells, classes), 0..1."""
+    """(n, anchors, classes), 0..1."""
     boxes: Tensor
-    """(n, cells, 4); of cells that answer for none anything."""
+    """(n, anchors, 4); of anchors that answer for none anything."""
     weights: Tensor
-    """(n, cells): of the box, 0 where there is none; the score of its class."""
+    """(n, anchors): of the box, 0 where there is none; the score of its class."""
+
+
+def maps_of(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return ``outputs`` as maps (n, c, h, w): those of a single cell may be vectors (n, c)."""
+    return [each if each.ndim == 4 else each[..., None, None] for each in outputs]
 
 
 def joined(maps: Sequence[Tensor]) -> Said:
-    """Return a network's ``maps``, scores (n, classes, h, w) and boxes (n, 4, h, w) in turn."""
-    rows = [each.flatten(2).transpose(1, 2).float() for each in maps]
-    return Said(torch.cat(rows[::2], 1), torch.cat(rows[1::2], 1))
+    """Return a network's ``maps``, per scale scores (n, anchors * classes, h, w) and boxes
+    (n, anchors * 4, h, w)."""
+    rows: list[list[Tensor]] = [[], []]
+    for pair in zip(maps[::2], maps[1::2], strict=True):
+        anchors = pair[1].shape[1] // 4
+        for of_kind, each in zip(rows, pair, strict=True):
+            in_cells = each.flatten(2).transpose(1, 2).float()  # (n, cells, anchors * values)
+            of_kind.append(in_cells.reshape(len(each), -1, each.shape[1] // anchors))
+    return Said(torch.cat(rows[0], 1), torch.cat(rows[1], 1))
 
 
-def cells_of(maps: Sequence[Tensor], image: tuple[int, int]) -> Cells:
-    """Return the cells of ``maps`` over an ``image`` of this height and width."""
-    middles, sizes = [], []
-    for scores in maps[::2]:
-        height, width = scores.shape[2:]
+def spread(maps: Sequence[Tensor], image: tuple[int, int]) -> Anchors:
+    """Return the anchors of ``maps`` over an ``image`` of this height and width."""
+    middles, units = [], []
+    shapes = [(each.shape[2], each.shape[3], each.shape[1] // 4) for each in maps[1::2]]
+    for scores, (height, width, count), own in zip(
+        maps[::2], shapes, anchors_of(shapes, image), strict=True
+    ):
         size = torch.tensor([image[1] / width, image[0] / height], device=scores.device)
         y, x = torch.meshgrid(
             torch.arange(height, device=scores.device),
             torch.arange(width, device=scores.device),
             indexing="ij",
         )
-        middles.append((torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * size)
-        sizes.append(size.expand(height * width, 2))
-    return Cells(torch.cat(middles), torch.cat(sizes))
+        cells = (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * size
+        middles.append(cells.repeat_interleave(count, 0))
+        units.append(torch.tensor(own, device=scores.device).repeat(height * width, 1) / PIXEL)
+    return Anchors(torch.cat(middles), torch.cat(units))
 
 
-def boxes_of(distances: Tensor, cells: Cells) -> Tensor:
-    """Return left, top, right, bottom, (n, cells, 4), of ``distances``."""
-    low = cells.middles - distances[..., :2] * cells.sizes
-    return torch.cat([low, cells.middles + distances[..., 2:] * cells.sizes], -1)
+def boxes_of(distances: Tensor, anchors: Anchors) -> Tensor:
+    """Return left, top, right, bottom, (n, anchors, 4), of ``distances``."""
+    low = anchors.middles - distances[..., :2] * anchors.units
+    return torch.cat([low, anchors.middles + distances[..., 2:] * anchors.units], -1)
 
 
 @torch.no_grad()
-def assign(said: Said, cells: Cells, targets: Tensor) -> Wanted:
-    """Choose the cells that answer for each box, by how well they do already.
+def assign(said: Said, anchors: Anchors, targets: Tensor) -> Wanted:
+    """Choose the anchors that answer for each box, by how well they do already.
 
-    Of the cells whose middle lies in a box (the nearest one, if none does) those answer whose
-    score^0.5 x overlap^6 is largest; one that several boxes want goes to the one it overlaps most.
-    Their score is to be that measure, scaled so that the best cell's is its overlap. Source: Feng
-    et al., arXiv 2108.07755.
+    Of the anchors whose middle lies in a box (those of the nearest, if none does) the ones answer
+    whose score^0.5 x overlap^6 is largest; one that several boxes want goes to the one it overlaps
+    most. Their score is to be that measure, scaled so that the best anchor's is its overlap.
+    Source: Feng et al., arXiv 2108.07755.
 
     Args:
         said: of the densest level.
-        cells: where they are.
+        anchors: where they are.
         targets: (n, boxes, 5): class, left, top, right, bottom; class -1 in unused rows.
     """
     there = targets[..., 0] >= 0
     classes = targets[..., 0].clamp(min=0).long()
     boxes = targets[..., 1:]
-    found = boxes_of(said.distances, cells)
-    overlaps = overlap(boxes[:, :, None], found[:, None]).clamp(min=0)  # (n, boxes, cells)
+    found = boxes_of(said.distances, anchors)
+    overlaps = overlap(boxes[:, :, None], found[:, None]).clamp(min=0)  # (n, boxes, anchors)
     chosen = classes[..., None].expand(-1, -1, said.logits.shape[1])
     scores = said.logits.sigmoid().transpose(1, 2).gather(1, chosen)
     fit = scores**SCORE_POWER * overlaps**OVERLAP_POWER
-    x, y = cells.middles.unbind(-1)
+    x, y = anchors.middles.unbind(-1)
     left, top, right, bottom = (edge[..., None] for edge in boxes.unbind(-1))
     inside = (x > left) & (x < right) & (y > top) & (y < bottom)
     away = (x - (left + right) / 2) ** 2 + (y - (top + bottom) / 2) ** 2
-    nearest = F.one_hot(away.argmin(-1), away.shape[-1]).bool()
+    nearest = (anchors.middles == anchors.middles[away.argmin(-1)][..., None, :]).all(-1)
     allowed = torch.where(inside.any(-1, keepdim=True), inside, nearest)
     best = torch.where(allowed, fit, -1.0).topk(min(CANDIDATES, fit.shape[-1]), -1).indices
     answers = torch.zeros_like(allowed).scatter(-1, best, True) & allowed & there[..., None]
-    wins = torch.where(answers, overlaps, -1.0).argmax(1, keepdim=True)  # the box of each cell
+    wins = torch.where(answers, overlaps, -1.0).argmax(1, keepdim=True)  # the box of each anchor
     answers &= torch.zeros_like(answers).scatter(1, wins, True)
     fit, overlaps = fit * answers, overlaps * answers
     share = overlaps.amax(-1, keepdim=True) / fit.amax(-1, keepdim=True).clamp(min=_TINY)
-    weights = (fit * share).sum(1)  # (n, cells)
+    weights = (fit * share).sum(1)  # (n, anchors)
     mine = answers.float().argmax(1)
     wanted = F.one_hot(classes.gather(1, mine), said.logits.shape[2]) * weights[..., None]
     return Wanted(wanted, boxes.gather(1, mine[..., None].expand(-1, -1, 4)), weights)
 
 
-def loss_of(said: Said, cells: Cells, wanted: Wanted) -> Tensor:
+def loss_of(said: Said, anchors: Anchors, wanted: Wanted) -> Tensor:
     """Return one level's loss: how far scores are from what is wanted, and boxes from theirs."""
     norm = wanted.weights.sum().clamp(min=1.0)
     classes = F.binary_cross_entropy_with_logits(said.logits, wanted.scores, reduction="sum")
     mine = wanted.weights > 0
-    apart = 1 - completed(boxes_of(said.distances, cells)[mine], wanted.boxes[mine])
+    apart = 1 - completed(boxes_of(said.distances, anchors)[mine], wanted.boxes[mine])
     return (classes + BOX_WEIGHT * (apart * wanted.weights[mine]).sum()) / norm
 
 

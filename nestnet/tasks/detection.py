@@ -16,14 +16,15 @@ from torch import Tensor
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
-from codegen.tasks._boxes import LOGIT, PIXEL, IntArray, edges_of, suppressed
+from codegen.tasks._boxes import LOGIT, PIXEL, SCALES, IntArray, edges_of, suppressed
 from codegen.tasks._precision import precision
 from codegen.tasks.detection import MIN_SCORE, OVERLAP_PERCENT
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
-from nestnet.tasks._assignment import assign, cells_of, followed, joined, loss_of
+from nestnet.tasks._anchors import PROPORTIONS, anchors_of
+from nestnet.tasks._assignment import assign, followed, joined, loss_of, maps_of, spread
 from nestnet.tasks._moved import moved
 from nestnet.tasks._targets import check_form, check_named, splits
 from nestnet.tasks._task import Answers, Result, Task
@@ -112,19 +113,22 @@ class Detection(Task):
         """Refuse a network whose outputs are not class scores and boxes of some scales."""
         classes = len(data.class_names)
         height, width, _ = data.input_shape
-        fits = len(shapes) > 0 and len(shapes) % 2 == 0
+        fits = len(shapes) in range(2, 2 * SCALES + 1, 2)
         for scores, boxes in zip(shapes[::2], shapes[1::2], strict=False):
-            h, w, _ = scores
-            fits &= scores == (h, w, classes) and boxes == (h, w, 4)
-            fits &= height % h == 0 and width % w == 0
+            h, w, values = boxes
+            anchors, rest = divmod(values, 4)
+            fits &= not rest and 1 <= anchors <= len(PROPORTIONS)
+            fits &= scores == (h, w, anchors * classes) and h <= height and w <= width
         if not fits:
             raise UserError(
                 model,
                 "the model's outputs are not those of a detector",
                 got=", ".join("x".join(map(str, shape)) for shape in shapes),
                 expected=f"HxWx{classes} (a score per class) and HxWx4 (distances to the four "
-                "edges) for each scale, the finest first",
-                action="Choose a model whose name begins with det_, or return these maps",
+                f"edges) for each of 1..{SCALES} scales, the finest first, or a multiple of both "
+                f"for 2..{len(PROPORTIONS)} anchors per cell",
+                action="Choose a model whose name begins with det_ or ssdlite_, or return these "
+                "maps",
             )
 
     def oddities(self, data: Dataset) -> tuple[str, ...]:
@@ -144,9 +148,16 @@ class Detection(Task):
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None
     ) -> Mapping[str, Sequence[float]]:
-        """Return the score from which on boxes are measured, and the overlap of which one is
-        dropped."""
-        return {"min_score": (MIN_SCORE,), "overlap_percent": (OVERLAP_PERCENT,)}
+        """Return the score from which on boxes are measured, the overlap of which one is dropped,
+        and where a cell has several, the anchors: half their width and height in 1/PIXEL pixel."""
+        found = {"min_score": (MIN_SCORE,), "overlap_percent": (OVERLAP_PERCENT,)}
+        maps = [graph.value(name).shape for name in graph.outputs[1::2]]
+        shapes = [(height, width, values // 4) for height, width, values in maps]
+        if all(count == 1 for _, _, count in shapes):
+            return found
+        height, width, _ = graph.only_input.shape
+        anchors = anchors_of(shapes, (height, width))
+        return {**found, "anchors": [half for own in anchors for pair in own for half in pair]}
 
     def targets(self, split: Split) -> Tensor:
         """Return the boxes, float32 (n, most boxes, 5)."""
@@ -164,27 +175,29 @@ class Detection(Task):
     def loss(
         self, outputs: Sequence[Any], targets: Tensor, images: Tensor, config: TrainConfig
     ) -> Tensor:
-        """Return the levels' summed loss: the densest one says which cells answer for which box,
+        """Return the levels' summed loss: the densest one says which anchors answer for which box,
         and the others follow its class scores."""
-        cells = cells_of(outputs[0], (images.shape[2], images.shape[3]))
-        teacher = joined(outputs[0])
-        wanted = assign(teacher, cells, targets)
-        total = loss_of(teacher, cells, wanted)
-        for maps in outputs[1:]:
+        levels = [maps_of(level) for level in outputs]
+        anchors = spread(levels[0], (images.shape[2], images.shape[3]))
+        teacher = joined(levels[0])
+        wanted = assign(teacher, anchors, targets)
+        total = loss_of(teacher, anchors, wanted)
+        for maps in levels[1:]:
             own = joined(maps)
-            total = total + loss_of(own, cells, wanted)
+            total = total + loss_of(own, anchors, wanted)
             total = total + config.distill_weight * followed(own, teacher, wanted)
         return total
 
     def answers(self, outputs: Any, images: Tensor) -> list[IntArray]:
         """Return the boxes of every image, as a device finds them."""
         size = (images.shape[2], images.shape[3])
-        said, cells = joined(outputs), cells_of(outputs, size)
-        shapes = [(maps.shape[2], maps.shape[3]) for maps in outputs[::2]]
+        maps = maps_of(outputs)
+        said, anchors = joined(maps), spread(maps, size)
+        shapes = [(each.shape[2], each.shape[3], each.shape[1] // 4) for each in maps[1::2]]
         best, label = said.logits.max(-1)
         score = torch.floor(best * LOGIT + 0.5).clamp(-(2**15), 2**15 - 1)
         scores = score.long().cpu().numpy()
-        units = PIXEL * cells.sizes.repeat(1, 2)
+        units = PIXEL * anchors.units.repeat(1, 2)
         sides = torch.floor(said.distances * units + 0.5).long().cpu().numpy()
         labels = label.cpu().numpy()
         return [

@@ -27,9 +27,13 @@ HERE = Path(__file__).parent
 SOURCES = [HERE / "detection_test.c", FIRMWARE / "nestnet.c", FIRMWARE / "port/nn_mark.c"]
 SOURCES += [FIRMWARE / f"tasks/nn_{task}.c" for task in ("detection", "classification")]
 SOURCES += [FIRMWARE / "core/nn_crc32.c"]
-_SCALE = "<4H3i2b2x"
+_SCALE = "<2Hi2bBx"
 _CASE = "<2B3HhH"
-"""As nn_detection.h has a scale, and detection_test.c what follows the scales."""
+"""As nn_detection.h has a scale, and detection_test.c what follows the scales and anchors."""
+
+
+MOST_ANCHORS = 36
+"""Of all scales, as detection_test.c has room for."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,12 @@ class Case:
         made = self.decoder
         (height, width), parts = made.image, []
         for scale in made.scales:
-            cell = height // scale.height, width // scale.width
-            numbers = scale.height, scale.width, *cell, scale.logit, *scale.distances
-            parts.append(struct.pack(_SCALE, *numbers, scale.class_zero, scale.box_zero))
+            numbers = scale.height, scale.width, scale.logit, scale.class_zero, scale.box_zero
+            parts.append(struct.pack(_SCALE, *numbers, len(scale.anchors)))
         parts.append(bytes(struct.calcsize(_SCALE) * (_boxes.SCALES - len(parts))))
+        steps = [step for scale in made.scales for pair in scale.anchors for step in pair]
+        steps += [0] * (2 * MOST_ANCHORS - len(steps))
+        parts.append(struct.pack(f"<{2 * MOST_ANCHORS}i", *steps))
         about = len(made.scales), made.percent, made.classes, 16 * width, 16 * height
         parts.append(struct.pack(_CASE, *about, self.min_score, self.room))
         return b"".join([*parts, *(each.tobytes() for each in self.maps)])
@@ -63,19 +69,24 @@ def drawn(random: np.random.Generator) -> Case | None:
     """Draw a case: few values in the scores make ties, wide ones saturate, small cells overlap."""
     classes = int(random.choice([1, 2, 3, 7]))
     cells = int(random.choice([1, 2, 3, 5, 8]))
+    per_cell = int(random.choice([1, 1, 3, 4, 6]))
+    anchors: list[tuple[float, float]] = []
     image = (16 * int(random.integers(1, 6)), 16 * int(random.integers(1, 6)))
     if cells in (3, 5):
         image = (cells * int(random.integers(1, 30)), cells * int(random.integers(1, 30)))
     edges: list[Edge] = []
     maps: list[np.ndarray] = []
     spread = int(random.choice([2, 12, 256]))
-    for _ in range(int(random.integers(1, 4))):
+    if image[0] * image[1] * per_cell * (classes + 4) > 2**17 * cells**2:
+        per_cell = 1  # more than there is room for
+    for _ in range(int(random.integers(1, _boxes.SCALES + 1))):
         shape = (image[0] // cells, image[1] // cells)
-        if min(shape) < 1 or image[0] % cells or image[1] % cells:
+        if min(shape) < 1:
             break
+        anchors += random.integers(1, 16 * max(image), (per_cell, 2)).astype(float).tolist()
         for channels, scale in (
-            (classes, random.uniform(0.01, 7.9)),
-            (4, random.uniform(0.004, 1)),
+            (classes * per_cell, random.uniform(0.01, 7.9)),
+            (4 * per_cell, random.uniform(0.004, 1)),
         ):
             zero = int(random.integers(-128, 128))
             low = int(random.integers(-128, 128 - spread)) if spread < 128 else -128
@@ -86,7 +97,8 @@ def drawn(random: np.random.Generator) -> Case | None:
             maps.append(values.astype(np.int8))
         cells *= 2
     percent, room = int(random.choice([0, 30, 50, 60, 100])), int(random.choice([1, 5, 64, 99]))
-    made = decoder(image, edges, percent) if edges else None
+    own = anchors if per_cell > 1 else ()
+    made = decoder(image, edges, percent, own) if edges else None
     return (
         None if made is None else Case(made, tuple(maps), int(random.integers(-9000, 4000)), room)
     )
@@ -164,10 +176,15 @@ def edge_cases() -> list[Case]:
 @pytest.mark.parametrize("made", [
     one(2048, 1.0, 0.01), one(64, 8.0, 1.0), one(64, 1.0, 2.0), one(64, 1e-9, 1.0),
     one(64, 1.0, 1e-9),
-    decoder((3, 5), (Edge((2, 5, 1), 1.0, 0), Edge((2, 5, 4), 1.0, 0)), 60),
+    decoder((3, 5), (Edge((4, 5, 1), 1.0, 0), Edge((4, 5, 4), 1.0, 0)), 60),
+    decoder((64, 64), (Edge((1, 1, 4), 1.0, 0), Edge((1, 1, 8), 1.0, 0)), 60),
+    decoder((64, 64), (Edge((1, 1, 4), 1.0, 0), Edge((1, 1, 8), 1.0, 0)), 60, [(8, 8)]),
+    decoder((64, 64), (Edge((1, 1, 4), 1.0, 0), Edge((1, 1, 8), 1.0, 0)), 60, [(8, 8)] * 3),
+    decoder((64, 64), (Edge((1, 1, 4), 1.0, 0), Edge((1, 1, 8), 1.0, 0)), 60, [(8, 8), (8, 0)]),
+    decoder((64, 64), (Edge((1, 1, 3), 1.0, 0), Edge((1, 1, 8), 1.0, 0)), 60, [(8, 8)] * 2),
     decoder((64, 64), (Edge((1, 1, 1), 1.0, 0),), 60),
     decoder((64, 64), (Edge((1, 1, 1), 1.0, 0), Edge((1, 1, 3), 1.0, 0)), 60),
-    decoder((64, 64), (Edge((1, 1, 1), 1.0, 0), Edge((1, 1, 4), 1.0, 0)) * 5, 60),
+    decoder((64, 64), (Edge((1, 1, 1), 1.0, 0), Edge((1, 1, 4), 1.0, 0)) * 7, 60),
     decoder((512, 512), (Edge((512, 512, 1), 1.0, 0), Edge((512, 512, 4), 1.0, 0)), 60),
 ])  # fmt: skip
 def test_what_the_integers_cannot_hold_is_no_detector(made: Decoder | None) -> None:
@@ -191,7 +208,8 @@ def test_boxes_on_an_emulated_core_are_those_of_numpy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("broken", [
     ("key > heap[0]", "key >= heap[0] + 70000u"),
     ("* 100u > (uint64_t)all", "* 100u >= (uint64_t)all"),
-    ("(NN_LAST_CELL - cell)", "cell"),
+    ("(NN_LAST - number)", "number"),
+    ("anchor += number % scale->anchors;", "anchor += 0;"),
 ])  # fmt: skip
 def test_the_comparison_would_notice(broken: tuple[str, str], tmp_path: Path) -> None:
     text = (FIRMWARE / "tasks/nn_detection.c").read_text(encoding="ascii")

@@ -45,7 +45,7 @@ MIN_SCORE = 200
 """From which on boxes of the next network count."""
 
 
-def boxes_of_two_scales() -> Graph:
+def boxes_of_two_scales(anchors: int = 1) -> Graph:
     """Return a detector of two levels, as its task wants it, on images of 24 by 40."""
     net = GraphBuilder((24, 40, 1), 2, 4, "eye")
     halves = {"stride": (2, 2), "padding": (1, 1, 1, 1)}
@@ -54,15 +54,18 @@ def boxes_of_two_scales() -> Graph:
     coarse = net.conv(fine, 8, (3, 3), **halves, densities=(0.5, 0.9))
     edges: dict[str, Meaning] = {}
     for body in (fine, coarse):
-        edges[net.conv(body, 3, (3, 3), padding=(1, 1, 1, 1), relu=False)] = "class_scores"
-        edges[net.conv(body, 4, (1, 1), relu=False)] = "boxes"
+        scores = net.conv(body, 3 * anchors, (3, 3), padding=(1, 1, 1, 1), relu=False)
+        edges[scores] = "class_scores"
+        edges[net.conv(body, 4 * anchors, (1, 1), relu=False)] = "boxes"
     graph = net.graph(edges)
-    settings = (Setting("min_score", (MIN_SCORE,)), Setting("overlap_percent", (45,)))
+    settings = [Setting("min_score", (MIN_SCORE,)), Setting("overlap_percent", (45,))]
+    if anchors > 1:
+        settings.append(Setting("anchors", tuple(range(60, 60 + 23 * 4 * anchors, 23))))
     values = [
         replace(value, scale=(0.03,) * 2) if value.name in edges else value
         for value in graph.values
     ]
-    return replace(graph, values=tuple(values), task=TaskRecord("detection", settings))
+    return replace(graph, values=tuple(values), task=TaskRecord("detection", tuple(settings)))
 
 
 def gates() -> Graph:

@@ -18,7 +18,7 @@ MAPS = {"fomo": (6, 5, 7), "unet_small": (48, 40, 7), "autoencoder": (48, 40, 2)
 
 
 def test_names() -> None:
-    detectors = {"det_c2f", "det_csp", "det_mobilenetv1", "det_mobilenetv2"}
+    detectors = {"det_c2f", "det_csp", "det_mobilenetv1", "det_mobilenetv2", "ssdlite_mobilenetv2"}
     assert set(models.names()) == set(SHAPES) | detectors  # tests of detection build these
     assert models.DEFAULT in models.names()
     assert all(models.describe(name).endswith((".", ")")) or ":" in models.describe(name)

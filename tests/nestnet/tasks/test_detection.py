@@ -17,15 +17,17 @@ from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
 from nestnet.pixels import DEFAULT
 from nestnet.tasks import _moved
+from nestnet.tasks._anchors import anchors_of
 from nestnet.tasks._assignment import (
     Said,
     assign,
     boxes_of,
-    cells_of,
     completed,
     followed,
+    joined,
     loss_of,
     overlap,
+    spread,
 )
 from nestnet.tasks._moved import moved
 
@@ -35,23 +37,59 @@ SHAPES = ((3, 5), (6, 10))
 IMAGE = (48, 80)
 
 
-def maps(seed: int, classes: int = 3, count: int = 2) -> list[torch.Tensor]:
+def maps(seed: int, classes: int = 3, count: int = 2, anchors: int = 1) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     found = []
     for height, width in SHAPES[::-1]:
         for channels in (classes, 4):
-            values = torch.randn(count, channels, height, width, generator=generator)
+            values = torch.randn(count, anchors * channels, height, width, generator=generator)
             found.append(values + 2 if channels == 4 else values)
     return found
 
 
 def test_cells_and_distances_are_where_a_device_has_them() -> None:
-    cells = cells_of(maps(0), IMAGE)
-    assert cells.middles.shape == (75, 2) and cells.sizes[0].tolist() == [8, 8]
+    cells = spread(maps(0), IMAGE)
+    assert cells.middles.shape == (75, 2) and cells.units[0].tolist() == [8, 8]
     assert cells.middles[0].tolist() == [4, 4] and cells.middles[11].tolist() == [12, 12]
     assert cells.middles[60].tolist() == [8, 8] and cells.middles[74].tolist() == [72, 40]
     distances = torch.tensor([1.0, 0.5, 2.0, 0.0]).expand(1, 75, 4)
     assert boxes_of(distances, cells)[0, 11].tolist() == [4, 8, 28, 12]
+
+
+def test_anchors_of_a_cell_share_its_middle_and_are_told_apart_in_channels() -> None:
+    values = maps(0, anchors=3)
+    anchors, said = spread(values, IMAGE), joined(values)
+    assert anchors.middles.shape == anchors.units.shape == (3 * 75, 2)
+    assert anchors.middles[33:36].tolist() == [[12, 12]] * 3
+    assert anchors.middles[-1].tolist() == [72, 40]
+    assert said.logits.shape == (2, 225, 3) and said.distances.shape == (2, 225, 4)
+    assert torch.equal(said.logits[1, 3 * 11 + 2], values[0][1, 6:, 1, 1])
+    assert torch.equal(said.distances[0, 180 + 3 * 7 + 1], values[3][0, 4:8, 1, 2])
+    around = boxes_of(torch.ones(1, 225, 4), anchors)[0, 33:36]
+    sizes = (around[:, 2:] - around[:, :2]).tolist()
+    assert sizes == [[4.75, 4.75], [6.75, 3.375], [3.375, 6.75]]  # of 4.8, in eighths
+
+
+def test_sizes_of_anchors_rise_from_map_to_map_as_far_as_the_image() -> None:
+    fine, coarse = anchors_of(((6, 10, 3), (3, 5, 6)), IMAGE)
+    assert fine == [(38, 38), (54, 27), (27, 54)]
+    assert coarse == [(346, 346), (489, 244), (244, 489), (364, 364), (599, 200), (200, 599)]
+    assert anchors_of(((7, 10, 1), (3, 5, 1)), IMAGE) == [[(128, 16 * 48 / 7)], [(256, 256)]]
+    (only,) = anchors_of(((1, 1, 2),), (48, 80))
+    assert only == [(38, 38), (54, 27)]
+
+
+def test_an_anchor_answers_for_the_box_that_it_is() -> None:
+    anchors = spread(maps(0, anchors=6), IMAGE)
+    around = boxes_of(torch.ones(1, 450, 4), anchors)[0]
+    targets = torch.stack([torch.cat([torch.tensor([1.0]), around[k]]) for k in (6 * 23 + 1, 370)])
+    wanted = assign(said_of(torch.ones(1, 450, 4)), anchors, targets[None])
+    for number in (6 * 23 + 1, 370):
+        assert float(wanted.scores[0, number, 1]) == pytest.approx(1, abs=1e-5)
+        assert torch.equal(wanted.boxes[0, number], around[number])
+    tiny = torch.tensor([[[0, 9, 9, 11, 11.0]]])
+    found = assign(said_of(torch.ones(1, 450, 4)), anchors, tiny).weights[0].nonzero().flatten()
+    assert len(found) == 6 and (anchors.middles[found] == anchors.middles[found[0]]).all()
 
 
 def test_overlaps_are_those_of_rectangles() -> None:
@@ -68,7 +106,7 @@ def said_of(distances: torch.Tensor, classes: int = 2) -> Said:
 
 
 def test_the_best_ten_cells_inside_answer_and_the_nearest_where_none_is() -> None:
-    cells = cells_of(maps(0), IMAGE)
+    cells = spread(maps(0), IMAGE)
     targets = torch.tensor([[[1, 0, 0, 80, 48], [0, 9, 9, 11, 11], [-1, 0, 0, 0, 0]]]).float()
     distances = torch.full((1, 75, 4), 1.0)
     distances[0, 20:32] = torch.tensor([[5.0, 3, 5, 3]]).expand(12, 4)  # these overlap the most
@@ -87,7 +125,7 @@ def test_the_best_ten_cells_inside_answer_and_the_nearest_where_none_is() -> Non
 
 
 def test_a_cell_that_two_boxes_want_goes_to_the_one_it_overlaps_most() -> None:
-    cells = cells_of(maps(0), IMAGE)
+    cells = spread(maps(0), IMAGE)
     targets = torch.tensor([[[0, 0, 0, 40, 40], [1, 0, 0, 36, 36]]]).float()
     distances = torch.full((1, 75, 4), 2.0)
     wanted = assign(said_of(distances), cells, targets)
@@ -100,7 +138,7 @@ def test_a_cell_that_two_boxes_want_goes_to_the_one_it_overlaps_most() -> None:
 
 
 def test_images_without_boxes_teach_silence() -> None:
-    cells = cells_of(maps(0), IMAGE)
+    cells = spread(maps(0), IMAGE)
     outputs = torch.zeros(2, 75, 3, requires_grad=True), torch.ones(2, 75, 4, requires_grad=True)
     empty = torch.full((2, 4, 5), -1.0)
     said = Said(*outputs)
@@ -136,7 +174,7 @@ def test_a_step_against_the_gradient_improves_every_level() -> None:
 
 def test_following_is_least_at_the_teachers_scores() -> None:
     teacher = Said(torch.randn(1, 7, 3), torch.zeros(1, 7, 4))
-    cells = cells_of([torch.zeros(1, 3, 1, 7), torch.zeros(1, 4, 1, 7)], (1, 7))
+    cells = spread([torch.zeros(1, 3, 1, 7), torch.zeros(1, 4, 1, 7)], (1, 7))
     wanted = assign(teacher, cells, torch.full((1, 1, 5), -1.0))
     own = teacher.logits.clone().requires_grad_()
     followed(Said(own, teacher.distances), teacher, wanted).backward()
@@ -174,18 +212,20 @@ def test_a_box_that_mostly_leaves_is_dropped() -> None:
     assert torch.allclose(found[1], targets[1], atol=1e-4)
 
 
-def test_answers_on_an_int8_grid_are_those_of_the_device() -> None:
+@pytest.mark.parametrize("anchors", [1, 3, 6])
+def test_answers_on_an_int8_grid_are_those_of_the_device(anchors: int) -> None:
     random = np.random.default_rng(3)
     edges, said, stored = [], [], []
     for height, width in SHAPES[::-1]:
-        for channels, scale in ((3, 0.05), (4, 0.03)):
+        for channels, scale in ((3 * anchors, 0.05), (4 * anchors, 0.03)):
             q = random.integers(-128, 128, (4, height, width, channels)).astype(np.int8)
             zero = int(random.integers(-20, 20))
             edges.append(Edge((height, width, channels), scale, zero))
             stored.append(q)
             real = (q.astype(np.float32) - zero) * np.float32(scale)
             said.append(torch.from_numpy(real).permute(0, 3, 1, 2))
-    device = decoder(IMAGE, edges, OVERLAP_PERCENT)
+    own = anchors_of([(*shape, anchors) for shape in SHAPES[::-1]], IMAGE)
+    device = decoder(IMAGE, edges, OVERLAP_PERCENT, [pair for of in own for pair in of])
     assert device is not None
     answers = TASK.answers(tuple(said), torch.zeros(4, 1, *IMAGE))
     for index, mine in enumerate(answers):
@@ -215,8 +255,12 @@ def test_precision_by_hand() -> None:
     assert precision(halves, targets, 2).ap[0] == pytest.approx(51 / 101 * 2 / 10 + 0, abs=1e-6)
 
 
-def data(targets: np.ndarray, classes: tuple[str, ...] = ("bolt", "nut")) -> Dataset:
-    images = np.zeros((len(targets), 48, 80, 1), np.uint8)
+def data(
+    targets: np.ndarray,
+    classes: tuple[str, ...] = ("bolt", "nut"),
+    size: tuple[int, int, int] = (48, 80, 1),
+) -> Dataset:
+    images = np.zeros((len(targets), *size), np.uint8)
     split = Split(images, targets)
     return Dataset("own", "own", split, split, classes, "none", task="detection")
 
@@ -243,7 +287,8 @@ def test_data_without_a_box_or_of_another_form_is_refused() -> None:
 
 @pytest.mark.parametrize("shapes", [
     ((1, 1, 2),), ((6, 10, 3), (6, 10, 4)), ((6, 10, 2), (6, 10, 2)), ((6, 10, 2), (3, 5, 4)),
-    ((7, 10, 2), (7, 10, 4)), (),
+    ((49, 10, 2), (49, 10, 4)), (), ((1, 1, 2), (1, 1, 4)) * 7, ((6, 10, 2), (6, 10, 8)),
+    ((6, 10, 14), (6, 10, 28)),
 ])  # fmt: skip
 def test_a_network_that_is_no_detector_is_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
     targets = np.full((3, 2, 5), -1, np.float32)
@@ -275,6 +320,27 @@ def test_a_detectors_maps_are_what_the_task_wants(name: str) -> None:
     assert len(TASK.answers(found, torch.zeros(1, 3, *IMAGE))) == 1
     with pytest.raises(UserError, match=r"multiples of 16 high and wide, not 50x80"):
         models.build(name, (50, 80, 3), 2)
+
+
+def test_ssdlite_has_six_maps_and_as_many_weights_as_published() -> None:
+    """4.3 M in arXiv 1801.04381, table 6, of 80 classes; there one more stands for none."""
+    height, width = 65, 99
+    name = "ssdlite_mobilenetv2@0.05"
+    torch.manual_seed(0)
+    module = models.build(name, (height, width, 1), 2).eval()
+    found = tuple(module(torch.zeros(1, 1, height, width)).values())
+    shapes = tuple((m.shape[2], m.shape[3], m.shape[1]) for m in found)
+    cells = [(9, 13), (5, 7), (3, 4), (2, 2), (1, 1)]
+    per_cell = [3, 6, 6, 6, 6]
+    assert shapes[::2] == tuple((*at, 2 * n) for at, n in zip(cells, per_cell, strict=True))
+    assert shapes[1::2] == tuple((*at, 4 * n) for at, n in zip(cells, per_cell, strict=True))
+    TASK.check_outputs(name, shapes, data(np.full((3, 2, 5), -1, np.float32), size=(65, 99, 1)))
+    vectors = tuple(m.flatten(1) if m.shape[2:] == (1, 1) else m for m in found)
+    assert len(TASK.answers(vectors, torch.zeros(1, 1, height, width))) == 1
+    with torch.device("meta"):
+        whole = models.build("ssdlite_mobilenetv2@1", (320, 320, 3), 81)
+    weights = sum(p.numel() for p in whole.parameters() if p.ndim == 4)
+    assert len(whole.heads) == 6 and 4.25e6 < weights < 4.35e6  # type: ignore[arg-type]
 
 
 def test_blocks_have_a_multiplier_of_their_own() -> None:
