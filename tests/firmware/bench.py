@@ -1,4 +1,4 @@
-"""Measure executed instructions of the kernels on the emulated Cortex-M4 (gcc -O3).
+"""Measure the kernels on the emulated Cortex-M4 and M7 (gcc -O3): instructions, estimated cycles.
 
 Usage: python -m tests.firmware.bench
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen.measure.pipelines import elf
+from codegen.measure.pipelines.estimate import Cost, estimate, executed
 from tests.support.firmware.cases import (
     Case,
     compare,
@@ -23,9 +25,13 @@ from tests.support.firmware.cases import (
     table,
     weighted,
 )
+from tests.support.firmware.families import NO_PADDING, adaptive
 from tests.support.firmware.oracle import Shape
-from tests.support.firmware.rig import run_m4
+from tests.support.firmware.rig import Emulated, run_m4
 from tests.support.firmware.window_cases import pool, resize
+
+MACHINES = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
+"""What QEMU calls a machine with the core."""
 
 LAYER = Shape(16, 16, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1)
 DENSITIES = (1.0, 0.5, 0.25, 0.125)
@@ -113,6 +119,11 @@ def other_layers() -> dict[str, Case]:
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
         "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),
+        "avg pool 3x3 8x8x32, padding counted": pool(
+            rng, "AVG_POOL", Shape(8, 8, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1), (1, 1, 1, 1)
+        ),
+        "avg pool 13x13x32 to 5x5": pool(rng, "AVG_POOL", adaptive(13, 13, 32, 5, 5), NO_PADDING),
+        "max pool 13x13x32 to 5x5": pool(rng, "MAX_POOL", adaptive(13, 13, 32, 5, 5), NO_PADDING),
     }
 
 
@@ -122,20 +133,53 @@ def measure(layers: dict[str, Case], folder: Path) -> dict[str, tuple[int, ...]]
     Raises:
         AssertionError: an output is wrong.
     """
-    cases = list(layers.values())
-    result = run_m4(cases, folder)
-    wrong = compare(cases, result.outputs)
-    assert not wrong, "\n".join(wrong)
-    counts = iter(result.instructions)
+    counts = iter(_run(layers, folder, MACHINES["cortex-m4"]).instructions)
     return {name: tuple(next(counts) for _ in case.runs) for name, case in layers.items()}
 
 
+def costs(layers: dict[str, Case], folder: Path, core: str) -> dict[str, list[Cost]]:
+    """Return instructions and estimated cycles per level of each layer, without wait states.
+
+    Args:
+        layers: cases by name.
+        folder: where to build.
+        core: one of :data:`MACHINES`.
+
+    Raises:
+        AssertionError: an output is wrong.
+    """
+    result = _run(layers, folder, MACHINES[core])
+    program = elf.image(folder / "harness.elf")
+    slots = iter(range(len(result.instructions)))
+    return {
+        name: [
+            estimate(executed(result.counts, program, next(slots)), core).total for _ in case.runs
+        ]
+        for name, case in layers.items()
+    }
+
+
+def _run(layers: dict[str, Case], folder: Path, machine: str) -> Emulated:
+    cases = list(layers.values())
+    result = run_m4(cases, folder, machine=machine)
+    wrong = compare(cases, result.outputs)
+    assert not wrong, "\n".join(wrong)
+    return result
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print: instructions, and per element of the output instructions and cycles."""
     layers = {**nested_layers(), **other_layers()}
+    print(f"{'':37}", *(f"{core:>10}     each   cycles" for core in MACHINES))
     with tempfile.TemporaryDirectory() as folder:
-        for name, counts in measure(layers, Path(folder)).items():
-            print(f"{name:34}", *(f"{count:>10,}" for count in counts))
+        found = [costs(layers, Path(folder), core) for core in MACHINES]
+    for name, case in layers.items():
+        for level, run in enumerate(case.runs):
+            cells = [f"{name:37}"]
+            for cost in (of[name][level] for of in found):
+                each = (cost.instructions / run.expected.size, cost.cycles.low / run.expected.size)
+                cells.append(f"{cost.instructions:>10,} {each[0]:8.2f} {each[1]:8.2f}")
+            print(*cells)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,9 @@ OTHERS = {
     "lookup 8192": 34_900,
     "max pool 2x2 16x16x32": 7_100,
     "avg pool 8x8x64": 4_050,
+    "avg pool 3x3 8x8x32, padding counted": 62_350,
+    "avg pool 13x13x32 to 5x5": 32_600,
+    "max pool 13x13x32 to 5x5": 22_650,
     "softmax 10": 180,
     "grouped 3x3, 4 groups": 2_600_000,
 }
@@ -105,6 +108,17 @@ def test_other_layers_stay_within_budget(tmp_path: Path) -> None:
         (count,) = measured[name]
         assert count <= 1.03 * budget, f"{name}: {count} instructions, budget {budget}"
         assert count >= 0.8 * budget, f"{name}: {count} is much better than {budget}: lower it"
+
+
+@pytest.mark.parametrize("core", sorted(bench.MACHINES))
+def test_cycles_are_estimated_for_every_level(core: str, tmp_path: Path) -> None:
+    name = "nested 4 levels G=4 P=4 50 %"
+    layers = bench.other_layers()
+    found = bench.costs({name: layers[name], "softmax": layers["softmax 10"]}, tmp_path, core)
+    cycles = [cost.cycles.low for cost in found[name]]
+    assert len(cycles) == 4 and cycles == sorted(cycles) and len(found["softmax"]) == 1
+    (last,) = found["softmax"]
+    assert last.instructions < last.cycles.low < 3 * last.instructions < cycles[0]
 
 
 def test_levels_cost_little_more_than_the_densest_alone(tmp_path: Path) -> None:
