@@ -94,7 +94,8 @@ def nest(
     inputs than it is said to see loses its accuracy.
 
     ``net(x, level)`` returns what the module returns: where that ends in a softmax or log-softmax,
-    probabilities or their logarithms, else logits; ``net.logits(x, level)`` returns logits always.
+    probabilities or their logarithms; ``net.logits(x, level)`` returns what that reads. Any other
+    function at the end, a sigmoid too, is a layer like others, and a notice speaks of it.
     A module may return maps, and several tensors (a tuple, list or dict): the network then returns
     a tuple of them, and a device has as many outputs, with a dict's keys as their names.
 
@@ -140,6 +141,7 @@ def nest(
         network = trace(module, shapes, seen)
     except UserError as problem:
         raise swapped_shape(module, shapes[0]) or problem from None
+    _note_bounds(network)
     network.set_levels(options.levels)
     network.set_grad_routing(cast(GradRouting, options.routing))
     if options.is_dense:
@@ -148,6 +150,20 @@ def nest(
     check_prunable(layers, options.sparsity, options.group_size, allocation)
     prune(layers, options.sparsity, 1.0, options.group_size, allocation)
     return network
+
+
+def _note_bounds(network: NestedNet) -> None:
+    """Say that what a sigmoid makes is not what losses of logits take."""
+    bounds = (each for parts in network.network.bounds for each in parts if each is not None)
+    for bound in {
+        each.function: each for each in bounds if "softmax" not in each.function
+    }.values():
+        notice(
+            f"the module ends in a {bound.function}, and so does the nested network: its outputs "
+            f"lie in {bound.low:g}..{bound.high:g}, and net.logits returns them as they are. "
+            "Train it with a loss of such numbers (BCELoss, MSELoss); cross_entropy and "
+            "BCEWithLogitsLoss would take them for logits: for these leave it out of the module"
+        )
 
 
 def train(
@@ -355,6 +371,8 @@ def export(
     floats = checked_accuracies("accuracy_float", accuracy_float, count)
     ints = checked_accuracies("accuracy_quantized", accuracy_quantized, count)
     known = tasks.of(task) if task else None
+    if known:
+        known.check_ends(str(model), network.network.bounds)
     _note_outputs(network, is_told=known is not None)
     pruned = achieved_sparsity(network.weighted(), count)
     levels = [

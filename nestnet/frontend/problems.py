@@ -17,7 +17,7 @@ from codegen.errors import UserError
 from nestnet.frontend.handwritten import written_out
 from nestnet.frontend.replay import operator_name
 from nestnet.net.ops import ACTIVATIONS, ATEN, SUPPORTED
-from nestnet.net.walk import Unsupported, is_last
+from nestnet.net.walk import Unsupported
 
 _FOREIGN = (*(f"{Path(path).parent}{os.sep}" for path in (torch.__file__, __file__)), "<frozen ")
 """What source lines start with that tell a user nothing: the folders of PyTorch and of this
@@ -61,16 +61,6 @@ _INSTEAD = {
 """Operator without overload -> what to use instead, as long as nothing reads it."""
 
 
-_LAST_SIGMOID_OF_ONE = (
-    "Use one output per class (two outputs, softmax): of two outputs the softmax is the sigmoid of "
-    "their difference"
-)
-_LAST_SIGMOID = (
-    "Leave the sigmoid out of the model and train with BCEWithLogitsLoss; on the device compare an "
-    "output with 0 where the sigmoid would be compared with 0.5"
-)
-
-
 class CannotExpress(UserError):
     """A model has operators that the integer graph has no equivalent for."""
 
@@ -99,9 +89,6 @@ class Problem:
             return f"Use {known}, which this is a step of"
         if self.error.action:
             return self.error.action
-        if name == "sigmoid" and is_last(self.node):
-            one = self.node.meta["val"].shape[1:].numel() == 1
-            return _LAST_SIGMOID_OF_ONE if one else _LAST_SIGMOID
         return f"Use {instead}" if instead else "Rewrite it with supported operators"
 
 

@@ -47,6 +47,9 @@ class GridRule(Enum):
     """What the integer contract says; nothing is observed or rounded in training."""
 
 
+_WITHIN_INPUTS = (GridRule.INPUT, GridRule.JOINT, GridRule.ROUNDED)
+"""Of stages whose output lies between the least and the largest number of their inputs."""
+
 Sides = tuple[int, int, int, int]
 """top, left, bottom, right."""
 
@@ -72,6 +75,16 @@ def joined(inner: Sides, outer: Sides) -> Sides:
 def inside(padding: Sides, window: Sequence[int]) -> bool:
     """Return whether a window (height, width) is always larger than what is padded on a side."""
     return all(side < window[axis % 2] for axis, side in enumerate(padding))
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A function that makes of whatever it is given numbers between two others."""
+
+    function: str
+    """As PyTorch calls it, where it has a name: 'sigmoid'."""
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,12 @@ class Stage(ABC):
     def fixed_range(self) -> float | None:
         """Return the largest value of its output where that is known beforehand: it is then not
         observed."""
+        return None
+
+    @property
+    def bound(self) -> Bound | None:
+        """Return the function that keeps its output between two numbers, whatever its input, if it
+        ends in one: what it makes are no logits."""
         return None
 
     @property
@@ -281,6 +300,26 @@ class Network:
         """Return the names of the tensors a training loss is computed from, one an output."""
         pairs = zip(self.outputs, self.ends, strict=True)
         return tuple(name if end is None else end.inputs[0] for name, end in pairs)
+
+    @property
+    def bounds(self) -> tuple[tuple[Bound | None, ...], ...]:
+        """Return for each output the functions that keep it between two numbers, None for a part of
+        it that none does."""
+        makers = {stage.output: stage for stage in self.stages}
+        found = []
+        for name in self.outputs:
+            parts: list[Bound | None] = []
+            names = [name]
+            while names:
+                maker = makers.get(names.pop())
+                if maker is None or maker.bound is not None or maker.grid not in _WITHIN_INPUTS:
+                    parts.append(None if maker is None else maker.bound)
+                elif maker.grid is GridRule.JOINT:
+                    names += maker.inputs
+                else:
+                    names.append(maker.inputs[0])
+            found.append(tuple(parts))
+        return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -375,25 +375,6 @@ class Walk:
             )
 
 
-_KEEPS = ("clone", "contiguous", "cat", "clamp", "clip", "clamp_min", "clamp_max", "relu", "relu6",
-          "hardtanh", "dropout")  # fmt: skip
-"""What leaves a probability a probability, beside a change of shape."""
-
-
-def is_last(node: fx.Node) -> bool:
-    """Return whether only changes of shape, copies, limits and concatenation lie between ``node``
-    and the output."""
-
-    def keeps(user: fx.Node) -> bool:
-        name = str(user.target).removeprefix("aten.").partition(".")[0].rstrip("_")
-        return getattr(user.target, "is_view", False) or name in _KEEPS
-
-    users = [user for user in node.users if not isinstance(user.meta.get("val"), torch.SymInt)]
-    return bool(users) and all(
-        user.op == "output" or (keeps(user) and is_last(user)) for user in users
-    )
-
-
 def axis_of(view: View, dim: Any) -> int:
     """Return a dimension, which may count from the end, without the batch."""
     axis = int(dim) % (len(view.dims) + 1) - 1

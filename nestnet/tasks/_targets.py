@@ -10,6 +10,7 @@ import numpy as np
 from codegen.errors import UserError
 from nestnet.datasets import Dataset, Split, broken, told
 from nestnet.datasets._types import Targets
+from nestnet.net.stages import Bound
 from nestnet.net.tensors import Shapes
 
 
@@ -68,6 +69,48 @@ def check_labels(data: Dataset) -> None:
                 f"{targets.min()}..{targets.max()}",
                 f"0..{classes - 1} for {classes} class name{'s' * (classes > 1)}",
             )
+
+
+def reached(model: str, bounds: Sequence[Sequence[Bound | None]]) -> Bound | None:
+    """Return the bounds of all outputs of a network called ``model``; None where there are none.
+
+    Raises:
+        UserError: they differ.
+    """
+    found = {(part.low, part.high) if part else None: part for parts in bounds for part in parts}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    raise UserError(
+        model,
+        "the model's outputs end in different functions",
+        got=" and ".join(f"a {part.function}" if part else "none" for part in found.values()),
+        expected="the same for all",
+        action="Leave them out of the model",
+    )
+
+
+def check_reach(model: str, bound: Bound, what: str, span: tuple[float, float], else_: str) -> None:
+    """Refuse a network whose outputs cannot become all that they are compared with.
+
+    Args:
+        model: the network.
+        bound: what it ends in.
+        what: what they are compared with.
+        span: its least and largest number.
+        else_: what helps other than leaving the function out.
+
+    Raises:
+        UserError: ``span`` reaches beyond ``bound``.
+    """
+    if bound.low <= span[0] and span[1] <= bound.high:
+        return
+    raise UserError(
+        model,
+        f"the model ends in a {bound.function}, which never gets as far as the {what}",
+        got=f"{what} in {span[0]:g}..{span[1]:g}",
+        expected=f"{bound.low:g}..{bound.high:g}",
+        action=f"Leave the {bound.function} out of the model, or {else_}",
+    )
 
 
 def check_vector(

@@ -10,13 +10,22 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
 from nestnet.classes import check_classes, check_text
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
+from nestnet.net.stages import Bound
 from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
+from nestnet.samples import Seen
 from nestnet.tasks._augment import augmented
+
+_SOFTMAX = ("softmax", "log_softmax")
+_THRESHOLD = (
+    ": the loss computes it, and a device compares a logit with 0 where a sigmoid would be "
+    "compared with 0.5"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,12 @@ class Task(ABC):
     """Which shipped model suits it where none is named; empty: that depends on the images."""
     takes: tuple[str, ...] = ()
     """Other tasks whose data it can be trained on."""
+    of_logits: bool = True
+    """Whether its loss and a device's answers are of logits, so that a network may not end in a
+    function that keeps them between two numbers."""
+    takes_softmax: bool = False
+    """Whether a network may end in a softmax all the same: it is trained on what that reads, and
+    only the order of a device's outputs counts."""
 
     @abstractmethod
     def check_data(self, data: Dataset) -> None:
@@ -94,6 +109,49 @@ class Task(ABC):
         Raises:
             UserError: it does not.
         """
+
+    def check_ends(self, model: str, bounds: Sequence[Sequence[Bound | None]]) -> None:
+        """Refuse a network called ``model`` that ends in a function the loss or a device's answers
+        do not expect.
+
+        Args:
+            model: the network.
+            bounds: the functions that keep each output between two numbers, as
+                :attr:`nestnet.net.stages.Network.bounds` says.
+
+        Raises:
+            UserError: it does.
+        """
+        for bound in (each for parts in bounds for each in parts if each is not None):
+            is_softmax = bound.function in _SOFTMAX
+            if self.takes_softmax if is_softmax else not self.of_logits:
+                continue
+            raise UserError(
+                model,
+                f"the model ends in a {bound.function}, and the loss of the task {self.name} does "
+                "not expect one",
+                got=f"outputs in {bound.low:g}..{bound.high:g}",
+                expected="the results of the last layer as they are"
+                + (": logits" if self.of_logits else ""),
+                action=f"Leave the {bound.function} out of the model"
+                + (_THRESHOLD if self.of_logits and not is_softmax else ""),
+            )
+
+    def bounded(
+        self, model: str, bounds: Sequence[Sequence[Bound | None]], data: Dataset, seen: Seen
+    ) -> Self:
+        """Return the task as it is for a network called ``model`` that may end in a function.
+
+        Args:
+            model: the network.
+            bounds: as :meth:`check_ends` has accepted them.
+            data: what it is trained on.
+            seen: what it is fed of an image.
+
+        Raises:
+            UserError: what the outputs are compared with lies where the function never gets.
+        """
+        return self
 
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None

@@ -20,9 +20,12 @@ from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
+from nestnet.net.network import to_float_input
+from nestnet.net.stages import Bound
 from nestnet.net.tensors import Shapes
+from nestnet.samples import Seen
 from nestnet.tasks._levels import of_levels, plain_distance
-from nestnet.tasks._targets import check_labels
+from nestnet.tasks._targets import check_labels, check_reach, reached
 from nestnet.tasks._task import Answers, Result, Task
 
 _USUAL = ("usual", "normal", "good", "ok")
@@ -58,6 +61,7 @@ class Anomaly(Task):
     usual_class: int = 0
 
     metric = "AUROC"
+    of_logits = False
     model = "autoencoder"
     takes = ("classification",)
 
@@ -116,6 +120,25 @@ class Anomaly(Task):
                 expected="x".join(map(str, data.input_shape)),
                 action="Change the model's last layers, so that it gives an image back",
             )
+
+    def bounded(
+        self, model: str, bounds: Sequence[Sequence[Bound | None]], data: Dataset, seen: Seen
+    ) -> Self:
+        """Return the task.
+
+        Raises:
+            UserError: the network is fed numbers beyond the bounds of the function it ends in.
+        """
+        bound = reached(model, bounds)
+        if bound is not None:
+            raw = data.train.images
+            ends = np.stack([raw.min(axis=(0, 1, 2)), raw.max(axis=(0, 1, 2))])[:, None, None]
+            fed = to_float_input(ends, seen)
+            check_reach(
+                model, bound, "images as the network sees them",
+                (float(fed.min()), float(fed.max())), "of pixels 0..1 with --mean 0 --std 1",
+            )  # fmt: skip
+        return self
 
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None

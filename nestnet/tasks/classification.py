@@ -72,6 +72,7 @@ class Classification(Task):
     """Targets are indices into the data set's class names, the score is top-1 accuracy."""
 
     metric = "top-1 accuracy"
+    takes_softmax = True
 
     def check_data(self, data: Dataset) -> None:
         """Refuse labels that are no indices into the class names."""

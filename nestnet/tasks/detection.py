@@ -21,6 +21,7 @@ from codegen.tasks._precision import precision
 from codegen.tasks.detection import MIN_SCORE, OVERLAP_PERCENT
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
+from nestnet.net.stages import Bound
 from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
 from nestnet.tasks._anchors import PROPORTIONS, anchors_of
@@ -130,6 +131,10 @@ class Detection(Task):
                 action="Choose a model whose name begins with det_ or ssdlite_, or return these "
                 "maps",
             )
+
+    def check_ends(self, model: str, bounds: Sequence[Sequence[Bound | None]]) -> None:
+        """Refuse class scores that are no logits; distances may be bounded."""
+        super().check_ends(model, bounds[::2])
 
     def oddities(self, data: Dataset) -> tuple[str, ...]:
         """Return what is odd about the boxes and their numbers."""

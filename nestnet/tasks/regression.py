@@ -19,9 +19,11 @@ from torch.nn import functional as F
 from codegen.graph.ir import Graph, Meaning
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
+from nestnet.net.stages import Bound
 from nestnet.net.tensors import Shapes
+from nestnet.samples import Seen
 from nestnet.tasks._levels import of_levels, plain_distance
-from nestnet.tasks._targets import check_form, check_vector, splits
+from nestnet.tasks._targets import check_form, check_reach, check_vector, reached, splits
 from nestnet.tasks._task import Answers, Result, Task
 
 
@@ -52,6 +54,7 @@ class Regression(Task):
     """Their standard deviations; 1 where all are equal."""
 
     metric = "R2"
+    of_logits = False
 
     def check_data(self, data: Dataset) -> None:
         """Refuse targets that are no finite numbers, or names for another count of them."""
@@ -93,6 +96,26 @@ class Regression(Task):
         """Refuse a network that has not one output per number."""
         count = self.outputs(data)
         check_vector(model, shapes, data.class_names or [f"number {i}" for i in range(count)])
+
+    def bounded(
+        self, model: str, bounds: Sequence[Sequence[Bound | None]], data: Dataset, seen: Seen
+    ) -> Self:
+        """Return, for a network that ends in a function with bounds, the task that learns the
+        numbers as they are.
+
+        Raises:
+            UserError: there are numbers beyond the bounds, or only some outputs have any.
+        """
+        bound = reached(model, bounds)
+        if bound is None:
+            return self
+        targets = data.train.targets
+        check_reach(
+            model, bound, "training targets", (float(targets.min()), float(targets.max())),
+            "scale the targets",
+        )  # fmt: skip
+        count = targets.shape[1]
+        return replace(self, mean=(0.0,) * count, spread=(1.0,) * count)
 
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None

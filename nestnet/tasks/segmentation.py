@@ -52,6 +52,7 @@ class Segmentation(Task):
     """Targets are masks, uint8 (n, h, w) with a class or IGNORED at each position."""
 
     metric = "mean IoU"
+    takes_softmax = True
     model = "unet_small"
 
     def check_data(self, data: Dataset) -> None:

@@ -126,7 +126,10 @@ def prepare(
         _refuse_own(model)
         module = models.build(model, data.input_shape, task.outputs(data))
     network = nested(config, module, task, data)
-    seen = network.pixels
+    seen, bounds = network.pixels, network.network.bounds
+    if not resumed:
+        task.check_ends(config.model, bounds)
+    task = task.bounded(config.model, bounds, data, seen)
     network.to(device=device)
     if config.init_from:
         start_from(network, weights(config.init_from), config, task, task.names(data))

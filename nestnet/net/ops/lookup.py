@@ -16,9 +16,9 @@ from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.grids import Grids
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.common.weighted import settled
-from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
+from nestnet.net.stages import Bound, GridRule, Network, OneInput, Run, Stage, Step
 from nestnet.net.tensors import Arithmetic, Clip, NormParams
-from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, is_last
+from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk
 
 SPELLED = (
     "leaky_relu/elu/selu/celu/gelu/silu/hardswish/hardsigmoid/sigmoid/tanh/softplus/mish, "
@@ -28,6 +28,10 @@ SPELLED = (
 _LARGEST = {"sigmoid": 1.0, "hardsigmoid": 1.0}
 """Functions between 0 and this, whatever their input."""
 
+_NAMED = ("sigmoid", "hardsigmoid", "tanh")
+"""Functions that level off on both sides, by themselves."""
+_FLAT = 1e-6
+"""Most by which a function that levels off still changes."""
 _FAR = 64.0
 """Beyond it every function is a line or a constant, in double precision."""
 
@@ -89,6 +93,22 @@ class Lookup(OneInput):
     def one_scale(self) -> bool:
         """Return whether its output's range is fixed."""
         return self.fixed_range is not None
+
+    @property
+    def bound(self) -> Bound | None:
+        """Return the last function if all of them together level off on both sides."""
+        y = torch.linspace(-_FAR, _FAR, 8193, dtype=torch.float64)
+        last: object = None
+        for last in _without_limits(self.functions):
+            y = last(y)
+        at_ends, halfway = y[[0, -1]], y[[2048, -2049]]
+        flat = bool(y.isfinite().all()) and torch.allclose(at_ends, halfway, rtol=0, atol=_FLAT)
+        if last is None or not flat:
+            return None
+        name = last.name if isinstance(last, Function) else ""
+        y = self.of(torch.linspace(-_FAR, _FAR, 8193, dtype=torch.float64))
+        low, high = (round(float(end), 6) for end in (y.min(), y.max()))
+        return Bound(name if name in _NAMED else "bounded function", low, high)
 
     def of(self, x: torch.Tensor) -> torch.Tensor:
         """Return the functions' result for every element."""
@@ -177,6 +197,13 @@ class Lookup(OneInput):
         return graph_lookup.ENTRIES * (1 if shared else levels)
 
 
+def _without_limits(functions: Functions) -> Functions:
+    """Return ``functions`` without the limits they end in."""
+    while functions and isinstance(functions[-1], Clip):
+        functions = functions[:-1]
+    return functions
+
+
 @dataclass(frozen=True)
 class Both:
     """A function of what two functions make of one number."""
@@ -242,12 +269,6 @@ def emit_function(walk: Walk, node: fx.Node, source: object, *functions: Functio
 def _read(walk: Walk, node: fx.Node) -> None:
     tensor = walk.activation(node, channel_axis=None)
     name = str(node.target).removeprefix("aten.").partition(".")[0].rstrip("_")
-    if name == "sigmoid" and is_last(node):
-        raise Unsupported(
-            "a sigmoid at the end of the model",
-            node.target,
-            "logits: the results of the last layer as they are",
-        )
     arguments = node.args[1:]
     numbers = tuple(float(value) for value in arguments if isinstance(value, int | float))
     if len(numbers) != len(arguments):

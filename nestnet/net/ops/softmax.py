@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import fx
 from codegen.errors import UserError
 from codegen.graph.ops import softmax as graph_softmax
 from nestnet.net.graph_builder import GraphBuilder
-from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
+from nestnet.net.stages import Bound, GridRule, Network, OneInput, Run, Step
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "softmax or log_softmax at the end"
@@ -40,6 +41,13 @@ class Softmax(OneInput):
             "logits it is computed from, whose order is the same"
             if self.log
             else ""
+        )
+
+    @property
+    def bound(self) -> Bound:
+        """Return what it is."""
+        return Bound(
+            "log_softmax" if self.log else "softmax", -math.inf if self.log else 0.0, 1.0 - self.log
         )
 
     def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:

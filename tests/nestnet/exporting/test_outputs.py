@@ -15,9 +15,12 @@ from torch import nn
 import nestnet
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
+from codegen.graph import reference
+from codegen.graph.ops.lookup import Lookup
 from nestnet.net.network import NestedNet, predict
 from nestnet.notices import Notice
 from tests.support.commands import nestnet as run_nestnet
+from tests.support.exports import int8
 from tests.support.nets import conv_bn
 
 SHAPE = (7, 5, 3)
@@ -87,15 +90,29 @@ def test_a_single_output_is_shown_as_a_value(tmp_path: Path) -> None:
     assert "class 0" not in (tmp_path / "x.h").read_text()
 
 
-@pytest.mark.parametrize(("outputs", "words"), [
-    (1, r"Use one output per class \(two outputs, softmax\)"),
-    (5, "Leave the sigmoid out of the model and train with BCEWithLogitsLoss"),
-])  # fmt: skip
-def test_a_sigmoid_at_the_end_is_answered_for_the_end(outputs: int, words: str) -> None:
-    layers = (conv_bn(3, 11), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(11, outputs))
-    with pytest.raises(UserError, match=words) as caught:
-        nestnet.nest(nn.Sequential(*layers, nn.Sigmoid()), SHAPE, sparsity=(0.0,))
-    assert "nn.ReLU" not in str(caught.value)
+def test_a_sigmoid_at_the_end_is_a_table_that_is_spoken_of(tmp_path: Path) -> None:
+    """It stays where no task is named, and is refused for one that reads logits."""
+    layers = (
+        conv_bn(3, 7),
+        conv_bn(7, 11),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(11, 5),
+    )
+    with pytest.warns(Notice, match=r"ends in a sigmoid.*in 0..1.*BCEWithLogitsLoss would take"):
+        net = nestnet.nest(nn.Sequential(*layers, nn.Sigmoid()), SHAPE, sparsity=(0.5, 0.0))
+    nestnet.quantize(net, PIXELS)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "x.nestnet", task="regression"))
+    assert isinstance(graph.ops[-1], Lookup)
+    (found,) = reference.run(graph, (int8(PIXELS),), 1)
+    y = graph.only_output
+    real = (found.reshape(len(PIXELS), 5).astype(np.float64) - y.zero_point) * y.scale[1]
+    np.testing.assert_allclose(real, predict(net, PIXELS, 1), atol=1e-6)
+    assert 0 <= real.min() < real.max() <= 1
+    for task in ("classification", "multi_label"):
+        with pytest.raises(UserError, match=rf"sigmoid, and the loss of the task {task} does"):
+            nestnet.export(net, tmp_path / "y.nestnet", task=task)
+    assert not (tmp_path / "y.nestnet").exists()
 
 
 def test_a_task_says_what_the_outputs_mean(

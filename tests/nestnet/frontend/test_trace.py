@@ -559,10 +559,28 @@ ENDS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_last_sigmoid_is_refused(end: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(UserError, match=r"a sigmoid at the end.*BCEWithLogitsLoss") as caught:
-        capture(nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end)), (7, 5, 3))
-    assert "2 operators" in str(caught.value) or "expected logits" in str(caught.value)
+def test_a_last_sigmoid_is_known_as_one(end: Callable[[Tensor], Tensor]) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end))
+    (parts,) = capture(net, (7, 5, 3)).network.bounds
+    assert {part and part.function for part in parts} == {"sigmoid"}
+    assert all(part is not None and 0 <= part.low < part.high <= 1 for part in parts)
+
+
+@pytest.mark.parametrize(("last", "name"), [
+    (nn.Tanh(), "tanh"),
+    (nn.Hardsigmoid(), "hardsigmoid"),
+    (Call(lambda x: (-(x**2)).exp()), "bounded function"),
+    (nn.Softmax(1), "softmax"),
+    *((each, None) for each in (nn.SiLU(), nn.ReLU6(), nn.Softplus(), nn.LeakyReLU(), nn.ELU())),
+    (nn.Sequential(nn.LeakyReLU(), nn.ReLU6()), None),
+    (nn.Sequential(nn.Sigmoid(), nn.Linear(5, 7)), None),
+], ids=repr)  # fmt: skip
+def test_functions_that_level_off_on_both_sides_are_bounds(
+    last: nn.Module, name: str | None
+) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), last)
+    ((part,),) = capture(net, (7, 5, 3)).network.bounds
+    assert (part and part.function) == name
 
 
 def test_unused_branch_is_ignored() -> None:
