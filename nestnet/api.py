@@ -85,6 +85,7 @@ def nest(
     mean: float | Sequence[float] = (),
     std: float | Sequence[float] = (),
     samples: NDArray[Any] | None = None,
+    reparameterize: bool | None = None,
 ) -> NestedNet:
     """Return ``module`` as a nested network, pruned at once by weight magnitude.
 
@@ -122,6 +123,10 @@ def nest(
             image. The network is then fed (raw - mean) / std in their numbers, as measured on them
             where mean and std are not given: ``net.pixels.to_float(raw)`` makes it of a tensor
             (n, h, w, c), :func:`quantize` takes such windows, and a device gets raw numbers.
+        reparameterize: whether parallel convolutions of one tensor that are added (RepVGG,
+            MobileOne) become one convolution with one batch norm, which computes the same in
+            evaluation mode, in float; int8 may be further from it or nearer. None leaves them,
+            with a notice of what they cost.
 
     Raises:
         UserError: the module cannot be traced, or the options do not fit it.
@@ -138,7 +143,7 @@ def nest(
         raw = checked_samples("samples", samples, shapes)
         seen = samples_of(*measured(raw, options.mean, options.std), raw.dtype)
     try:
-        network = trace(module, shapes, seen)
+        network = trace(module, shapes, seen, reparameterize)
     except UserError as problem:
         raise swapped_shape(module, shapes[0]) or problem from None
     _note_bounds(network)

@@ -55,6 +55,7 @@ ADDED = (
 _SAME = {"gpu": "cuda", "bfloat16": "bf16"}
 """Other words for a choice, which look nothing like it."""
 
+MERGES = {"auto": None, "on": True, "off": False}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "group": ("auto", *GROUPS),
     "allocation": ALLOCATIONS,
@@ -63,6 +64,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "augment": AUGMENTS,
     "device": DEVICES,
     "amp": AMP_MODES,
+    "reparameterize": tuple(MERGES),
     "method": METHODS,
     "codecs": CODECS,
 }
@@ -190,6 +192,8 @@ class TrainConfig:
     """How a budget is met: encoding-aware, or by weight magnitude."""
     codecs: str = "all"
     """How weights may lie in flash, as for nestnet codegen."""
+    reparameterize: str = "auto"
+    """Whether parallel convolutions become one (on, off); auto: off, with a notice."""
     mean: tuple[float, ...] = ()
     """With std: the network sees (pixel / 255 - mean) / std, one number or one per channel. Empty:
     it sees (pixel - 128) / 64."""

@@ -6,8 +6,9 @@ import copy
 from collections.abc import Collection
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
+from nestnet.frontend.branches import find, merge
 from nestnet.frontend.capture import Trace, capture
 from nestnet.frontend.gradients import detached, unreached
 from nestnet.frontend.lively import made_lively, with_values
@@ -22,7 +23,10 @@ from nestnet.samples import Seen
 
 
 def trace(
-    module: nn.Module, input_shape: Given | tuple[Given, ...], pixels: Seen = DEFAULT
+    module: nn.Module,
+    input_shape: Given | tuple[Given, ...],
+    pixels: Seen = DEFAULT,
+    reparameterize: bool | None = None,
 ) -> NestedNet:
     """Return the nested network of ``module`` for inputs (h, w, c), with one level; of samples in
     a row, (n, c, w) for PyTorch, (samples, channels).
@@ -30,6 +34,9 @@ def trace(
     It starts from the module's current weights and batch-norm statistics and computes in
     evaluation mode what the module computes; this is checked on random images. ``pixels`` says
     what module and nested network are fed; a module of several inputs has a shape for each.
+
+    Parallel convolutions of one tensor that are added become one with ``reparameterize``; None
+    leaves them, with a notice of what they cost.
 
     Wrappers such as torch.compile's are taken off, see :mod:`nestnet.frontend.wrappers`.
     Parameters that the module detaches from its outputs are frozen, with a notice.
@@ -39,17 +46,42 @@ def trace(
     """
     module = plain(module)
     traced = capture(module, input_shape)
-    net = NestedNet(module, traced.network, pixels, _frozen(traced, module))
+    frozen = _frozen(traced, module)
+    network = traced.network
+    computed: dict[str, Tensor] = {}
+    if reparameterize:
+        network, computed = merge(traced.network, module, frozen)
+    net = NestedNet(module, network, pixels, frozen, computed)
     net.ends[True] = traced.training_ends
     net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
     _prove(traced, copy.deepcopy(net))
     lively, values = made_lively(module)
     if values:
-        _prove(with_values(traced, values), NestedNet(lively, traced.network, pixels))
+        if reparameterize:
+            _, computed = merge(traced.network, lively)
+        _prove(with_values(traced, values), NestedNet(lively, network, pixels, (), computed))
     for stage in net.network.stages:
         if stage.notice:
             notice(stage.notice)
+    if reparameterize is None:
+        _note_branches(net)
     return net
+
+
+def _note_branches(net: NestedNet) -> None:
+    """Say which convolutions could be one, and what that saves."""
+    found = find(net.network)
+    if not found:
+        return
+    macs = sum(layer.weight.numel() * layer.positions for layer in net.weighted().values())
+    saved = sum(branches.saved_macs for branches in found)
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    notice(
+        f"{len(found)} sums of convolutions of one tensor could each be one convolution: "
+        f"{found[0]}{more}. That computes the same with {saved} multiply-accumulates of {macs} "
+        "less, and is trained without branches from then on: reparameterize=True, "
+        "--reparameterize on the command line; False says to leave them"
+    )
 
 
 def _prove(traced: Trace, net: NestedNet) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,10 @@ class NestedNet(nn.Module):
         network: Network,
         pixels: Seen = DEFAULT,
         frozen: Collection[str] = (),
+        computed: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> None:
         """Build the layers of ``network`` from the values in ``module``, parameters named in
-        ``frozen`` not to be trained.
+        ``frozen`` not to be trained, and from what was ``computed`` of them under names of its own.
 
         Where ``pixels`` do not lie on one int8 grid, a first stage normalizes them: in the integer
         graph and under fake quantization the network then starts from pixel / 255.
@@ -85,7 +87,7 @@ class NestedNet(nn.Module):
         """Stage -> where it stands in the user's source."""
         tensors = {
             name: _on_cpu(tensor, tensor.requires_grad and name not in frozen)
-            for name, tensor in tensors.items()
+            for name, tensor in (tensors | dict(computed)).items()
         } | constants
         self.add_module(_ROOT, nn.Module())
         self.observers = nn.ModuleDict()

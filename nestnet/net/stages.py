@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nestnet.net.fuse import Fused
     from nestnet.net.graph_builder import GraphBuilder
     from nestnet.net.network import NestedNet
+    from nestnet.net.ops.conv2d import Conv2D
 
 
 class GridRule(Enum):
@@ -85,6 +86,17 @@ class Bound:
     """As PyTorch calls it, where it has a name: 'sigmoid'."""
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Summands:
+    """What a stage adds up: a convolution of its own, perhaps, and tensors as they are."""
+
+    own: Conv2D | None
+    """As if nothing were added to it and nothing done behind it."""
+    tensors: tuple[str, ...]
+    act: Clip
+    """Behind the sum."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +213,10 @@ class Stage(ABC):
 
     def with_clip(self, clip: Clip, output: str) -> Stage | None:
         """Return this stage with an activation behind it, making ``output``; None if it cannot."""
+        return None
+
+    def summands(self, network: Network) -> Summands | None:
+        """Return what it adds up, if it is a convolution or a sum of tensors of one shape."""
         return None
 
     def around(self, non_negative: bool) -> Around | None:

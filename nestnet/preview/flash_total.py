@@ -24,7 +24,7 @@ from codegen.lower import lowering
 from codegen.target import boards, target, toolchain
 from codegen.target.manifest import LayerFacts
 from nestnet import runs, tasks
-from nestnet.config import TrainConfig
+from nestnet.config import MERGES, TrainConfig
 from nestnet.notices import notice
 from nestnet.preview.untrained import untrained
 from nestnet.training.session import model_for, seen_by, with_measured
@@ -127,6 +127,7 @@ def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
         input_shape=data.input_shape,
         classes=task.outputs(data),
         module=module,
+        reparameterize=bool(MERGES[config.reparameterize]),
         seen=seen_by(with_measured(config, data), data),
     )
     with tempfile.TemporaryDirectory(prefix="nestnet-") as folder:

@@ -46,6 +46,7 @@ def untrained(
     mean: float | Sequence[float] = (),
     std: float | Sequence[float] = (),
     seen: Seen | None = None,
+    reparameterize: bool | None = None,
 ) -> Graph:
     """Return the integer graph of a model with random weights and random nested masks.
 
@@ -67,6 +68,7 @@ def untrained(
         mean: of pixel / 255, as for :func:`nestnet.nest`.
         std: the same.
         seen: instead of mean and std, also for samples.
+        reparameterize: as for :func:`nestnet.nest`.
 
     Raises:
         UserError: unknown model, options that do not fit it, or an input shape that is needed.
@@ -81,7 +83,8 @@ def untrained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         seen = seen or pixels_of(options.mean, options.std, shape[2])
-        network = trace(module or models.build(model, shape, outputs), shape, seen)
+        built = module or models.build(model, shape, outputs)
+        network = trace(built, shape, seen, reparameterize)
     network.set_levels(options.levels)
     layers = {} if options.is_dense else network.prunable()
     if layers or not options.is_dense:

@@ -13,7 +13,7 @@ from torch import nn
 
 from codegen.errors import UserError
 from nestnet import models, tasks
-from nestnet.config import AUTO, HEARD, TrainConfig
+from nestnet.config import AUTO, HEARD, MERGES, TrainConfig
 from nestnet.datasets import Dataset
 from nestnet.frontend.tracing import trace
 from nestnet.frontend.trained_inputs import notice_other_inputs
@@ -215,7 +215,8 @@ def nested(config: TrainConfig, module: nn.Module, task: Task, data: Dataset) ->
     """
     input_shape = data.input_shape
     seen = seen_by(config, data)
-    network = module if isinstance(module, NestedNet) else trace(module, input_shape, seen)
+    merges = MERGES[config.reparameterize]
+    network = module if isinstance(module, NestedNet) else trace(module, input_shape, seen, merges)
     task.check_outputs(config.model, network.output_shapes, data)
     network.set_levels(config.levels)
     network.set_grad_routing(cast(GradRouting, config.routing))

@@ -61,6 +61,10 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Same seed, same weights (CPU).")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda.")] = None,
     amp: Annotated[str | None, typer.Option(help="Mixed precision: auto | off | bf16.")] = None,
+    reparameterize: Annotated[
+        bool | None,
+        typer.Option("--reparameterize/--no-reparameterize", help="Parallel convolutions as one."),
+    ] = None,
     init_from: Annotated[str | None, typer.Option(help="Run whose weights to start from.")] = None,
     flash: Annotated[
         str | None, typer.Option(help="Prune until weights and tables fit: 48KiB, 48kB, 49152.")
@@ -108,6 +112,7 @@ def command(
         "seed": seed,
         "device": device,
         "amp": amp,
+        "reparameterize": {True: "on", False: "off", None: None}[reparameterize],
         "init_from": init_from,
         "name": name,
         **arguments.flash(flash, flash_total, board),

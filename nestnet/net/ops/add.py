@@ -17,7 +17,7 @@ from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
 from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.lookup import Function, Lookup, as_table, emit_function
-from nestnet.net.stages import GridRule, Network, Run, Stage, Step
+from nestnet.net.stages import GridRule, Network, Run, Stage, Step, Summands
 from nestnet.net.tensors import OPEN, RELU, Arithmetic, Clip, NormParams
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
@@ -67,6 +67,10 @@ class Add(Stage):
         _, _, maker, both = max(candidates, key=lambda item: item[:2])
         done.remove(maker)
         done.append(both)
+
+    def summands(self, network: Network) -> Summands | None:
+        """Return both tensors if they are added as they are."""
+        return Summands(None, self.inputs, self.act) if self._is_plain(network) else None
 
     def with_clip(self, clip: Clip, output: str) -> Stage | None:
         """Return the addition that limits its sum."""

@@ -17,7 +17,7 @@ from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.convolution import convolve
 from nestnet.net.ops.common.weighted import Weighted, stored
-from nestnet.net.stages import Around, Network, Stage, Step, inside, joined
+from nestnet.net.stages import Around, Network, Stage, Step, Summands, inside, joined
 from nestnet.net.tensors import OPEN, NormParams, as_map
 from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
 
@@ -36,6 +36,8 @@ class Conv2D(Weighted):
     groups: int
     residual: str | None = None
     dilation: tuple[int, int] = field(default=(1, 1), kw_only=True)
+    is_merged: bool = field(default=False, kw_only=True)
+    """Whether it is several convolutions of the user's (:mod:`nestnet.frontend.branches`)."""
 
     makes = (graph_conv2d.Conv2D,)
     elementwise = False
@@ -50,6 +52,11 @@ class Conv2D(Weighted):
     def residuals(self) -> tuple[str, ...]:
         """Return the residual, if one is fused."""
         return () if self.residual is None else (self.residual,)
+
+    @property
+    def is_composed(self) -> bool:
+        """Return whether kernels were added, or arithmetic became part of its affine."""
+        return self.is_merged or super().is_composed
 
     @property
     def prunable(self) -> bool:
@@ -81,6 +88,10 @@ class Conv2D(Weighted):
         if self.residual is not None or self.act != OPEN:
             return None
         return replace(self, residual=residual, output=output)
+
+    def summands(self, network: Network) -> Summands:
+        """Return the convolution alone, and the residual."""
+        return Summands(replace(self, residual=None, act=OPEN), self.residuals, self.act)
 
     def with_padding(self, around: Around) -> Stage | None:
         """Return the convolution that pads by itself, unless a window would see zeros alone."""
