@@ -67,7 +67,7 @@ def _command(command: Any) -> str:
         if "--help" in parameter.opts:
             continue
         name = (
-            ", ".join(parameter.opts)
+            ", ".join((*parameter.opts, *parameter.secondary_opts))
             if parameter.opts[0].startswith("-")
             else parameter.name.upper()
         )

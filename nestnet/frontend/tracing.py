@@ -73,7 +73,9 @@ def _note_branches(net: NestedNet) -> None:
     found = find(net.network)
     if not found:
         return
+    units = [step.stage for step in net.steps if step.layer is None]  # batch norms that stand alone
     macs = sum(layer.weight.numel() * layer.positions for layer in net.weighted().values())
+    macs += sum(unit.weight_count(net.network) * unit.positions(net.network) for unit in units)
     saved = sum(branches.saved_macs for branches in found)
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     notice(

@@ -26,7 +26,8 @@ def options() -> set[str]:
     commands = [top, *top.commands.values()]  # type: ignore[attr-defined]
     found = {"--help"}
     for command in commands:
-        found |= {name for parameter in command.params for name in parameter.opts}
+        for parameter in command.params:
+            found |= {*parameter.opts, *parameter.secondary_opts}
     return {name for name in found if name.startswith("--")}
 
 

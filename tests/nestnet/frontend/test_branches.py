@@ -11,11 +11,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 import nestnet
+from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
+from codegen.graph.ops.conv2d import Conv2D as GraphConv2D
+from nestnet import datasets
+from nestnet.cli.main import app
 from nestnet.config import TrainConfig
+from nestnet.datasets import Dataset, Split
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict
 from nestnet.net.ops.conv2d import Conv2D
@@ -144,7 +150,9 @@ def test_branches_are_left_with_a_notice_unless_it_is_said(
     (said,) = [str(each.message) for each in recwarn if "sums of conv" in str(each.message)]
     assert "'block.branches.0' + 'block.branches.1.0' + 'block.branches.2.0'" in said
     saved = 7 * 11 * (5 * 5 + 5)
-    assert f"{saved} multiply-accumulates" in said
+    stem, head, units = 7 * 11 * 3 * 5 * 9, 5 * 3, 7 * 11 * 5
+    every = stem + head + units + 7 * 11 * (5 * 5 + 5 * 5 * 9)
+    assert f"{saved} multiply-accumulates of {every} less" in said
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)
         assert len(convolutions(trace(module, SHAPE, reparameterize=False))) == 4
@@ -257,6 +265,48 @@ def test_a_state_loads_into_the_same_network_again() -> None:
     second.load_state_dict(first.state_dict())
     x = torch.rand(2, 3, *SHAPE[:2])
     assert torch.equal(first.eval()(x), second.eval()(x))
+
+
+def test_a_run_of_merged_branches_is_evaluated_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = np.random.default_rng(0)
+    splits = [
+        Split(random.integers(0, 256, (n, *SHAPE), dtype=np.uint8), np.arange(n) % 3)
+        for n in (31, 13)
+    ]
+    found = Dataset("own", "own", *splits, ("a", "b", "c"), "none")
+    monkeypatch.setattr(datasets, "of", lambda *_: found)
+    settings = TrainConfig(
+        dataset="own", sparsity=(0.5, 0.2), epochs=2, batch=8, split=(0.0, 0.0, 0.5, 0.5),
+        reparameterize="on",
+    )  # fmt: skip
+    run = nestnet.train(
+        settings, module=Net(*BLOCKS["stride 2"]), out=tmp_path / "runs", quiet=True
+    )
+    levels = nestnet.evaluate(run, module=Net(*BLOCKS["stride 2"]))
+    graph = nestfile.load(run / "model.nestnet")
+    assert sum(isinstance(op, GraphConv2D) for op in graph.ops) == 2
+    assert [level.accuracy_quantized for level in graph.levels] == [
+        level.accuracy_quantized for level in levels
+    ]
+
+
+@pytest.mark.parametrize(("flag", "value"), [
+    ("--reparameterize", "on"), ("--no-reparameterize", "off"),
+])  # fmt: skip
+def test_the_command_line_says_it_too(
+    flag: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[TrainConfig] = []
+
+    def train(config: TrainConfig, **_: object) -> None:
+        seen.append(config)
+        raise UserError("here", "enough", got=1, expected=1, action="Stop")
+
+    monkeypatch.setattr(nestnet, "train", train)
+    CliRunner().invoke(app, ["train", flag])
+    assert [config.reparameterize for config in seen] == [value]
 
 
 def test_a_configuration_from_before_leaves_branches() -> None:
