@@ -12,6 +12,7 @@ from codegen import flow
 from codegen.emit import project
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
+from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import conv_layer_graph
 from codegen.lower import lowering
@@ -43,6 +44,17 @@ def test_the_readme_takes_only_scores_for_classes(meaning: str, tmp_path: Path) 
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert ("nn_argmax(output" in text) == (meaning == "class_scores")
     assert ("use(output" in text) == (meaning == "plain")
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_convolution_with_a_residual_is_described(groups: int, tmp_path: Path) -> None:
+    """Also one that cannot read a map joined of parts: a grouped one."""
+    net = GraphBuilder((5, 7, 6), 1, 7, "residual")
+    net.conv("input", 6, (1, 1))
+    net.conv(net.last, 6, (3, 3), padding=(1, 1, 1, 1), groups=groups, residual=net.last)
+    folder = project.write(net.graph(), "0" * 64, resolve("host"), tmp_path / "out")
+    written = [path.read_text("utf-8") for path in folder.rglob("*.c")]
+    assert any("kernel 3x3, stride 1x1, adds its second input" in text for text in written)
 
 
 def test_the_project_says_how_its_weights_lie_in_flash(model: Path, tmp_path: Path) -> None:
