@@ -49,6 +49,7 @@ OF_DATA = "folder"
 ADDED = (
     "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
     "reach", "task", "optimizer", "warmup", "lr_end", "clip", "ema",
+    "reparameterize",
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 

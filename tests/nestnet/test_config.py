@@ -18,6 +18,7 @@ from nestnet import config as configs
 from nestnet.config import TrainConfig, chosen, from_toml, load, to_toml
 from nestnet.config_checks import MAX_LEVELS
 from nestnet.shorthand import default_sparsity
+from tests.support.commands import ROOT
 
 SPARSITIES = st.lists(st.floats(0, 0.999), min_size=1, max_size=8, unique=True).map(
     lambda values: tuple(sorted(values, reverse=True))
@@ -247,3 +248,10 @@ def test_levels_are_the_default_sparsities_of_so_many(tmp_path: Path) -> None:
     assert chosen({"sparsity": 0.5}, path).sparsity == (0.5,)
     path.write_text("levels = 2\nsparsity = [0.8, 0.4]\n")
     assert chosen({}, path).sparsity == (0.8, 0.4)
+
+
+def test_a_file_of_an_earlier_version_is_read() -> None:
+    """Keys that came later have defaults; what stands there is never edited."""
+    path = ROOT / "tests/install/config.toml"
+    config = from_toml(path.read_text(encoding="utf-8"), str(path))
+    assert (config.name, config.optimizer, config.reparameterize) == ("run", "sgd", "auto")

@@ -26,7 +26,7 @@ class Fusion(nn.Module):
         super().__init__()
         self.left, self.right = conv_bn(3, 5), conv_bn(2, 5)
         self.boxes = nn.Conv2d(5, 4, 1)
-        self.scores = nn.Sequential(*head(10))
+        self.scores = nn.Sequential(nn.Conv2d(10, 10, 1), nn.ReLU(), *head(10))
 
     def forward(self, left: Tensor, right: Tensor) -> dict[str, Tensor | list[Tensor]]:
         left, right = self.left(left), self.right(right)
