@@ -13,10 +13,13 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import Int8Array
 from codegen.graph.sources.quantizer import FloatSource, Int16Source
 from codegen.graph.synthetic import random_inputs
-from nestnet import config, runs, tasks
+from nestnet import config, datasets, runs
+from nestnet.classes import check_classes
+from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset
-from nestnet.datasets._types import Targets
-from nestnet.tasks import Task
+from nestnet.datasets._types import CLASSES, Targets
+
+_ACTION = "Name the class folders as they were, or train a new run"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +72,7 @@ def device_images(model: Path, count: int, data: str = "") -> DeviceImages:
             )
         inputs = random_inputs(nestfile.load(model), count, seed=0)
         return DeviceImages("random images", inputs, None, count)
-    chosen = config.load(run / runs.CONFIG)
-    task, dataset = tasks.with_data(chosen, data)
-    _check_same(model, task, dataset)
-    targets = task.targets(dataset.test).numpy()
+    dataset, targets = _answered(model, config.load(run / runs.CONFIG), data)
     available = len(targets)
     index = np.linspace(0, available - 1, min(count, available)).round().astype(np.int64)
     images = _quantized(model, dataset, index)
@@ -103,19 +103,30 @@ def _quantized(model: Path, data: Dataset, index: NDArray[np.int64]) -> Int8Arra
     return source.quantize(raw)
 
 
-def _check_same(model: Path, task: Task, data: Dataset) -> None:
-    """Refuse data of other classes than the network's; of a file without names, of another count.
+def _answered(model: Path, trained: TrainConfig, data: str) -> tuple[Dataset, Targets]:
+    """Return the data set of a run and what there is to answer to its test images.
+
+    Classes take no torch, which other tasks load: networks are deployed without it.
 
     Raises:
-        UserError: the classes differ.
+        UserError: the data cannot be loaded, or are not those of the network: other classes, or of
+            a file without names another number of them.
     """
     graph = nestfile.load(model)
     names = graph.provenance.class_names
+    if names and trained.task in (config.AUTO, CLASSES):
+        dataset = datasets.of(trained, data)
+        if dataset.task == CLASSES:
+            check_classes(str(model), names, dataset.class_names, _ACTION)
+            return dataset, dataset.test.targets
+    from nestnet import tasks  # imports torch
+
+    task, dataset = tasks.with_data(trained, data)
     if names:
-        action = "Name the class folders as they were, or train a new run"
-        task.check_same(str(model), names, task.names(data), action)
+        task.check_same(str(model), names, task.names(dataset), _ACTION)
     else:
-        task.check_outputs(str(model), graph.shapes(graph.outputs), data)
+        task.check_outputs(str(model), graph.shapes(graph.outputs), dataset)
+    return dataset, task.targets(dataset.test).numpy()
 
 
 def check_count(count: int) -> None:

@@ -17,6 +17,9 @@ Int64Array = NDArray[np.int64]
 Targets = NDArray[Any]
 """What there is to answer to each image, shape (n, ...); type and shape are the task's."""
 
+CLASSES = "classification"
+"""The task of data with a class for each input, which needs nothing beside them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -49,7 +52,7 @@ class Dataset:
     """What was done to the data, and what is odd about it, in sentences without a full stop."""
     test_share: float = 0.0
     """Of test images, as asked for and drawn; 0 by default and where test images are given."""
-    task: str = "classification"
+    task: str = CLASSES
     """What its targets are for, unless a training says otherwise: a file of nestnet/tasks/."""
     spectrogram: Spectrogram | None = None
     """How the sound of its splits is heard; None where it has none."""
