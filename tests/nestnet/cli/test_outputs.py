@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 
 from nestnet.cli import outputs
 from nestnet.cli.main import app
-from tests.support.commands import Here
+from tests.support.commands import ROOT, Here
 
 RUN = "runs/net-digits-1"
 PROJECT = "build/net-digits-1-host"
@@ -95,3 +97,14 @@ def test_every_command_has_the_check() -> None:
     group = typer.main.get_command(app)
     commands = group.commands.values()  # type: ignore[attr-defined]
     assert commands and all(isinstance(command, outputs.Command) for command in commands)
+
+
+def test_deploying_loads_no_torch() -> None:
+    """Networks are built and run where torch is not installed."""
+    commands = ("bench", "build", "codegen", "info", "predict", "run")
+    code = "import sys; " + "; ".join(f"import nestnet.cli.commands.{name}" for name in commands)
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    )  # fmt: skip
+    assert found.stdout == "False\n"
