@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import nestnet
-from nestnet import config, runs, tasks
+from nestnet import config, runs
 from nestnet.cli import info, outputs
 from nestnet.cli import options as arguments
 from nestnet.cli.options import JsonOption
@@ -126,6 +126,8 @@ def command(
         outputs.refuse_inputs([json_path], outputs.settings_of(stopped / runs.MODEL))
         run = nestnet.resume(stopped)
     else:
+        from nestnet import tasks  # imports torch
+
         chosen = config.chosen(given, settings, tasks.defaults)
         outputs.refuse_inputs([json_path], [chosen.data, chosen.model])
         run = nestnet.train(chosen, out=out)
