@@ -4,7 +4,7 @@
  */
 #include "nn_quantize.h"
 
-static int8_t saturated(int32_t value)
+static int8_t to_int8(int32_t value)
 {
     return (int8_t)(value > 127 ? 127 : value < -128 ? -128 : value);
 }
@@ -14,7 +14,7 @@ void nn_quantize_int16(const nn_int16_source *source, const int16_t *raw, size_t
     unsigned channel = 0;
     for (size_t i = 0; i < count; i++) {
         const int32_t steps = raw[i] * source->multiplier[channel] + source->bias[channel];
-        input[i] = saturated(steps >> source->shift[channel]);
+        input[i] = to_int8(steps >> source->shift[channel]);
         channel = channel + 1u < source->channels ? channel + 1u : 0u;
     }
 }
@@ -37,7 +37,7 @@ static int8_t rounded(float steps)
     if ((float)whole > steps) {
         whole--;
     }
-    return saturated((whole + 128) >> 8);
+    return to_int8((whole + 128) >> 8);
 }
 
 void nn_quantize_float(const nn_float_source *source, const float *raw, size_t count, int8_t *input)

@@ -147,7 +147,7 @@ void nn_spectrogram_frame(const nn_spectrogram *what, const int16_t *samples, in
     }
 }
 
-static int16_t saturated(int32_t value)
+static int16_t to_int16(int32_t value)
 {
     return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
 }
@@ -178,7 +178,7 @@ void nn_spectrogram_window(const nn_spectrogram *what, const int16_t *log_mel, u
             for (unsigned m = 0; m < mels; m++) {
                 sum += levels[m] * *cosine++;
             }
-            *features++ = saturated(sum >> 14);
+            *features++ = to_int16(sum >> 14);
         }
     }
 }

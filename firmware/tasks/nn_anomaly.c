@@ -12,7 +12,17 @@ uint32_t nn_difference(const nn_anomaly *task, const int8_t *input, const int8_t
         const int32_t away = made - (input[i] - task->input_zero_point) * 16;
         sum += (uint64_t)((int64_t)away * away);
     }
-    return (uint32_t)((sum + task->count / 2u) / task->count);
+    /* Bit by bit: a division of 64 bits would call a function that a freestanding build lacks. */
+    uint64_t rest = sum + task->count / 2u;
+    uint32_t mean = 0u;
+    for (unsigned bit = 32u; bit-- > 0u;) {
+        const uint64_t part = (uint64_t)task->count << bit;
+        if (rest >= part) {
+            rest -= part;
+            mean |= UINT32_C(1) << bit;
+        }
+    }
+    return mean;
 }
 
 int nn_is_odd(const nn_anomaly *task, unsigned level, uint32_t difference)

@@ -122,9 +122,9 @@ def test_freestanding_kernels_call_nothing(cases: list[Case], tmp_path: Path) ->
 
 def test_compare_notices_one_wrong_output(tmp_path: Path) -> None:
     case = paired(np.random.default_rng(SEED), "add", (1, 1, 16), (1, 1, 16))
-    good = case.runs[0].expected.astype(np.int8)
+    good = case.runs[0].expected.astype(np.int8).reshape(-1)
     assert compare([case], good.tobytes()) == []
     bad = good.copy()
     bad[5] ^= 1
     (line,) = compare([case], bad.tobytes())
-    assert f"first at (5,): got {bad[5]}, expected {good[5]}" in line
+    assert f"first at (0, 0, 5): got {bad[5]}, expected {good[5]}" in line
