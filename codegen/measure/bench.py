@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen.emit import level_cycles as level_cycles_of
 from codegen.graph.ir import Int8Array
-from codegen.measure.library import Library, calls_library
+from codegen.measure.cmsis_library import Library, calls_library
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
 from codegen.target import memory_system, placement, runners, sizes
