@@ -196,7 +196,8 @@ class NestedNet(nn.Module):
         values = {}
         for name, x in zip(self.network.inputs, given, strict=True):
             real = self.pixels.to_input(as_map(x).contiguous(memory_format=torch.channels_last))
-            values[name] = real.reshape(len(x), *self.network.tensor(name).torch_shape)
+            shape = (len(x), *self.network.tensor(name).torch_shape)
+            values[name] = real if real.shape == shape else real.reshape(shape)  # keeps its strides
         return values
 
     def _plain(self, y: Tensor, name: str) -> Tensor:

@@ -16,7 +16,7 @@ from tests.fuzz.model_check import check_bits, check_model
 from tests.fuzz.model_source import ModelCase, make_case
 from tests.support.projects import need_tools
 
-SEEDS = range(14)
+SEEDS = range(24)
 EVERY_BOARD = (0, 13)
 """Seeds of SEEDS that also run on the emulated cores."""
 

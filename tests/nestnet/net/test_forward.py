@@ -86,3 +86,15 @@ def test_softmax_of_evaluation_mode_stays_out_of_training() -> None:
     x = images(SHAPE, 11, seed=3)
     torch.testing.assert_close(net.eval()(x), module.eval()(x))
     torch.testing.assert_close(net.train()(x), module.train()(x))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_enter_as_they_lie(channels: int) -> None:
+    """Of one channel too, where other strides would mean the same: PyTorch chooses its convolutions
+    by them."""
+    net = nestnet.nest(
+        nn.Sequential(conv_bn(channels, 7), *head(7, 5)), (7, 5, channels), sparsity=0.0
+    )
+    x = torch.randn(2, 7, 5, channels).permute(0, 3, 1, 2)
+    (entered,) = net.entered([x]).values()
+    assert entered.stride() == x.stride()
