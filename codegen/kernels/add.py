@@ -11,8 +11,8 @@ from codegen.graph.ops.add import Add
 from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE, repeat_overlap
 from codegen.kernels.common.kernel import Kernel
-from codegen.kernels.common.repeat import Repeat, repeat
-from codegen.program.call import Args, LevelCost
+from codegen.kernels.common.repeat import PairArgs, repeat
+from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
@@ -21,26 +21,8 @@ ELEMENT = cost.number("add", "element")
 
 
 @dataclass(frozen=True)
-class AddArgs(Args):
+class AddArgs(PairArgs):
     """Literal arguments of ``nn_add``."""
-
-    repeat: Repeat
-    """How the second operand is repeated."""
-    second: int
-    """Elements of the second operand."""
-    shift: int
-    act_min: int
-    act_max: int
-
-    @property
-    def in_elements(self) -> tuple[int, ...]:
-        """Return the elements of both operands."""
-        return (self.repeat.elements, self.second)
-
-    @property
-    def out_elements(self) -> int:
-        """Return the elements of the output."""
-        return self.repeat.elements
 
 
 class AddKernel(Kernel):

@@ -11,8 +11,8 @@ from codegen.graph.ops.mul import Mul
 from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE, repeat_overlap
 from codegen.kernels.common.kernel import Kernel
-from codegen.kernels.common.repeat import Repeat, repeat
-from codegen.program.call import Args, LevelCost
+from codegen.kernels.common.repeat import PairArgs, repeat
+from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
 
@@ -24,27 +24,11 @@ ROW = cost.number("mul", "row")
 
 
 @dataclass(frozen=True)
-class MulArgs(Args):
+class MulArgs(PairArgs):
     """Literal arguments of ``nn_mul``."""
 
-    repeat: Repeat
-    """How the second operand is repeated."""
-    second: int
-    """Elements of the second operand."""
     zero_points: tuple[int, int]
-    shift: int
-    act_min: int
-    act_max: int
-
-    @property
-    def in_elements(self) -> tuple[int, ...]:
-        """Return the elements of both operands."""
-        return (self.repeat.elements, self.second)
-
-    @property
-    def out_elements(self) -> int:
-        """Return the elements of the output."""
-        return self.repeat.elements
+    """Of both operands."""
 
 
 class MulKernel(Kernel):
@@ -68,7 +52,7 @@ def _draft(op: Mul, graph: Graph) -> Draft:
     cycles = cost.cycles(order.elements * ELEMENT + rows * ROW + cost.LAYER_START)
     first, second = (graph.value(name).zero_point for name in op.inputs)
     return Draft(
-        args=MulArgs(order, prod(part), (first, second), op.shift, op.act_min, op.act_max),
+        args=MulArgs(order, prod(part), op.shift, op.act_min, op.act_max, (first, second)),
         contents=(
             Content("mul_multiplier", op.multiplier, 4),
             Content("mul_offset", op.offset, 4),

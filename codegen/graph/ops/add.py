@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape, broadcasts
-from codegen.graph.weighted import check_clamp
+from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array
+from codegen.graph.ops.common.pairs import Pair
 
 MAX_MULTIPLIER = 2**22
 
 
 @dataclass(frozen=True, eq=False)
-class Add(Op):
-    """Elementwise sum: ``y = clamp((a*m[0] + b*m[1] + offset) >> shift)``, int32 throughout."""
+class Add(Pair):
+    """Elementwise sum: ``y = clamp((a*m[0] + b*m[1] + offset) >> shift)``.
 
-    inputs: tuple[str, str]
-    """The second has the shape of the first, or 1 in place of any extent."""
-    output: str
-    multiplier: Int32Array
-    """Shape (levels, 2); absolute value below 2**22."""
-    offset: Int32Array
-    """Shape (levels,); holds both zero points, the output zero point and the rounding half."""
-    shift: int
-    act_min: int
-    act_max: int
-
-    def reading(self, names: Mapping[str, str]) -> Add:
-        """Return this operator reading ``names[x]`` wherever it read x."""
-        first, second = self.inputs
-        return replace(self, inputs=(names.get(first, first), names.get(second, second)))
-
-    def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
-        """Return the first input's shape; :meth:`check` compares the second."""
-        return shapes[0]
+    The multiplier has shape (levels, 2), absolute values below 2**22; the offset holds both zero
+    points too.
+    """
 
     def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Scale both inputs, add, shift and clamp."""
@@ -47,10 +31,7 @@ class Add(Op):
 
     def check(self, graph: Graph) -> Iterator[Broken]:
         """Yield broken rules about shapes, tables and int32 overflow."""
-        shapes = graph.shapes(self.inputs)
-        if not broadcasts(shapes[1], shapes[0]):
-            yield f"the second input has the shape {shapes[0]}, or 1 in its place", shapes[1]
-        yield from check_clamp(self.act_min, self.act_max)
+        yield from super().check(graph)
         if not 0 <= self.shift <= 31:
             yield "shift is 0..31", self.shift
         levels = len(graph.levels)

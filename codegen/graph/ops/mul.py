@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array, Int32Array, Op, Shape, broadcasts
-from codegen.graph.weighted import check_clamp
+from codegen.graph.ir import INT32_MAX, Broken, Graph, Int8Array
+from codegen.graph.ops.common.pairs import Pair
 
 MAX_MULTIPLIER = 2**15
 MAX_SHIFT = 22
 
 
 @dataclass(frozen=True, eq=False)
-class Mul(Op):
-    """Product: ``y = clamp(((a - za) * (b - zb) * m + offset) >> shift)``, int32 throughout."""
+class Mul(Pair):
+    """Product: ``y = clamp(((a - za) * (b - zb) * m + offset) >> shift)``.
 
-    inputs: tuple[str, str]
-    """The second has the shape of the first, or 1 in place of any extent."""
-    output: str
-    multiplier: Int32Array
-    """Shape (levels,); absolute value below 2**15."""
-    offset: Int32Array
-    """Shape (levels,); holds the output zero point and the rounding half."""
-    shift: int
-    act_min: int
-    act_max: int
-
-    def reading(self, names: Mapping[str, str]) -> Mul:
-        """Return this operator reading ``names[x]`` wherever it read x."""
-        first, second = self.inputs
-        return replace(self, inputs=(names.get(first, first), names.get(second, second)))
-
-    def out_shape(self, shapes: tuple[Shape, ...]) -> Shape | None:
-        """Return the first input's shape; :meth:`check` compares the second."""
-        return shapes[0]
+    The multiplier has shape (levels,), absolute values below 2**15.
+    """
 
     def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Multiply the distances from the zero points, scale, shift and clamp."""
@@ -50,10 +33,7 @@ class Mul(Op):
 
     def check(self, graph: Graph) -> Iterator[Broken]:
         """Yield broken rules about shapes, tables and int32 overflow."""
-        shapes = graph.shapes(self.inputs)
-        if not broadcasts(shapes[1], shapes[0]):
-            yield f"the second input has the shape {shapes[0]}, or 1 in its place", shapes[1]
-        yield from check_clamp(self.act_min, self.act_max)
+        yield from super().check(graph)
         if not 0 <= self.shift <= MAX_SHIFT:
             yield f"shift is 0..{MAX_SHIFT}", self.shift
         shape = (len(graph.levels),)

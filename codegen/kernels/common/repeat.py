@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codegen.graph.ir import Shape
+from codegen.program.call import Args
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,29 @@ class Repeat:
     def elements(self) -> int:
         """Return the elements of the first operand."""
         return self.blocks * self.rows * self.count
+
+
+@dataclass(frozen=True)
+class PairArgs(Args):
+    """Literal arguments of a kernel that reads two operands, element by element."""
+
+    repeat: Repeat
+    """How the second operand is repeated."""
+    second: int
+    """Elements of the second operand."""
+    shift: int
+    act_min: int
+    act_max: int
+
+    @property
+    def in_elements(self) -> tuple[int, ...]:
+        """Return the elements of both operands."""
+        return (self.repeat.elements, self.second)
+
+    @property
+    def out_elements(self) -> int:
+        """Return the elements of the output."""
+        return self.repeat.elements
 
 
 def repeat(whole: Shape, part: Shape) -> Repeat:
