@@ -142,7 +142,9 @@ class Spectrogram:
         """Return the edges of the bands, evenly spaced in mel, as frequencies of the transform."""
         low, high = self.low_hz, self.high_hz or self.rate_hz / 2
         mels = np.linspace(_mel(low), _mel(high), self.mels + 2)
-        return 700.0 * (10.0 ** (mels / 2595.0) - 1.0) * self.fft / self.rate_hz
+        hz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+        hz[0], hz[-1] = low, high  # there and back may end above half the rate, where nothing is
+        return hz * self.fft / self.rate_hz
 
     def check(self) -> None:
         """Refuse what cannot be computed.

@@ -16,6 +16,7 @@ from tests.support.commands import ROOT
 
 WORDS = Spectrogram(rate_hz=8000, frame=320, hop=160, frames=7)
 ODD = Spectrogram(rate_hz=11025, frame=441, hop=211, frames=3, mels=23, coefficients=0, low_hz=90)
+USUAL = Spectrogram(frames=3)
 
 
 def sound(samples: int, peak: float, seed: int = 0) -> NDArray[np.int16]:
@@ -57,7 +58,7 @@ def test_nothing_overflows_in_the_transform() -> None:
         assert found.min() >= 0 and found.max() < 2**32
 
 
-@pytest.mark.parametrize("what", [WORDS, ODD], ids=["mfcc", "odd"])
+@pytest.mark.parametrize("what", [WORDS, ODD, USUAL], ids=["mfcc", "odd", "usual"])
 @pytest.mark.parametrize("peak", [32767, 1000, 30])
 def test_log_mel_is_the_logarithm_of_the_bands(what: Spectrogram, peak: int) -> None:
     """However loud: what a quiet sound lacks are its own bits, not those of the arithmetic."""
@@ -67,6 +68,16 @@ def test_log_mel_is_the_logarithm_of_the_bands(what: Spectrogram, peak: int) -> 
     assert found.shape == exact.shape == (what.frames, what.mels)
     difference = found - exact
     assert np.abs(difference - np.median(difference)).max() < 0.02  # octaves of power
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000])
+def test_the_last_band_ends_at_half_the_rate(rate_hz: int) -> None:
+    """Whichever way the logarithm and back round: no band reads beyond the transform."""
+    for frame in (512, 2048):
+        for high_hz in (0, rate_hz // 2):
+            what = Spectrogram(rate_hz=rate_hz, frame=frame, frames=1, mels=13, high_hz=high_hz)
+            assert what.mel_edges[-1] == frame // 2
+            assert what.log_mel(sound(frame, 9000)).shape == (1, 1, 13)
 
 
 def test_ten_times_louder_is_the_same_shifted() -> None:
