@@ -22,6 +22,11 @@ from nestnet.datasets.folder import SOUND_SUFFIXES
 
 DESCRIPTION = "sound.toml"
 SOUNDS = Kind("sound", SOUND_SUFFIXES)
+_REAL = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+"""Encodings of real numbers, 1 being full scale: read as int16 they are not scaled, or wrap around
+where they reach beyond it (https://github.com/libsndfile/libsndfile/issues/388)."""
+_LOUDEST = 2.0
+"""Of full scale, the most that stored real numbers may reach; beyond 1 they saturate."""
 
 
 @dataclass(frozen=True)
@@ -181,19 +186,25 @@ def read(content: bytes) -> tuple[NDArray[np.int16], int]:
     """Return the samples of a sound file, channels averaged, and its rate in Hz.
 
     Raises:
-        ValueError: no sound file, or an empty one.
+        ValueError: no sound file, an empty one, or real numbers that are no shares of full scale.
     """
     import soundfile  # needed for this data set only
 
     try:
-        samples, rate_hz = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            kind, rate_hz = file.subtype, file.samplerate
+            dtype = "float64" if kind in _REAL else "int16"
+            samples = file.read(dtype=dtype, always_2d=True)
     except soundfile.SoundFileError as error:
         raise ValueError(str(error).strip().splitlines()[0]) from error
     if not len(samples):
         raise ValueError("no samples")
-    if samples.shape[1] > 1:
-        samples = np.rint(samples.mean(axis=1, keepdims=True)).astype(np.int16)
-    return samples[:, 0], int(rate_hz)
+    if kind in _REAL:
+        loudest = np.abs(samples).max()
+        if not np.isfinite(loudest) or (kind in ("FLOAT", "DOUBLE") and loudest > _LOUDEST):
+            raise ValueError(f"real numbers up to {loudest:g}, of which 1 is full scale")
+        samples = np.clip(samples * 2**15, -(2**15), 2**15 - 1)
+    return np.rint(samples.mean(axis=1)).astype(np.int16), int(rate_hz)
 
 
 def _split(

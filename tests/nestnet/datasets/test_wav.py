@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
@@ -80,6 +81,26 @@ def test_channels_are_averaged_and_other_depths_become_16_bits() -> None:
     assert read(buffer.getvalue())[0].tolist() == [0, 127 << 8, -(128 << 8)]
 
 
+def encoded(samples: NDArray[np.float64], kind: str, container: str = "WAV") -> bytes:
+    """Return a sound file of ``samples``, 1 being full scale."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 8000, subtype=kind, format=container)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_real_numbers_are_shares_of_full_scale(kind: str) -> None:
+    wave = np.array([0.0, 0.5, -0.5, 0.25, -1.0])
+    assert read(encoded(wave, kind))[0].tolist() == [0, 16384, -16384, 8192, -32768]
+
+
+def test_what_lies_beyond_full_scale_saturates() -> None:
+    assert read(encoded(np.array([1.9, -1.9]), "FLOAT"))[0].tolist() == [32767, -32768]
+    square = np.sign(np.sin(np.arange(8000) * 0.11)) * 0.999
+    heard = read(encoded(square, "VORBIS", "OGG"))[0]  # its decoder reaches beyond 1
+    assert np.abs(heard - square * 2**15).mean() < 4000, "nothing wraps around"
+
+
 def broken(files: Mapping[str, bytes]) -> dict[str, bytes]:
     return tree() | dict(files)
 
@@ -93,6 +114,11 @@ def broken(files: Mapping[str, bytes]) -> dict[str, bytes]:
         ),
         ({"train/low/x.wav": b"RIFF"}, "x.wav: cannot be used as a sound"),
         ({"train/low/x.wav": tone(9, samples=0)}, "x.wav: no samples"),
+        (
+            {"train/low/x.wav": encoded(np.array([9000.0]), "FLOAT")},
+            "x.wav: real numbers up to 9000, of which 1 is full scale",
+        ),
+        ({"train/low/x.wav": encoded(np.array([np.nan]), "DOUBLE")}, "x.wav: real numbers up to"),
         (
             {"train/low/x.wav": b"", "test/low/y.wav": b"no"},
             "2 files that cannot be used as sounds",
