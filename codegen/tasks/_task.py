@@ -73,6 +73,10 @@ class Task(ABC):
         """Return what ``templates/tasks/<task>.j2`` makes C of; None for a task without one."""
         return None
 
+    def takes_any_size(self, graph: Graph) -> bool:
+        """Return whether :meth:`answers` takes images of other sizes than the network's input."""
+        return False
+
     def answers(self, graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
         """Return the answer of every level, sparsest first, to one int8 ``image`` (h, w, c).
 

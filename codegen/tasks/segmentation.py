@@ -1,4 +1,5 @@
-"""Segmentation: the class of every position of a map, as ``nn_segment`` writes it."""
+"""Segmentation: the class of every position of a map, as ``nn_segment`` writes it, or of an image
+in tiles, as ``nn_segment_image`` does."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
+from codegen.graph.sources.tiles import OUTSIDE, cut, tiles
 from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
 
 IGNORED = 255
@@ -23,7 +26,7 @@ class MaskAnswer(Answer):
     """Which class one level takes each position for."""
 
     mask: Uint8Array
-    """Shape (h, w)."""
+    """Shape (h, w), that of the image."""
 
 
 class Segmentation(Task):
@@ -31,27 +34,59 @@ class Segmentation(Task):
 
     fitting = "one map, of one channel and a setting 'threshold', or of 2..255 channels"
     metric = "mean IoU"
-    firmware = ("nn_segment",)
+    firmware = ("nn_segment", "nn_tiles", "nn_tile_at", "nn_segment_tile", "nn_segment_image")
 
     def fits(self, graph: Graph) -> bool:
         """Return whether the only output is such a map."""
         if len(graph.outputs) != 1:
             return False
-        channels = graph.only_output.shape[2]
-        return 2 <= channels <= IGNORED or (channels == 1 and threshold(graph) is not None)
+        height, width, channels = graph.only_output.shape
+        if channels == 1 and threshold(graph) is None:
+            return False
+        left = _margins(graph)
+        usable = not left or (left[0].is_integer() and 0 <= 2 * left[0] < min(height, width))
+        return 1 <= channels <= IGNORED and len(left) <= 1 and usable
+
+    def takes_any_size(self, graph: Graph) -> bool:
+        """Return whether the network was trained on tiles of images: it answers to whole ones."""
+        maps_alike = graph.only_input.shape[:2] == graph.only_output.shape[:2]
+        return bool(_margins(graph)) and maps_alike
 
     def constants(self, graph: Graph) -> Mapping[str, Any]:
         """Return the numbers of nn_segmentation."""
         height, width, channels = graph.only_output.shape
         return {
-            "positions": height * width,
+            "height": height,
+            "width": width,
             "channels": channels,
+            "margin": margin(graph),
             "threshold": threshold(graph) or 0,
         }
+
+    def answers(self, graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
+        """Return the mask of every level, sparsest first, of an int8 ``image`` (h, w, c): of any
+        size where the network takes images in tiles."""
+        size = graph.only_input.shape[:2]
+        if not self.fits(graph) or not self.takes_any_size(graph) or image.shape[:2] == size:
+            return super().answers(graph, image)
+        height, width = image.shape[:2]
+        plan = tiles((height, width), size, margin(graph))
+        pieces = np.stack([cut(image, tile, size, OUTSIDE - 128) for tile in plan])
+        found = []
+        for level in range(len(graph.levels)):
+            outcome = Outcome(graph, level, (pieces,), reference.run(graph, (pieces,), level))
+            mask = np.zeros(image.shape[:2], np.uint8)
+            for tile, answer in zip(plan, masks(outcome), strict=True):
+                mask[tile.own] = answer[tile.inside]
+            found.append(self._answer(outcome, mask))
+        return tuple(found)
 
     def answer(self, outcome: Outcome) -> MaskAnswer:
         """Return the mask of one sample."""
         (mask,) = masks(outcome)
+        return self._answer(outcome, mask)
+
+    def _answer(self, outcome: Outcome, mask: Uint8Array) -> MaskAnswer:
         real = real_values(outcome.graph, outcome.level, outcome.outputs)
         parts = _shares(outcome.graph, mask)
         text = ", ".join(f"{name} {share:.1%}" for name, share in parts.items())
@@ -111,6 +146,16 @@ def threshold(graph: Graph) -> int | None:
     """Return the least int8 value of class 1 on a map of one channel; None where none is set."""
     numbers = int8_settings(graph, "threshold")
     return int(numbers[0]) if len(numbers) == 1 else None
+
+
+def margin(graph: Graph) -> int:
+    """Return how many pixels a tile leaves to its neighbours at borders inside an image."""
+    return int(sum(_margins(graph)))
+
+
+def _margins(graph: Graph) -> tuple[float, ...]:
+    """Return the margin; none where the network was not trained on tiles."""
+    return () if graph.task is None else graph.task.numbers("margin")
 
 
 def masks(outcome: Outcome) -> Uint8Array:

@@ -19,17 +19,18 @@ class Photo:
     """A photo as a network's input."""
 
     image: Int8Array
-    """Shape (h, w, c): pixel - 128."""
+    """Shape (h, w, c): pixel - 128. In tiles it is larger or smaller than the network's input."""
     pixels: Uint8Array
     """The same, 0..255."""
     notes: tuple[str, ...]
     """What was done to the photo."""
 
 
-def read_photo(path: Path, graph: Graph, *, whole: bool = False) -> Photo:
+def read_photo(path: Path, graph: Graph, *, whole: bool = False, any_size: bool = False) -> Photo:
     """Read a photo and make it as large and as colourful as the input of ``graph``.
 
-    Its proportions are kept if ``whole``, what is left over being mid-grey.
+    Its proportions are kept if ``whole``, what is left over being mid-grey. With ``any_size`` it
+    stays as large as it is: the network takes it in tiles.
 
     Raises:
         UserError: no such file, no image, or a network that takes other things than images.
@@ -62,7 +63,10 @@ def read_photo(path: Path, graph: Graph, *, whole: bool = False) -> Photo:
         notes.append("colour made grey")
         weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
         pixels = np.rint(pixels @ weights)[..., None].astype(np.uint8)
-    if pixels.shape[:2] != (height, width):
+    if any_size:
+        notes.append(f"{pixels.shape[0]}x{pixels.shape[1]} in tiles of {height}x{width}")
+        height, width = pixels.shape[:2]
+    elif pixels.shape[:2] != (height, width):
         notes.append(f"scaled from {pixels.shape[0]}x{pixels.shape[1]} to {height}x{width}")
         size = height, width
         pixels = letterbox(pixels, size)[0] if whole else resize_all(pixels[None], size)[0]

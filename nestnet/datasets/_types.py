@@ -35,6 +35,18 @@ class Split:
     """Clips (n, samples) that the images are the features of, where the data set is heard."""
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How larger images were cut into the tiles that the splits hold; the plan is
+    :mod:`codegen.graph.sources.tiles`."""
+
+    margin: int
+    """Pixels of a tile's answer that are left to its neighbours at borders inside an image: test
+    targets count only what is a tile's own, so that scores are those of whole images."""
+    largest: tuple[int, int]
+    """Most height and most width of an image."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A data set in memory."""
@@ -56,6 +68,8 @@ class Dataset:
     """What its targets are for, unless a training says otherwise: a file of nestnet/tasks/."""
     spectrogram: Spectrogram | None = None
     """How the sound of its splits is heard; None where it has none."""
+    cut: Cut | None = None
+    """None where images are whole."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from codegen.graph.sources.tiles import OUTSIDE, Tile, cut, tiles
 from nestnet.datasets._reading.description import described, file_in, needed
 from nestnet.datasets._reading.images import check_depth, decode, decode_numbers, resize_numbers
 from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import test_mask
-from nestnet.datasets._types import Dataset, Split
+from nestnet.datasets._types import Cut, Dataset, Split
 
 TASK = "segmentation"
 DESCRIPTION = "masks.toml"
@@ -37,14 +38,16 @@ class Masks:
     ignore: int = -1
     """The number where a position does not count; -1: there is none."""
     tile: tuple[int, ...] = ()
-    """Height and width of the pieces that images are cut into; empty: they stay whole."""
+    """Height and width of the tiles that images are cut into; empty: they stay whole."""
+    margin: int = 0
+    """Pixels of a tile's answer that are left to the tiles beside it."""
     test: tuple[str, ...] = ()
     """The test images, by their names without endings; empty: drawn."""
 
 
 def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load images and masks; resized first, then cut into tiles. All tiles of an image are in one
-    split.
+    split. Beyond an image that is smaller than a tile is mid-grey, which counts for nothing.
 
     Raises:
         UserError: no ``data``; an image without a mask or the reverse; one that cannot be read; a
@@ -84,6 +87,10 @@ def _description(source: Source) -> Masks:
         raise _bad(where, "classes", str(len(what.classes)), f"2..{IGNORED} names, or none")
     if what.tile and (len(what.tile) != 2 or min(what.tile) < 1):
         raise _bad(where, "tile", str(list(what.tile)), "height and width, both at least 1")
+    most = (min(what.tile, default=1) - 1) // 2
+    if not 0 <= what.margin <= most:
+        expected = f"0..{most}, less than half a tile" if what.tile else "tile beside it"
+        raise _bad(where, "margin", str(what.margin), expected)
     if not what.classes and what.ignore >= 0:
         raise _bad(where, "ignore", str(what.ignore), "classes beside it")
     return what
@@ -185,25 +192,37 @@ def _dataset(
     test_share: float,
 ) -> Dataset:
     where = f"{path}/{DESCRIPTION}"
-    stems: list[str] = []
-    pieces: list[tuple[NDArray[np.uint8], Mask]] = []
-    for stem, pixels in images.items():
-        cut = _tiles(where, stem, pixels, masks[stem], what.tile)
-        pieces += cut
-        stems += [stem] * len(cut)
-    shapes = {image.shape for image, _ in pieces}
-    if len(shapes) > 1:
+    size_of = {stem: what.tile or mask.shape for stem, mask in masks.items()}
+    if len(set(size_of.values())) > 1:
         raise UserError(
             str(path),
             "images of mixed size",
-            got=", ".join(sorted("x".join(map(str, shape[:2])) for shape in shapes)),
+            got=", ".join(sorted("x".join(map(str, size)) for size in set(size_of.values()))),
             expected="one size",
             action=f"Scale all of them with --resize, or say tile = [64, 64] in {DESCRIPTION}",
         )
-    groups = np.array(stems)
+    height, width = next(iter(size_of.values()))
+    plans = {stem: tiles(_size(mask), (height, width), what.margin) for stem, mask in masks.items()}
+    groups = np.repeat(list(plans), [len(plan) for plan in plans.values()])
     is_test, told = test_mask(groups, what.test, test_share, where)
-    stacked = [np.stack(each) for each in zip(*pieces, strict=True)]
-    splits = [Split(stacked[0][chosen], stacked[1][chosen]) for chosen in (~is_test, is_test)]
+    splits = []
+    for wanted in (False, True):
+        pieces = [
+            (
+                cut(images[stem], tile, (height, width), OUTSIDE),
+                _answer(masks[stem], tile, (height, width), only_own=wanted),
+            )
+            for stem, tested in dict(zip(groups.tolist(), is_test.tolist(), strict=True)).items()
+            for tile in plans[stem]
+            if tested == wanted
+        ]
+        splits.append(Split(*(np.stack(each) for each in zip(*pieces, strict=True))))
+    pieces_are = "tiles" if what.tile else "images"
+    notes = [told.replace("groups", "images").replace("windows", pieces_are)]
+    sizes = np.array([mask.shape for mask in masks.values()])
+    small = int((sizes < (height, width)).any(axis=1).sum())
+    if small:
+        notes.append(f"{small} images are smaller than a tile: beyond them is mid-grey ({OUTSIDE})")
     return Dataset(
         name="masks",
         title=path.resolve().name.split(".")[0],
@@ -211,31 +230,27 @@ def _dataset(
         test=splits[1],
         class_names=names,
         default_augment="flips",
-        notes=(told.replace("groups", "images").replace("windows", "pieces"),),
+        notes=tuple(notes),
         test_share=test_share,
         task=TASK,
+        cut=Cut(what.margin, (int(sizes[:, 0].max()), int(sizes[:, 1].max())))
+        if what.tile
+        else None,
     )
 
 
-def _tiles(
-    where: str, stem: str, pixels: NDArray[np.uint8], mask: Mask, tile: tuple[int, ...]
-) -> list[tuple[NDArray[np.uint8], Mask]]:
-    """Return an image cut into tiles that do not overlap; what is left over is left out.
+def _size(mask: Mask) -> tuple[int, int]:
+    return mask.shape[0], mask.shape[1]
 
-    Raises:
-        UserError: an image smaller than a tile.
-    """
-    if not tile:
-        return [(pixels, mask)]
-    height, width = tile
-    rows, columns = pixels.shape[0] // height, pixels.shape[1] // width
-    if not rows or not columns:
-        raise _bad(where, "tile", f"{height}x{width}", f"at most {mask.shape}, as {stem} has")
-    return [
-        (pixels[y : y + height, x : x + width], mask[y : y + height, x : x + width])
-        for y in range(0, rows * height, height)
-        for x in range(0, columns * width, width)
-    ]
+
+def _answer(mask: Mask, tile: Tile, size: tuple[int, int], *, only_own: bool) -> Mask:
+    """Return what a network is to answer to a tile: everywhere in the image, or to its own part."""
+    piece = cut(mask, tile, size, IGNORED)
+    if not only_own:
+        return piece
+    own = np.full_like(piece, IGNORED)
+    own[tile.inside] = piece[tile.inside]
+    return own
 
 
 def _bad(where: str, key: str, got: str, expected: str) -> UserError:

@@ -1,15 +1,15 @@
 """Segmentation: a class for every position of an image.
 
 Of two classes a network may have one map, class 1 where its logit is above 0; else it has a map per
-class, the largest wins. A device answers with ``nn_segment``; its NumPy twin is
-``codegen/tasks/segmentation.py``.
+class, the largest wins. A device answers with ``nn_segment``, and to larger images in tiles with
+``nn_segment_image``; their NumPy twins are in ``codegen/tasks/segmentation.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,8 +48,12 @@ class LevelMasks:
     """Of every class: positions in common by those that either has."""
 
 
+@dataclass(frozen=True)
 class Segmentation(Task):
     """Targets are masks, uint8 (n, h, w) with a class or IGNORED at each position."""
+
+    margin: int | None = None
+    """Of the tiles that it is trained on; None for whole images, and for data not yet known."""
 
     metric = "mean IoU"
     takes_softmax = True
@@ -73,6 +77,10 @@ class Segmentation(Task):
                     ", ".join(map(str, bad)),
                     f"0..{classes - 1}, or {IGNORED} where a position does not count",
                 )
+
+    def fitted(self, data: Dataset) -> Self:
+        """Return the task with the margin of the data's tiles."""
+        return self if data.cut is None else replace(self, margin=data.cut.margin)
 
     def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
         """Return what masks train well with."""
@@ -109,9 +117,10 @@ class Segmentation(Task):
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None
     ) -> Mapping[str, Sequence[float]]:
-        """Return the least int8 value above 0, for one map."""
+        """Return the least int8 value above 0, for one map, and the margin of tiles."""
         output = graph.only_output
-        return {"threshold": (output.zero_point + 1,)} if output.shape[2] == 1 else {}
+        found = {"threshold": (output.zero_point + 1,)} if output.shape[2] == 1 else {}
+        return found if self.margin is None else {**found, "margin": (self.margin,)}
 
     def targets(self, split: Split) -> Tensor:
         """Return the masks, uint8 (n, h, w)."""

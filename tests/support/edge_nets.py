@@ -9,6 +9,8 @@ from codegen.graph.ir import Graph, Meaning, Setting, TaskRecord
 from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.synthetic import random_graph
+from codegen.graph.verify import verify
+from tests.support.firmware.tasks import record
 
 
 def fusion() -> Graph:
@@ -89,3 +91,20 @@ def edge_graphs() -> list[Graph]:
         random_graph(32, blocks=3, largest=7, inputs=3, outputs=4),
     ]
     return [fusion(), detector(), gates(), *random]
+
+
+TILE = (13, 11)
+"""Height and width of what :func:`segments_tiles` takes at once."""
+
+
+def segments_tiles(channels: int, margin: int | None, inputs: int = 2) -> Graph:
+    """Return a network whose map is as large as its input and sees two pixels around a position."""
+    net = GraphBuilder((*TILE, inputs), 2, 5, "cells")
+    body = net.conv("input", 5, (3, 3), padding=(1, 1, 1, 1))
+    body = net.conv(
+        body, channels, (3, 3), padding=(1, 1, 1, 1), group=1, densities=(0.4, 0.9), relu=False
+    )
+    settings = {"threshold": (3.0,)} if channels == 1 else {}
+    if margin is not None:
+        settings["margin"] = (float(margin),)
+    return verify(replace(net.graph({body: "map"}), task=record("segmentation", **settings)))

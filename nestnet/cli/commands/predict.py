@@ -38,7 +38,16 @@ def command(
     task = _task(graph)
     from nestnet.cli.photo import png, read_photo  # imports pillow
 
-    made = read_photo(photo, graph, whole=task.keeps_proportions)
+    any_size = task.takes_any_size(graph)
+    made = read_photo(photo, graph, whole=task.keeps_proportions, any_size=any_size)
+    if c_array is not None and made.image.shape != graph.only_input.shape:
+        raise UserError(
+            "--c-array",
+            "holds one input of the network, and this photo is taken in tiles",
+            got="x".join(map(str, made.image.shape[:2])),
+            expected="x".join(map(str, graph.only_input.shape[:2])) + ", a single tile",
+            action="Leave it out; --picture and --json show the mask of the whole photo",
+        )
     answers = task.answers(graph, made.image)
     drawn = None
     if picture is not None:

@@ -22,8 +22,11 @@ from codegen.graph.ops.softmax import Softmax
 from codegen.graph.synthetic import linear_layer_graph, random_images
 from codegen.tasks import Outcome
 from codegen.tasks.classification import TASK, confusion
+from codegen.tasks.segmentation import TASK as SEGMENTATION
+from codegen.tasks.segmentation import MaskAnswer
 from nestnet.cli.photo import read_photo
 from tests.support.commands import ROOT, Here
+from tests.support.edge_nets import TILE, segments_tiles
 from tests.support.projects import small_graph
 
 RUN = "runs/net-digits-1"
@@ -208,3 +211,24 @@ def test_a_flat_softmax_of_many_classes_gives_equal_shares() -> None:
     assert set(answer.output.tolist()) == {-128}
     assert np.allclose(answer.shares, 1 / 1009)
     json.dumps(TASK.as_json(graph, (answer,)), allow_nan=False)
+
+
+def test_a_photo_of_any_size_is_segmented_in_tiles(here: Here, tmp_path: Path) -> None:
+    graph = segments_tiles(1, 2, inputs=1)
+    nestfile.save(graph, tmp_path / "cells.nestnet")
+    picture = photo(tmp_path / "cells.png", (29, 31), "L")
+    given = ("predict", picture, "--run", "cells.nestnet")
+    done = here(*given, "--picture", "drawn.png", "--json", "said.json")
+    assert done.returncode == 0, done.stderr
+    assert "29x31 in tiles of 13x11" in done.stdout
+    assert Image.open(tmp_path / "drawn.png").size == (31, 29)
+    image = (np.asarray(Image.open(picture)).astype(np.int16) - 128).astype(np.int8)[..., None]
+    answers = SEGMENTATION.answers(graph, image)
+    levels = json.loads((tmp_path / "said.json").read_text())["levels"]
+    for level, answer in zip(levels, answers, strict=True):
+        assert isinstance(answer, MaskAnswer)
+        assert level["shares"]["1"] == pytest.approx(answer.mask.mean(), abs=1e-6)
+    done = here(*given, "--c-array", "cells.h")
+    assert done.returncode == 2 and "got 29x31, expected 13x11, a single tile" in done.stderr
+    assert here("predict", photo(tmp_path / "one.png", TILE, "L"), *given[2:], "--c-array", "one.h")
+    assert "nn_one[143]" in (tmp_path / "one.h").read_text()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from codegen.errors import UserError
 from nestnet import datasets
+from nestnet.datasets import Split
 from nestnet.tasks import of
 from tests.support.data_trees import Tree, encode, write_directory
 
@@ -49,15 +50,48 @@ def test_masks_get_class_numbers_and_images_are_split(tmp_path: Path) -> None:
     assert data.test.targets.dtype == np.uint8
 
 
-def test_tiles_of_an_image_stay_together(tmp_path: Path) -> None:
+def test_tiles_of_an_image_stay_together_and_cover_it(tmp_path: Path) -> None:
     files = described(tree(), TWO + 'tile = [6, 5]\ntest = ["c"]')
     data = datasets.load("masks", write_directory(files, tmp_path))
-    assert data.train.images.shape == (4 * 4, 6, 5, 3) and len(data.test.images) == 4
+    assert data.train.images.shape == (4 * 9, 6, 5, 3) and len(data.test.images) == 9
+    assert data.cut is not None and data.cut.margin == 0 and data.cut.largest == SIZE
     whole = datasets.load(
         "masks", write_directory(described(tree(), TWO + 'test = ["c"]'), tmp_path)
     )
-    assert np.array_equal(data.test.images[3], whole.test.images[0][6:12, 5:10])
-    assert np.array_equal(data.test.targets[3], whole.test.targets[0][6:12, 5:10])
+    assert whole.cut is None
+    assert np.array_equal(data.test.images[4], whole.test.images[0][6:12, 5:10])
+    assert np.array_equal(data.test.targets[4], whole.test.targets[0][6:12, 5:10])
+    assert np.array_equal(data.test.images[8], whole.test.images[0][7:13, 6:11])
+    _covers_once(data.test, whole.test)
+
+
+def _covers_once(tiles: Split, whole: Split) -> None:
+    """Check that the targets of a split's tiles count every position of its images once."""
+    counts = [np.bincount(split.targets.reshape(-1), minlength=256)[:2] for split in (tiles, whole)]
+    assert np.array_equal(*counts) and counts[0].all()
+
+
+@pytest.mark.parametrize(("tile", "margin"), [((7, 9), 2), ((17, 9), 3), ((17, 19), 0)])
+def test_test_scores_are_those_of_whole_images(
+    tile: tuple[int, int], margin: int, tmp_path: Path
+) -> None:
+    """Of a margin a tile's test targets hold nothing, its training targets all of the image; beyond
+    an image that is smaller than a tile both hold nothing."""
+    text = TWO + f'tile = {list(tile)}\nmargin = {margin}\ntest = ["c", "d"]'
+    data = datasets.load("masks", write_directory(described(tree(), text), tmp_path))
+    plain = TWO + 'test = ["c", "d"]'
+    whole = datasets.load("masks", write_directory(described(tree(), plain), tmp_path))
+    _covers_once(data.test, whole.test)
+    first, image = data.test.targets[0], whole.test.targets[0][: tile[0], : tile[1]]
+    own = [side - margin if side < length else length for side, length in zip(tile, SIZE)]  # noqa: B905
+    assert np.array_equal(first[: own[0], : own[1]], image[: own[0], : own[1]])
+    assert (first[own[0] :] == 255).all() and (first[:, own[1] :] == 255).all()
+    trained, there = data.train.targets[0], whole.train.targets[0][: tile[0], : tile[1]]
+    assert np.array_equal(trained[: len(there), : there.shape[1]], there)
+    beyond = data.train.images[0][len(there) :]
+    assert (beyond == 128).all() and (trained[len(there) :] == 255).all()
+    small = [note for note in data.notes if "smaller than a tile" in note]
+    assert len(small) == (tile[0] > SIZE[0])
 
 
 @pytest.mark.parametrize("values", [(0, 255), (0, 1)])
@@ -109,7 +143,17 @@ BROKEN: list[tuple[str, Callable[[Tree], Tree], str]] = [
         lambda files: described(files, 'classes = ["a", "b"]\nvalues = [1]'),
         r"masks\.toml, values: not acceptable; got 1 values, 2 classes",
     ),
-    ("tile", lambda files: described(files, TWO + "tile = [14, 2]"), r"tile.*got 14x2"),
+    ("tile", lambda files: described(files, TWO + "tile = [14]"), r"tile: not acc.*got \[14\]"),
+    (
+        "margin",
+        lambda files: described(files, TWO + "tile = [9, 6]\nmargin = 3"),
+        r"margin: not acceptable; got 3, expected 0\.\.2, less than half a tile",
+    ),
+    (
+        "margin alone",
+        lambda files: described(files, TWO + "margin = 3"),
+        r"margin: not acceptable; got 3, expected tile beside it",
+    ),
     ("test", lambda files: described(files, TWO + 'test = ["z"]'), r"no such group; got z"),
     ("key", lambda files: described(files, "clases = []"), r"unknown key.*Did you mean 'classes'"),
     (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +75,7 @@ def of_copy() -> Graph:
 
 NETWORKS: dict[str, Callable[[], Graph]] = {
     "one map": lambda: of_map(record("segmentation", threshold=(-3.0,)), 1),
-    "a map per class": lambda: of_map(record("segmentation"), 3),
+    "a map per class": lambda: of_map(record("segmentation", margin=(1.0,)), 3),
     "labels": lambda: of_list(record("multi_label", thresholds=(1.0, -128.0, 127.0, 0.0, 5.0)), 5),
     "one label": lambda: of_list(record("multi_label", thresholds=(11.0,)), 1),
     "numbers": lambda: of_list(
@@ -97,7 +98,7 @@ class _Words:
 
 
 _WORDS = {
-    "segmentation": _Words("uint8_t", "{positions}", "nn_segment(&task, output, answer)"),
+    "segmentation": _Words("uint8_t", "{height} * {width}", "nn_segment(&task, output, answer)"),
     "multi_label": _Words("uint8_t", "{labels}", "nn_present(&task, output, answer)"),
     "regression": _Words("int32_t", "{count}", "nn_numbers(&task, output, answer)"),
     "heat_map": _Words(
@@ -155,6 +156,7 @@ def in_c(outcome: Outcome, folder: Path, machine: Machine) -> NDArray[Any]:
     constants = dict(tasks.TASKS[name].constants(graph) or {})
     counted = {"labels": graph.only_output.shape[2], "count": graph.only_output.shape[2]}
     items = words.items.format(**{**counted, **constants, "room": _room(graph)})
+    count = math.prod(map(int, items.split("*")))
     text = f'#include "tasks/nn_{name}.h"\n' + _constant(name, graph, constants)
     sizes = {
         "SAMPLES": len(outcome.inputs[0]),
@@ -179,9 +181,9 @@ def in_c(outcome: Outcome, folder: Path, machine: Machine) -> NDArray[Any]:
         plain = np.stack(
             [found[key].astype(np.int64) for key in ("row", "column", "score", "label")], 1
         )
-        return plain.reshape(sizes["SAMPLES"], int(items), 4)
+        return plain.reshape(sizes["SAMPLES"], count, 4)
     kind = np.dtype(words.answer.removesuffix("_t"))
-    return np.frombuffer(data, kind).reshape(sizes["SAMPLES"], int(items))
+    return np.frombuffer(data, kind).reshape(sizes["SAMPLES"], count)
 
 
 def _room(graph: Graph) -> int:
@@ -218,6 +220,7 @@ def _constant(name: str, graph: Graph, constants: dict[str, Any]) -> str:
 
 def _run(folder: Path, name: str, machine: Machine) -> None:
     files = [HARNESS / "tasks_harness.c", FIRMWARE / f"tasks/nn_{name}.c"]
+    files += [FIRMWARE / "nestnet.c", FIRMWARE / "core/nn_crc32.c"]
     includes = [f"-I{path}" for path in (FIRMWARE, FIRMWARE / "port", folder)]
     options = [*STANDARD, *WARNINGS, "-O2", *includes]
     elf = folder / "tasks.elf"
