@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from codegen.errors import UserError
 from nestnet.datasets._types import Uint8Array
@@ -66,6 +66,8 @@ class Picture:
     """Largest 8-bit value before resizing, where the file holds 16-bit samples; else None."""
     transparent: bool
     """Whether some pixel was not opaque."""
+    is_turned: bool = False
+    """Whether it was turned, or mirrored, to be upright."""
 
 
 def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture:
@@ -81,6 +83,7 @@ def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture
             image.load()
             _refuse_unscaled(name, image)
             deep = _bits(image, content) > 8
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
             if deep:
                 _refuse_deep_key(name, image)
             grey = image.format == "PNG" and content[_PNG_COLOUR] in _PNG_GREY
@@ -104,7 +107,7 @@ def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture
     highest = int(pixels.max()) if deep else None
     if resize is not None:
         pixels = resize_all(pixels[np.newaxis], resize)[0]
-    return Picture(pixels, highest, transparent)
+    return Picture(pixels, highest, transparent, is_turned)
 
 
 def decode_numbers(name: str, content: bytes) -> Uint8Array:
@@ -161,6 +164,16 @@ def check_depth(pictures: Mapping[str, Picture]) -> None:
         f"no value above {most}" + (f" in {len(tops)} such images" if len(tops) > 1 else ""),
         "values that reach up to 65535",
         f"Write 8-bit images (the values divided by {max(1, (most + 1) // 256)}), or scale to 16",
+    )
+
+
+def turned_upright(count: int, what: str) -> tuple[str, ...]:
+    """Return what to say where ``count`` photos were turned, of the ``what`` that lie on them."""
+    if not count:
+        return ()
+    photos = f"{count} photo{'s' * (count > 1)}"
+    return (
+        f"{photos} turned upright as EXIF says; {what} are taken to be drawn on them like that",
     )
 
 

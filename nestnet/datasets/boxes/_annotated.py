@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.errors import UserError
 from nestnet.datasets._reading.source import listing_of
@@ -11,7 +11,7 @@ from nestnet.datasets._reading.source import listing_of
 
 @dataclass(frozen=True)
 class Box:
-    """One box, in pixels of the image as it is stored; left and top edge of the image are 0."""
+    """One box, in pixels of the upright image; its left and top edge are 0."""
 
     label: str
     """Its class."""
@@ -36,7 +36,11 @@ class Annotated:
     """Name of its file in the data."""
     boxes: tuple[Box, ...]
     split: str
-    """"train", "test", or empty where nothing says."""
+    """"train", "val", "test", or empty where nothing says."""
+    size: tuple[int, int] | None = None
+    """Width and height that the boxes were drawn at; None where nothing says."""
+    where: str = ""
+    """File that says so, for messages."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +97,25 @@ def number_of(text: str) -> float | None:
     return value if abs(value) < 1e9 else None
 
 
+def size_of(width: object, height: object) -> tuple[int, int] | None:
+    """Return the size of an image; None where one of them is no whole number above 0."""
+    sides = [number_of(str(side)) for side in (width, height)]
+    known = [int(side) for side in sides if side is not None and side >= 1]
+    return (known[0], known[1]) if len(known) == 2 else None
+
+
 def split_of(path: str) -> str:
-    """Return "train" or "test" as a folder or the beginning of a file's name says; else ""."""
+    """Return "train", "val" or "test" as a word of a file's name or else of its innermost folder
+    says, perhaps with a number behind it, as val2017 has; else ""."""
     for part in reversed(path.casefold().replace("\\", "/").split("/")):
         words = "".join(c if c.isalnum() else " " for c in part).split()
         for word in words:
-            if word.startswith("trainval") or word in ("train", "training"):
+            name = word.rstrip("0123456789")
+            if name.startswith("trainval") or name in ("train", "training"):
                 return "train"
-            if word in ("val", "valid", "validation", "dev"):
+            if name in ("val", "valid", "validation", "dev", "minival"):
                 return "val"
-            if word in ("test", "testing"):
+            if name in ("test", "testing"):
                 return "test"
     return ""
 
@@ -116,8 +129,7 @@ def settled(images: Sequence[Annotated]) -> tuple[tuple[Annotated, ...], tuple[s
     becomes = "train" if "test" in known else "test"
     count = sum(image.split == "val" for image in images)
     changed = tuple(
-        Annotated(image.image, image.boxes, becomes) if image.split == "val" else image
-        for image in images
+        replace(image, split=becomes) if image.split == "val" else image for image in images
     )
     return changed, (
         f"{count} validation images are {'training' if becomes == 'train' else 'test'} images",

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from nestnet.datasets._reading.cache import Decoded, cached
-from nestnet.datasets._reading.images import check_depth, decode, letterbox
+from nestnet.datasets._reading.images import (
+    Picture,
+    check_depth,
+    decode,
+    letterbox,
+    turned_upright,
+)
 from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import SHARE, content_hash, refuse_share
 from nestnet.datasets._types import Dataset, Split, Uint8Array
@@ -92,15 +98,18 @@ def assemble(
     """
     images, notes = settled(said.images)
     _check_images(source, images)
+    _check_pixels(said)
     by_name = {image.image: image for image in images}
     pixels: dict[str, Uint8Array] = {}
     rows: dict[str, list[tuple[float, ...]]] = {}
     hashes: dict[str, int] = {}
-    problems, dropped, pictures = Problems(), Counter[str](), {}
+    problems, dropped, pictures, turned = Problems(), Counter[str](), {}, 0
     files = source.files(frozenset(by_name))
     for name, content in track(files, "Decoding images", total=len(by_name)):
         picture = decode(f"{source.path}/{name}", content, None)
         height, width = picture.pixels.shape[:2]
+        _check_size(by_name[name], picture, problems)
+        turned += picture.is_turned
         size = (width, height) * 2 if said.relative else (1, 1, 1, 1)
         boxes = [
             (box, tuple(a * b for a, b in zip(box.edges, size, strict=True)))
@@ -114,6 +123,7 @@ def assemble(
     problems.refuse()
     check_depth(pictures)
     _check_sizes(source, pixels)
+    _check_left(source, rows, dropped)
     split_of, drawn = _splits(source, images, hashes, test_share)
     train, test = (_split(pixels, rows, split_of, split) for split in SPLITS)
     return Decoded(
@@ -122,7 +132,7 @@ def assemble(
         said.class_names,
         layout="boxes",
         jpeg_quality=None,
-        notes=(*drawn, *said.notes, *notes, *_told(dropped)),
+        notes=(*drawn, *said.notes, *notes, *_told(dropped), *turned_upright(turned, "boxes")),
     )
 
 
@@ -157,6 +167,51 @@ def _check_images(source: Source, images: tuple[Annotated, ...]) -> None:
             "Remove one of them",
         )
     problems.refuse()
+
+
+def _check_pixels(said: Annotations) -> None:
+    """Refuse boxes in shares of the image where the layout has pixels."""
+    boxes = [box for image in said.images for box in image.boxes]
+    if said.relative or not boxes or max(max(box.right, box.bottom) for box in boxes) > 1:
+        return
+    raise UserError(
+        boxes[0].where,
+        "boxes in shares of their image",
+        got=f"no edge beyond 1 in {len(boxes)} box{'es' * (len(boxes) > 1)}",
+        expected="pixels",
+        action="Multiply them by the image's width and height, or use the layout yolo",
+    )
+
+
+def _check_left(
+    source: Source, rows: Mapping[str, list[tuple[float, ...]]], dropped: Mapping[str, int]
+) -> None:
+    """Refuse data of which every box was left out."""
+    if dropped and not any(rows.values()):
+        raise UserError(
+            str(source.path),
+            "no box is left",
+            got="; ".join(_told(dropped)),
+            expected="boxes to find",
+            action="Choose a larger --resize",
+        )
+
+
+def _check_size(said: Annotated, picture: Picture, problems: Problems) -> None:
+    """Note an image that is not as large as its annotation says."""
+    height, width = picture.pixels.shape[:2]
+    if said.size is None or said.size == (width, height):
+        return
+    action = "Annotate the images as they are, or scale them back"
+    if picture.is_turned and said.size == (height, width):
+        action = "Write the photos upright, without an orientation in EXIF, and their boxes anew"
+    problems.add(
+        said.where,
+        "an image that is not as large as its annotation says",
+        f"{width}x{height}" + ", turned as EXIF says" * picture.is_turned,
+        "{}x{}".format(*said.size),
+        action,
+    )
 
 
 def _checked(

@@ -11,7 +11,14 @@ from typing import Any
 from codegen.errors import UserError
 from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
-from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, split_of
+from nestnet.datasets.boxes._annotated import (
+    Annotated,
+    Annotations,
+    Box,
+    Problems,
+    size_of,
+    split_of,
+)
 from nestnet.datasets.boxes._assemble import load_boxes
 
 TASK = "detection"
@@ -57,6 +64,7 @@ def read(source: Source) -> Annotations:
     for name, table in sorted(tables.items()):
         split = split_of(name) if len(tables) > 1 else ""
         where = f"{source.path}/{name}"
+        entries = [entry for entry in table["images"] if isinstance(entry, Mapping)]
         files = _files(where, table["images"], names, PurePosixPath(name).parent, problems)
         boxes: dict[Any, list[Box]] = defaultdict(list)
         seen: set[Any] = set()
@@ -69,7 +77,11 @@ def read(source: Source) -> Annotations:
             box = _box(at, entry, classes, files, problems)
             if box is not None:
                 boxes[entry["image_id"]].append(box)
-        found += [Annotated(file, tuple(boxes[key]), split) for key, file in files.items()]
+        sizes = {_id(entry): size_of(entry.get("width"), entry.get("height")) for entry in entries}
+        found += [
+            Annotated(file, tuple(boxes[key]), split, sizes[key], f"{where}: image {key}")
+            for key, file in files.items()
+        ]
     problems.refuse()
     notes = (f"{crowds} boxes of crowds left out",) if crowds else ()
     return Annotations(tuple(found), tuple(classes.values()), notes=notes)

@@ -17,6 +17,7 @@ from nestnet.datasets.boxes._annotated import (
     Box,
     Problems,
     number_of,
+    size_of,
     split_of,
 )
 from nestnet.datasets.boxes._assemble import load_boxes
@@ -31,14 +32,17 @@ COLUMNS = {
     "bottom": ("ymax", "y2", "bottom"),
 }
 """What a column may be called."""
+SIZE = ("width", "height")
+"""Columns that may say how large the image is."""
 EDGES = ("left", "top", "right", "bottom")
 
 
 def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load images with boxes in tables; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
 
-    Edges are pixels from 0. A line with an image alone is an image without a box. Classes are all
-    names that occur, sorted. Several tables are told apart by train, val and test in their names.
+    Edges are pixels from 0; columns width and height say of how large an image. A line with an
+    image alone is an image without a box. Classes are all names that occur, sorted. Several tables
+    are told apart by train, val and test in their names.
     """
     return load_boxes("csv", read, data, resize, test_share)
 
@@ -57,6 +61,7 @@ def read(source: Source) -> Annotations:
         by_end[PurePosixPath(name).name].append(name)
     problems = Problems()
     boxes: dict[tuple[str, str], list[Box]] = defaultdict(list)
+    sizes: dict[tuple[str, str], tuple[tuple[int, int] | None, str]] = {}
     heads: dict[str, str] = {}
     for table, content in sorted(source.files(tables)):
         text = content.decode("utf-8-sig", "replace")
@@ -76,6 +81,8 @@ def read(source: Source) -> Annotations:
             known = [n for n in by_end[PurePosixPath(image).name] if n.endswith(image)]
             key = (known[0] if known else image, split)
             boxes[key] += [] if box is None else [box]
+            said = (row[head.index(n)] if n in head[: len(row)] else "" for n in SIZE)
+            sizes.setdefault(key, (size_of(*said), where))
     problems.refuse()
     if not boxes:
         raise UserError(
@@ -85,7 +92,7 @@ def read(source: Source) -> Annotations:
             expected="a .csv with the columns image, class, xmin, ymin, xmax, ymax",
             action="Check the path, or write the first line with these names",
         )
-    found = tuple(Annotated(name, tuple(b), split) for (name, split), b in boxes.items())
+    found = tuple(Annotated(key[0], tuple(b), key[1], *sizes[key]) for key, b in boxes.items())
     classes = sorted({box.label for image in found for box in image.boxes})
     return Annotations(found, tuple(classes))
 

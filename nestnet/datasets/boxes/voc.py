@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
 from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
 from nestnet.datasets.boxes import _xml
-from nestnet.datasets.boxes._annotated import Annotated, Annotations, Box, Problems, number_of
+from nestnet.datasets.boxes._annotated import (
+    Annotated,
+    Annotations,
+    Box,
+    Problems,
+    number_of,
+    size_of,
+    split_of,
+)
 from nestnet.datasets.boxes._assemble import load_boxes
 
 TASK = "detection"
@@ -23,6 +33,7 @@ NAMES = ("classes.txt", "labels.txt")
 def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
     """Load images with VOC annotations; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
 
+    Lists in ImageSets/Main say the split, or without them folders called train, val or test.
     Coordinates count from 1, and right and lower edges are the last pixels inside, so that a box is
     from xmin - 1 to xmax. Classes are those of a file classes.txt or labels.txt, in its order, or
     all names that occur, sorted.
@@ -52,7 +63,11 @@ def read(source: Source) -> Annotations:
     texts = dict(source.files(frozenset((*xml, *lists, *listing[:1]))))
     problems = Problems()
     splits, notes = _splits(source, {name: texts[name] for name in lists}, xml, problems)
-    images = {PurePosixPath(n).name: n for n in names if not n.endswith("/") and n not in xml}
+    images: dict[str, list[str]] = defaultdict(list)
+    for image in names:
+        if not image.endswith("/") and image not in xml:
+            images[PurePosixPath(image).name].append(image)
+            images[PurePosixPath(image).stem].append(image)
     found = []
     for name in xml:
         stem = PurePosixPath(name).stem
@@ -61,9 +76,12 @@ def read(source: Source) -> Annotations:
         where = f"{source.path}/{name}"
         root = _xml.read(where, texts[name])
         image = root.word("filename") or f"{stem}.jpg"
-        here = images.get(image) or _same_stem(stem, images) or image
+        here = _nearest(name, images[image] or images[stem]) or image
         boxes = tuple(_boxes(where, root, problems))
-        found.append(Annotated(here, boxes, splits.get(stem, "")))
+        split = splits[stem] if splits else split_of(str(PurePosixPath(name).parent))
+        about = root.first("size")
+        size = about and size_of(about.word("width"), about.word("height"))
+        found.append(Annotated(here, boxes, split, size, where))
     problems.refuse()
     classes = _listed(texts[listing[0]]) if listing else ()
     occurring = sorted({box.label for image in found for box in image.boxes})
@@ -111,9 +129,15 @@ def _splits(
     return found, notes
 
 
-def _same_stem(stem: str, images: dict[str, str]) -> str | None:
-    """Return the image whose name before the suffix is ``stem``."""
-    return next((name for file, name in images.items() if PurePosixPath(file).stem == stem), None)
+def _nearest(name: str, images: Sequence[str]) -> str | None:
+    """Return the one of ``images`` that shares most folders with the annotation ``name``."""
+    folders = PurePosixPath(name).parts[:-1]
+
+    def shared(image: str) -> int:
+        pairs = zip(folders, PurePosixPath(image).parts, strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    return max(images, key=shared, default=None)
 
 
 def _boxes(where: str, root: _xml.Element, problems: Problems) -> Iterable[Box]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from codegen.errors import UserError
 from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._types import Dataset
+from nestnet.datasets.boxes import _yaml
 from nestnet.datasets.boxes._annotated import (
     Annotated,
     Annotations,
@@ -30,7 +31,8 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     """Load images with YOLO labels; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
 
     A line is the class's number and the box's middle, width and height as shares of the image's. An
-    image without a file of labels has no box. Folders called train, val or test say the split.
+    image without a file of labels has no box. What data.yaml calls train, val and test, folders or
+    lists of images, is the split; without it the names of folders say it.
     """
     return load_boxes("yolo", read, data, resize, test_share)
 
@@ -77,16 +79,20 @@ def read(source: Source) -> Annotations:
             "the image that the labels are of",
             "Add the image, or remove the labels",
         )
+    splits, notes = _named_splits(source, file, texts[file], sorted(images.values()))
     found = []
     for key, image in sorted(images.items(), key=lambda item: item[1]):
+        if splits and image not in splits:
+            continue
         name = labels.get(key)
         boxes: tuple[Box, ...] = ()
         if name is not None:
             lines = texts[name].decode("utf-8", "replace").splitlines()
             boxes = tuple(_boxes(f"{source.path}/{name}", lines, classes, problems))
-        found.append(Annotated(image, boxes, split_of(str(PurePosixPath(image).parent))))
+        split = splits.get(image) or split_of(str(PurePosixPath(image).parent))
+        found.append(Annotated(image, boxes, split))
     problems.refuse()
-    return Annotations(tuple(found), classes, relative=True)
+    return Annotations(tuple(found), classes, relative=True, notes=notes)
 
 
 def _key(name: str) -> str:
@@ -129,13 +135,85 @@ def _boxes(
         yield Box(label, x - half_w, y - half_h, x + half_w, y + half_h, place)
 
 
+def _named_splits(
+    source: Source, file: str, content: bytes, images: list[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return image -> split as the YAML ``file`` says, and what to say of it; empty where it says
+    nothing, or names what is not there."""
+    text = content.decode("utf-8", "replace") if _is_yaml(file) else ""
+    places = {split: _yaml.values_of(text, split) for split in ("train", "val", "test")}
+    wanted = [place for found in places.values() for place in found]
+    if not wanted:
+        return {}, ()
+    lists = [_same_end(place, source.names()) for place in wanted if place.endswith(".txt")]
+    texts = dict(source.files(frozenset(name for name in lists if name)))
+    members = {
+        split: {image for place in found for image in _members(place, texts, images)}
+        for split, found in places.items()
+    }
+    notes = [
+        f"{file} says {split}: {listing_of(found)}, where no image is"
+        for split, found in places.items()
+        if found and not members[split]
+    ]
+    if not members["train"]:
+        return {}, (*notes, "split by the names of folders")
+    splits = {image: split for split in reversed(places) for image in members[split]}
+    twice = len(members["train"] & (members["val"] | members["test"]))
+    left = len(images) - len(splits)
+    if twice:
+        notes.append(f"{twice} images that {file} trains and tests on: taken as training images")
+    if left:
+        notes.append(f"{left} images are in nothing that {file} names: not read")
+    return splits, tuple(notes)
+
+
+def _members(place: str, texts: Mapping[str, bytes], images: list[str]) -> Iterable[str]:
+    """Yield the images in the folder, or of the list, that ``place`` names."""
+    if place.endswith(".txt"):
+        name = _same_end(place, texts)
+        lines = texts[name].decode("utf-8", "replace").splitlines() if name else []
+        ends: dict[str, list[str]] = defaultdict(list)
+        for image in images:
+            ends[PurePosixPath(image).name].append(image)
+        for line in (each.strip().replace("\\", "/") for each in lines):
+            found = _same_end(line, ends.get(PurePosixPath(line).name, ()))
+            if found:
+                yield found
+        return
+    folders = {str(above) for image in images for above in PurePosixPath(image).parents}
+    folder = _same_end(place, folders)
+    if folder:
+        yield from (image for image in images if image.startswith(f"{folder}/"))
+
+
+def _same_end(place: str, names: Iterable[str]) -> str:
+    """Return the one of ``names`` that ends as ``place`` does, as far up as any does; of several
+    the shortest; "" where not even the last part is the same."""
+    wanted = [part for part in PurePosixPath(place.replace("\\", "/")).parts if part != ".."]
+    best, found = 0, ""
+    for name in sorted(names, key=lambda each: (len(each), each)):
+        same = 0
+        for a, b in zip(reversed(wanted), reversed(PurePosixPath(name).parts), strict=False):
+            if a != b:
+                break
+            same += 1
+        if same > best:
+            best, found = same, name
+    return found
+
+
+def _is_yaml(file: str) -> bool:
+    return file.endswith((".yaml", ".yml"))
+
+
 def _class_names(where: str, content: bytes) -> tuple[str, ...]:
     """Return the class names of a list, or of the key ``names`` of a YAML file."""
     text = content.decode("utf-8", "replace")
-    if not where.endswith((".yaml", ".yml")):
-        found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not _is_yaml(where):
+        found, count = [line.strip() for line in text.splitlines() if line.strip()], []
     else:
-        found = _yaml_names(text)
+        found, count = _yaml.values_of(text, "names"), _yaml.values_of(text, "nc")
     if not found or len(set(found)) < len(found):
         raise UserError(
             where,
@@ -144,28 +222,12 @@ def _class_names(where: str, content: bytes) -> tuple[str, ...]:
             expected="names: [first, second], or a name a line",
             action="Correct the file",
         )
+    if count and count != [str(len(found))]:
+        raise UserError(
+            where,
+            "another number of class names than nc says",
+            got=f"{len(found)}: {listing_of(found)}",
+            expected=f"nc: {count[0]}",
+            action="Correct the file",
+        )
     return tuple(found)
-
-
-def _yaml_names(text: str) -> list[str]:
-    """Return what follows ``names:``, in brackets or a line each, with or without numbers."""
-    lines = [re.sub(r"(^|\s)#.*", "", line) for line in text.splitlines()]
-    begins = re.compile(r"names\s*:(.*)")
-    at = next((i for i, line in enumerate(lines) if begins.match(line)), None)
-    if at is None:
-        return []
-    rest = begins.sub(r"\1", lines[at]).strip()
-    if rest[:1] in ("[", "{"):
-        inside = " ".join([rest, *lines[at + 1 :]])[1:]
-        words = re.split(r",", re.split(r"[\]}]", inside)[0])
-    else:
-        words = []
-        for line in lines[at + 1 :]:
-            if line.strip() and not re.match(r"\s|-", line):
-                break
-            words.append(line)
-    items = [re.fullmatch(r"\s*(?:-\s+)?(?:(\d+)\s*:)?\s*(.*?)\s*", word) for word in words]
-    pairs = [(item[1], item[2].strip("'\"")) for item in items if item is not None and item[2]]
-    if pairs and all(number is not None for number, _ in pairs):
-        pairs.sort(key=lambda pair: int(pair[0] or 0))
-    return [name for _, name in pairs]

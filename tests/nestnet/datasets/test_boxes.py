@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from codegen.errors import UserError
 from nestnet import datasets
@@ -176,6 +176,141 @@ def test_validation_images_train_where_there_are_test_images(tmp_path: Path) -> 
     assert "1 annotated images are in no list: not read" in found.notes
 
 
+def without_splits(layout: str) -> Tree:
+    """Return the data in folders that say nothing: no train and no test in their names."""
+    return {
+        name.replace("/train/", "/one/").replace("/test/", "/two/"): content
+        for name, content in LAYOUTS[layout]().items()
+        if not name.startswith("ImageSets")
+    }
+
+
+def test_splits_of_coco_may_have_a_year(tmp_path: Path) -> None:
+    tree: Tree = {}
+    for name, content in coco().items():
+        for split in ("train", "val"):
+            name = name.replace(f"{split}/", f"{split}2017/").replace(
+                f"_{split}.", f"_{split}2017."
+            )
+        tree[name] = content
+    found = datasets.load("coco", written(tree, tmp_path))
+    assert (len(found.train.images), len(found.test.images)) == (3, 1)
+    assert found.notes == ("1 validation images are test images",)
+
+
+def test_splits_of_voc_may_be_folders(tmp_path: Path) -> None:
+    """Each image beside its annotation, and equal names in both folders."""
+    tree: Tree = {}
+    for split, names in (("train", "ac"), ("valid", "b"), ("test", "d")):
+        for new, name in enumerate(names):
+            tree[f"{split}/{new}.png"] = voc()[f"JPEGImages/{name}.png"]
+            text = str(voc()[f"Annotations/{name}.xml"])
+            tree[f"{split}/{new}.xml"] = text.replace(f"{name}.png", f"{new}.png")
+    found = datasets.load("voc", written(tree, tmp_path))
+    assert (len(found.train.images), len(found.test.images)) == (3, 1)
+    np.testing.assert_allclose(found.test.targets[0, 0], [1, 1, 1, 29, 3])
+    stored = np.asarray(Image.open(io.BytesIO(picture(3))))
+    np.testing.assert_array_equal(found.test.images[0, ..., 0], stored)
+
+
+@pytest.mark.parametrize("said", [
+    "train: images/one\nval: images/two\ntest:\n",
+    "path: /else/where\ntrain: ../data/images/one/\nval: ['./images/two', nowhere]\n",
+    "train: one.txt\nval:\n  - lists/two.txt\n",
+])  # fmt: skip
+def test_splits_of_yolo_are_what_the_yaml_file_says(said: str, tmp_path: Path) -> None:
+    tree = without_splits("yolo")
+    tree["data.yaml"] = f"{tree['data.yaml']}{said}"
+    tree["one.txt"] = "./images/one/a.png\n/mnt/x/images/one/b.png\nimages/one/c.png\n"
+    tree["lists/two.txt"] = "images\\two\\d.png\n\n"
+    found = datasets.load("yolo", written(tree, tmp_path))
+    assert (len(found.train.images), len(found.test.images)) == (3, 1)
+    np.testing.assert_allclose(found.test.targets[0, 0], [1, 1, 1, 29, 3], atol=1e-4)
+    assert found.notes == ("1 validation images are test images",)
+
+
+def test_a_yaml_file_that_names_other_images_is_spoken_of(tmp_path: Path) -> None:
+    def notes(said: str, folder: str) -> tuple[str, ...]:
+        tree = without_splits("yolo")
+        tree["data.yaml"] = f"{tree['data.yaml']}{said}"
+        return datasets.load("yolo", written(tree, tmp_path / folder)).notes
+
+    assert "data.yaml says train: gone, where no image is" in notes("train: gone\n", "1")
+    missing = notes("train: images/one\nval: gone\n", "2")
+    assert "data.yaml says val: gone, where no image is" in missing
+    assert "1 images are in nothing that data.yaml names: not read" in missing
+    both = notes("train: images\nval: images/one\n", "3")
+    assert "3 images that data.yaml trains and tests on: taken as training images" in both
+
+
+def sized(layout: str, width: int, height: int) -> Tree:
+    """Return data whose annotations say that every image is as large as that."""
+    tree = LAYOUTS[layout]()
+    for name, content in tree.items():
+        text = content if isinstance(content, str) else ""
+        if name.endswith(".xml"):
+            about = f"<size><width>{width}</width><height>{height}</height></size>"
+            tree[name] = text.replace("<annotation>", f"<annotation>{about}")
+        if name.endswith(".json"):
+            tree[name] = text.replace(
+                '"file_name"', f'"width": {width}, "height": {height}, "file_name"'
+            )
+        if name.endswith(".csv"):
+            first, *rest = text.splitlines()
+            lines = [f"{first},width,height", *(f"{line},{width},{height}" for line in rest)]
+            tree[name] = "\n".join(lines)
+    return tree
+
+
+@pytest.mark.parametrize("layout", ["voc", "coco", "csv"])
+def test_an_image_of_another_size_than_its_annotation_says_is_refused(
+    layout: str, tmp_path: Path
+) -> None:
+    assert len(datasets.load(layout, written(sized(layout, 30, 20), tmp_path / "1")).notes) < 2
+    with pytest.raises(UserError, match=r"not as large as its annotation says; got 30x20.*60x40"):
+        datasets.load(layout, written(sized(layout, 60, 40), tmp_path / "2"))
+
+
+def turned(tree: Tree) -> Tree:
+    """Return images that are to be turned by a quarter to be upright, 30 high and 20 wide then."""
+    for name, content in tree.items():
+        if isinstance(content, bytes):
+            file, exif = io.BytesIO(), Image.Exif()
+            exif[ExifTags.Base.Orientation] = 6
+            Image.open(io.BytesIO(content)).save(file, "PNG", exif=exif)
+            tree[name] = file.getvalue()
+    return tree
+
+
+def test_boxes_are_those_of_the_upright_photo(tmp_path: Path) -> None:
+    """Or nothing is: where the size says that they were drawn on the photo as it is stored."""
+    upright = {"a": [("nut", 3, 5, 13, 12)], "b": [], "c": [], "d": [("nut", 1, 1, 19, 29)]}
+    before = dict(BOXES)
+    BOXES.update(upright)
+    try:
+        right, stored = turned(sized("voc", 20, 30)), turned(sized("voc", 30, 20))
+    finally:
+        BOXES.update(before)
+    found = datasets.load("voc", written(right, tmp_path / "1"))
+    assert found.train.images.shape == (3, 30, 20, 1)
+    np.testing.assert_allclose(found.test.targets[0, 0], [0, 1, 1, 19, 29])
+    assert any("4 photos turned upright as EXIF says; boxes are taken" in n for n in found.notes)
+    with pytest.raises(
+        UserError, match=r"got 20x30, turned as EXIF says.*Write the photos upright"
+    ):
+        datasets.load("voc", written(stored, tmp_path / "2"))
+
+
+def test_boxes_in_shares_and_boxes_that_all_vanish_are_refused(tmp_path: Path) -> None:
+    rows = "image,class,xmin,ymin,xmax,ymax\na.png,nut,0.1,0.2,0.5,1.0\nb.png,nut,0,0,1,1"
+    tree: Tree = {"a.png": picture(0), "b.png": picture(1), "all.csv": rows}
+    with pytest.raises(UserError, match=r"all\.csv:2: boxes in shares of their image"):
+        datasets.load("csv", written(tree, tmp_path / "1"))
+    tree["all.csv"] = rows.replace("0.1,0.2,0.5,1.0", "3,4,7,8")
+    with pytest.raises(UserError, match="no box is left; got 2 boxes left out: they are below"):
+        datasets.load("csv", written(tree, tmp_path / "2"), (4, 6))
+
+
 def change(layout: str, name: str, before: str, after: str) -> Tree:
     tree = LAYOUTS[layout]()
     text = tree[name]
@@ -226,6 +361,8 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     ("yolo", "labels/train/a.txt", "0 0.5 0.5", "0 0.5",
      r"a\.txt:2: a line that is no box; got 0 0\.5 1\.0 1\.0"),
     ("yolo", "data.yaml", "nut", "bolt", r"data\.yaml: no list of different class names"),
+    ("yolo", "data.yaml", "nc: 2", "nc: 3",
+     r"data\.yaml: another number of class names than nc says; got 2: bolt, nut, expected nc: 3"),
     ("csv", "train.csv", "b.png,bolt,7", "b.png,bolt,x",
      r"train\.csv:4: a line that is no box; got b\.png,bolt,x,2,9,19"),
     ("csv", "train.csv", "b.png,bolt,7,2,9", "b.png,bolt,7,2,5",
@@ -281,6 +418,16 @@ def test_another_layout_is_refused(layout: str, tmp_path: Path) -> None:
 def test_names_of_a_yaml_file(text: str, tmp_path: Path) -> None:
     tree = {**yolo(), "data.yaml": text}
     assert datasets.load("yolo", written(tree, tmp_path)).class_names == CLASSES
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("names: ['big, bolt', \"nut: \\\"m\\\"\"]", ("big, bolt", 'nut: "m"')),
+    ("names: {0: 'bob''s', 1: b#c} # two", ("bob's", "b#c")),
+    ("names:\n  - 'a: # b'\n  - \"c\" # d", ("a: # b", "c")),
+])  # fmt: skip
+def test_names_may_be_quoted(text: str, names: tuple[str, ...], tmp_path: Path) -> None:
+    tree = {**yolo(), "data.yaml": text}
+    assert datasets.load("yolo", written(tree, tmp_path)).class_names == names
 
 
 def test_xml_knows_lines_and_joins_text() -> None:
