@@ -6,9 +6,9 @@ import importlib
 import pkgutil
 
 from codegen.graph.ir import Graph
-from codegen.tasks._task import Answer, Outcome, Targets, Task
+from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task
 
-__all__ = ["TASKS", "Answer", "Outcome", "Targets", "Task", "of"]
+__all__ = ["TASKS", "Answer", "Frame", "Outcome", "Targets", "Task", "of"]
 
 
 def _tasks() -> dict[str, Task]:

@@ -44,6 +44,24 @@ class Answer:
     """The answer in words, for a comment."""
 
 
+@dataclass(frozen=True)
+class Frame:
+    """Where a photo lies in the input that was made of it."""
+
+    factors: tuple[float, float]
+    """Of x and y, from the photo to the input."""
+    offset: tuple[float, float]
+    """x and y of the photo's corner, in pixels of the input."""
+    size: tuple[int, int]
+    """Width and height of the photo."""
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Return the place within the photo, in its pixels, of one in the input."""
+        sides = zip((x, y), self.factors, self.offset, self.size, strict=True)
+        left, top = (min(max((at - o) / f, 0.0), float(most)) for at, f, o, most in sides)
+        return left, top
+
+
 class Task(ABC):
     """What outputs mean, and what they are worth beside the targets of the data."""
 
@@ -107,6 +125,10 @@ class Task(ABC):
     @abstractmethod
     def as_json(self, graph: Graph, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """Return ``answers`` as plain data for a JSON file, one entry per level."""
+
+    def on_photo(self, levels: list[dict[str, Any]], frame: Frame) -> list[dict[str, Any]]:
+        """Return what :meth:`as_json` returned, places being those of the photo in ``frame``."""
+        return levels
 
     def picture(self, graph: Graph, pixels: Uint8Array, answer: Answer) -> Uint8Array | None:
         """Return ``pixels`` (h, w, 1 or 3) with the answer drawn on them, (h, w, 3); None where

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
 from codegen.tasks._boxes import LOGIT, PIXEL, Decoder, Edge, IntArray, decoder
 from codegen.tasks._precision import precision
-from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, real_values
+from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values
 
 MIN_SCORE = -1176
 """Score from which on boxes are measured, unless a file says otherwise: a probability of 0.01."""
@@ -102,6 +102,15 @@ class Detection(Task):
             for answer in answers
             if isinstance(answer, Boxes)
         ]
+
+    def on_photo(self, levels: list[dict[str, Any]], frame: Frame) -> list[dict[str, Any]]:
+        """Return the boxes in pixels of the photo, as far as they lie in it."""
+
+        def moved(box: dict[str, Any]) -> dict[str, Any]:
+            edges = box["box"]
+            return {**box, "box": [*frame.place(*edges[:2]), *frame.place(*edges[2:])]}
+
+        return [{**level, "boxes": list(map(moved, level["boxes"]))} for level in levels]
 
     def picture(self, graph: Graph, pixels: Uint8Array, answer: Answer) -> Uint8Array | None:
         """Return ``pixels`` (h, w, 1 or 3) with the likely boxes drawn on them, (h, w, 3)."""

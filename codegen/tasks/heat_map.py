@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Uint8Array
-from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, real_values
+from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values
 
 Peaks = NDArray[np.int64]
 """(n, 4): row, column, score, label; row by row."""
@@ -29,6 +29,7 @@ class HeatMap(Task):
     """One output: a map with the background as channel 0 and a channel for each class."""
 
     fitting = "one map of 2..256 channels, with a setting 'threshold' of 1..255"
+    keeps_proportions = True
     metric = "centroid F1"
     firmware = ("nn_peaks",)
 
@@ -83,6 +84,15 @@ class HeatMap(Task):
             for answer in answers
             if isinstance(answer, PeakAnswer)
         ]
+
+    def on_photo(self, levels: list[dict[str, Any]], frame: Frame) -> list[dict[str, Any]]:
+        """Return the centres in pixels of the photo."""
+
+        def moved(each: dict[str, Any]) -> dict[str, Any]:
+            x, y = frame.place(each["x"], each["y"])
+            return {**each, "y": y, "x": x}
+
+        return [{**level, "objects": list(map(moved, level["objects"]))} for level in levels]
 
     def picture(self, graph: Graph, pixels: Uint8Array, answer: Answer) -> Uint8Array | None:
         """Return the image with a square frame around the cell of every object."""

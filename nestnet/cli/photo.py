@@ -24,6 +24,8 @@ class Photo:
     """The same, 0..255."""
     notes: tuple[str, ...]
     """What was done to the photo."""
+    placed: tuple[tuple[float, float], tuple[float, float], tuple[int, int]]
+    """Factors of x and y from the upright photo to the image, its corner there, its size."""
 
 
 def read_photo(path: Path, graph: Graph, *, whole: bool = False, any_size: bool = False) -> Photo:
@@ -63,15 +65,20 @@ def read_photo(path: Path, graph: Graph, *, whole: bool = False, any_size: bool 
         notes.append("colour made grey")
         weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's conversion to grey
         pixels = np.rint(pixels @ weights)[..., None].astype(np.uint8)
+    photo_h, photo_w = pixels.shape[:2]
     if any_size:
-        notes.append(f"{pixels.shape[0]}x{pixels.shape[1]} in tiles of {height}x{width}")
-        height, width = pixels.shape[:2]
-    elif pixels.shape[:2] != (height, width):
-        notes.append(f"scaled from {pixels.shape[0]}x{pixels.shape[1]} to {height}x{width}")
-        size = height, width
-        pixels = letterbox(pixels, size)[0] if whole else resize_all(pixels[None], size)[0]
+        notes.append(f"{photo_h}x{photo_w} in tiles of {height}x{width}")
+        height, width = photo_h, photo_w
+    x, y, left, top = width / photo_w, height / photo_h, 0.0, 0.0
+    if (photo_h, photo_w) != (height, width):
+        notes.append(f"scaled from {photo_h}x{photo_w} to {height}x{width}")
+        if whole:
+            pixels, (x, y, left, top) = letterbox(pixels, (height, width))
+        else:
+            pixels = resize_all(pixels[None], (height, width))[0]
     pixels = np.broadcast_to(pixels, (height, width, channels))
-    return Photo((pixels.astype(np.int16) - 128).astype(np.int8), pixels, tuple(notes))
+    placed = (x, y), (left, top), (photo_w, photo_h)
+    return Photo((pixels.astype(np.int16) - 128).astype(np.int8), pixels, tuple(notes), placed)
 
 
 def png(pixels: Uint8Array) -> bytes:

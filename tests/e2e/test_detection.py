@@ -245,6 +245,16 @@ def test_a_photo_keeps_its_proportions_and_its_boxes_are_a_table(tmp_path: Path)
     assert (made.pixels[:6] == 128).all() and (made.pixels[18:] == 128).all()
     assert (made.pixels[6:18] < 128).all()
     levels = task.as_json(graph, task.answers(graph, made.image))
+    found = task.on_photo(levels, tasks.Frame(*made.placed))[-1]["boxes"]
+    for box, there in zip(levels[-1]["boxes"], found, strict=True):
+        left, top, right, bottom = box["box"]
+        inside = [
+            2 * left,
+            min(max(2 * (top - 6), 0), 24),
+            2 * right,
+            min(max(2 * (bottom - 6), 0), 24),
+        ]
+        assert there["box"] == inside, "twice as large, and six rows of the input lie above it"
     console = Console(file=io.StringIO(), width=120)
     console.print(tables.rows_of_levels("wide.png", levels))
     assert isinstance(console.file, io.StringIO)

@@ -61,7 +61,7 @@ def command(
                 action="Leave it out: the answer is in the table",
             )
     title = "; ".join((f"{photo.name} on {graph.name}", *made.notes))
-    levels = task.as_json(graph, answers)
+    levels = task.on_photo(task.as_json(graph, answers), tasks.Frame(*made.placed))
     show = tables.answers if task.has_classes else tables.rows_of_levels
     tables.console().print(show(title, levels))
     if c_array is not None:

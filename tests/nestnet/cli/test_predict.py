@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import nestnet
+from codegen import tasks
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
@@ -232,3 +233,13 @@ def test_a_photo_of_any_size_is_segmented_in_tiles(here: Here, tmp_path: Path) -
     assert done.returncode == 2 and "got 29x31, expected 13x11, a single tile" in done.stderr
     assert here("predict", photo(tmp_path / "one.png", TILE, "L"), *given[2:], "--c-array", "one.h")
     assert "nn_one[143]" in (tmp_path / "one.h").read_text()
+
+
+def test_objects_are_where_they_are_in_the_photo(tmp_path: Path) -> None:
+    """A heat map learns from photos that keep their proportions, and is shown such."""
+    task = tasks.TASKS["heat_map"]
+    assert task.keeps_proportions
+    levels = [{"level": 0, "objects": [{"class": "nut", "y": 6.0, "x": 3.0}]}]
+    frame = tasks.Frame((0.5, 0.5), (0.0, 2.0), (20, 7))
+    assert task.on_photo(levels, frame)[0]["objects"] == [{"class": "nut", "y": 7.0, "x": 6.0}]
+    assert tasks.TASKS["classification"].on_photo(levels, frame) == levels
