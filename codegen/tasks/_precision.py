@@ -40,13 +40,17 @@ def precision(found: Sequence[IntArray], targets: NDArray[np.float32], classes: 
 
     Args:
         found: of each image (boxes, 6), as :mod:`codegen.tasks._boxes` has them.
-        targets: (n, boxes, 5): class, left, top, right, bottom in pixels; class -1 in unused rows.
+        targets: (n, boxes, 5): class, left, top, right, bottom in pixels; class -1 in unused rows,
+            -2 - class of boxes that need not be found: what lies in one counts neither way, as in
+            COCO's crowds.
         classes: how many there are.
     """
     from faster_coco_eval import COCO, COCOeval_faster  # slow to import
 
-    images, index = np.nonzero(targets[..., 0] >= 0)
+    images, index = np.nonzero(targets[..., 0] != -1)
     rows = targets[images, index].astype(np.float64)
+    aside = rows[:, 0] < 0
+    rows[aside, 0] = -2 - rows[aside, 0]
     sides = rows[:, 3:] - rows[:, 1:3]
     annotations = [
         {
@@ -55,9 +59,11 @@ def precision(found: Sequence[IntArray], targets: NDArray[np.float32], classes: 
             "category_id": int(row[0]),
             "bbox": [*row[1:3], *side],
             "area": float(side.prod()),
-            "iscrowd": 0,
+            "iscrowd": int(is_aside),
         }
-        for number, (image, row, side) in enumerate(zip(images, rows, sides, strict=True))
+        for number, (image, row, side, is_aside) in enumerate(
+            zip(images, rows, sides, aside, strict=True)
+        )
     ]
     table: dict[str, Any] = {
         "images": [{"id": image, "width": 1, "height": 1} for image in range(len(targets))],
@@ -65,8 +71,8 @@ def precision(found: Sequence[IntArray], targets: NDArray[np.float32], classes: 
         "annotations": annotations,
     }
     said = _as_coco(found)
-    if not len(said) or not annotations:
-        there = {entry["category_id"] for entry in annotations}
+    if not len(said) or aside.all():
+        there = {entry["category_id"] for entry in annotations if not entry["iscrowd"]}
         nothing = tuple(0.0 if number in there else None for number in range(classes))
         return Precision(nothing, nothing)
     truth = COCO(table, print_function=_silent)

@@ -177,17 +177,17 @@ def matched(
     """Return for each class how many objects are rightly found, found at all, and there.
 
     ``targets`` (n, K, 5) are boxes: class or -1, x1, y1, x2, y2 in pixels. Peaks take, the highest
-    first, the nearest object of their class that no other took, in their cell or next to it.
+    first, the nearest object of their class that no other took, in their cell or next to it. Those
+    left whose cell's middle lies in a box that need not be found, of class -2 - class, count not.
     """
     classes = len(_names(graph))
     cell = cell_of(graph)
     right, said, truth = np.zeros((3, classes), np.int64)
     for peaks_of, boxes in zip(found, targets, strict=True):
-        boxes = boxes[boxes[:, 0] >= 0]
+        boxes, aside = boxes[boxes[:, 0] >= 0], boxes[boxes[:, 0] < -1]
         labels = boxes[:, 0].astype(np.int64)
         rows = (boxes[:, 2] + boxes[:, 4]) / 2 // cell[0]
         columns = (boxes[:, 1] + boxes[:, 3]) / 2 // cell[1]
-        said += np.bincount(peaks_of[:, 3], minlength=classes)
         truth += np.bincount(labels, minlength=classes)
         free = np.ones(len(boxes), bool)
         for row, column, _, label in peaks_of[np.argsort(-peaks_of[:, 2], kind="stable")]:
@@ -196,6 +196,10 @@ def matched(
             if len(good):
                 free[good[away[good].argmin()]] = False
                 right[label] += 1
+            y, x = (row + 0.5) * cell[0], (column + 0.5) * cell[1]
+            _, left, top, right_edge, bottom = aside.T
+            within = (left < x) & (x < right_edge) & (top < y) & (y < bottom)
+            said[label] += len(good) > 0 or not within.any()
     return right, said, truth
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from codegen.graph.sources.tiles import OUTSIDE, Tile, cut, tiles
 from nestnet.datasets._reading.description import described, file_in, needed
-from nestnet.datasets._reading.images import check_depth, decode, decode_numbers, resize_numbers
+from nestnet.datasets._reading.images import (
+    Picture,
+    check_depth,
+    decode,
+    decode_numbers,
+    resize_numbers,
+    turned_upright,
+)
 from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import test_mask
 from nestnet.datasets._types import Cut, Dataset, Split
@@ -66,12 +73,14 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     numbers = {}
     for stem, (image, mask) in pairs.items():
         found = decode_numbers(f"{path}/{mask}", files[mask])
-        _check_size(f"{path}/{mask}", found, decode(f"{path}/{image}", files[image], None).pixels)
+        _check_size(f"{path}/{mask}", found, decode(f"{path}/{image}", files[image], None))
         numbers[stem] = found if resize is None else resize_numbers(found, resize)
     names, masks = _classes(str(path), what, numbers)
     if len({pixels.shape[2] for pixels in images.values()}) > 1:
         images = {name: np.broadcast_to(p, (*p.shape[:2], 3)) for name, p in images.items()}
-    return _dataset(path, what, names, images, masks, test_share)
+    turned = sum(picture.is_turned for picture in pictures.values())
+    made = _dataset(path, what, names, images, masks, test_share)
+    return replace(made, notes=(*made.notes, *turned_upright(turned, "masks")))
 
 
 def _description(source: Source) -> Masks:
@@ -142,13 +151,14 @@ def _unpaired(source: Source, what: str, names: list[str]) -> UserError:
     )
 
 
-def _check_size(where: str, mask: Mask, pixels: NDArray[np.uint8]) -> None:
-    if mask.shape != pixels.shape[:2]:
+def _check_size(where: str, mask: Mask, picture: Picture) -> None:
+    shape = picture.pixels.shape[:2]
+    if mask.shape != shape:
         raise UserError(
             where,
             "the mask is not as large as its image",
             got="x".join(map(str, mask.shape)),
-            expected="x".join(map(str, pixels.shape[:2])),
+            expected="x".join(map(str, shape)) + ", turned as EXIF says" * picture.is_turned,
             action="Make the mask anew, or scale it as the image was scaled",
         )
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from codegen.tasks._boxes import PIXEL
 from nestnet.tasks._anchors import anchors_of
+from nestnet.tasks._moved import UNUSED
 
 CANDIDATES = 10
 """Anchors that may answer for one box."""
@@ -54,6 +55,8 @@ class Wanted:
     """(n, anchors, 4); of anchors that answer for none anything."""
     weights: Tensor
     """(n, anchors): of the box, 0 where there is none; the score of its class."""
+    counts: Tensor
+    """(n, anchors, 1): 0 of anchors that may say of classes what they like, else 1."""
 
 
 def maps_of(outputs: Sequence[Tensor]) -> list[Tensor]:
@@ -110,7 +113,9 @@ def assign(said: Said, anchors: Anchors, targets: Tensor) -> Wanted:
     Args:
         said: of the densest level.
         anchors: where they are.
-        targets: (n, boxes, 5): class, left, top, right, bottom; class -1 in unused rows.
+        targets: (n, boxes, 5): class, left, top, right, bottom; class -1 in unused rows, below it
+            of boxes that need not be found: an anchor whose middle lies in one and that answers for
+            no box may say of classes what it likes.
     """
     there = targets[..., 0] >= 0
     classes = targets[..., 0].clamp(min=0).long()
@@ -135,13 +140,17 @@ def assign(said: Said, anchors: Anchors, targets: Tensor) -> Wanted:
     weights = (fit * share).sum(1)  # (n, anchors)
     mine = answers.float().argmax(1)
     wanted = F.one_hot(classes.gather(1, mine), said.logits.shape[2]) * weights[..., None]
-    return Wanted(wanted, boxes.gather(1, mine[..., None].expand(-1, -1, 4)), weights)
+    free = (inside & (targets[..., :1] < UNUSED)).any(1) & (weights == 0)
+    mine = mine[..., None].expand(-1, -1, 4)
+    return Wanted(wanted, boxes.gather(1, mine), weights, (~free)[..., None].float())
 
 
 def loss_of(said: Said, anchors: Anchors, wanted: Wanted) -> Tensor:
     """Return one level's loss: how far scores are from what is wanted, and boxes from theirs."""
     norm = wanted.weights.sum().clamp(min=1.0)
-    classes = F.binary_cross_entropy_with_logits(said.logits, wanted.scores, reduction="sum")
+    classes = F.binary_cross_entropy_with_logits(
+        said.logits, wanted.scores, wanted.counts, reduction="sum"
+    )
     mine = wanted.weights > 0
     apart = 1 - completed(boxes_of(said.distances, anchors)[mine], wanted.boxes[mine])
     return (classes + BOX_WEIGHT * (apart * wanted.weights[mine]).sum()) / norm

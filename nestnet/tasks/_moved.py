@@ -34,7 +34,8 @@ def moved(
 
     Args:
         pixels: uint8 (n, h, w, c).
-        targets: (n, boxes, 5): class, left, top, right, bottom in pixels; class -1 in unused rows.
+        targets: (n, boxes, 5): class, left, top, right, bottom in pixels; class -1 in unused rows,
+            below it of boxes that need not be found.
         generator: source of the random numbers, on the CPU.
         seen: what moves in from outside is its zero.
         mirror: whether half of the images are mirrored.
@@ -87,6 +88,7 @@ def _boxes(targets: Tensor, zoom: Tensor, shift: Tensor, size: tuple[int, int]) 
     inside = torch.cat([low, high], -1).clamp(min=0).minimum(scale)
     area = (high - low).prod(-1)
     left = (inside[..., 2:] - inside[..., :2]).prod(-1)
-    there = (targets[..., 0] >= 0) & (left >= LEFT * area)
+    least = torch.where(targets[..., 0] < UNUSED, 0.0, LEFT)
+    there = (targets[..., 0] != UNUSED) & (left > 0) & (left >= least * area)
     label = torch.where(there, targets[..., 0], UNUSED)
     return torch.cat([label[..., None], torch.where(there[..., None], inside, 0.0)], -1)

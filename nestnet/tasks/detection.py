@@ -26,7 +26,7 @@ from nestnet.net.tensors import Shapes
 from nestnet.pixels import Pixels
 from nestnet.tasks._anchors import PROPORTIONS, anchors_of
 from nestnet.tasks._assignment import assign, followed, joined, loss_of, maps_of, spread
-from nestnet.tasks._moved import moved
+from nestnet.tasks._moved import UNUSED, moved
 from nestnet.tasks._targets import check_form, check_named, splits
 from nestnet.tasks._task import Answers, Result, Task
 
@@ -56,7 +56,7 @@ class LevelPrecision:
 
 class Detection(Task):
     """Targets are float32 (n, most boxes, 5): class, left, top, right, bottom in pixels of the
-    image, class -1 in unused rows."""
+    image, class -1 in unused rows, -2 - class of boxes that need not be found."""
 
     metric = f"mAP50 (boxes from a score of {LEAST:.2f} on)"
     model = "det_mobilenetv1"
@@ -87,8 +87,9 @@ class Detection(Task):
         check_form(data, np.float32, "(n, boxes, 5)", lambda t: t.ndim == 3 and t.shape[2] == 5)
         height, width, _ = data.input_shape
         for where, split in splits(data):
-            rows = split.targets[split.targets[..., 0] >= 0]
-            whole = (rows[:, 0] == rows[:, 0].round()) & (rows[:, 0] < classes)
+            rows = split.targets[split.targets[..., 0] != UNUSED]
+            rows[:, 0] = np.where(rows[:, 0] < UNUSED, -2 - rows[:, 0], rows[:, 0])
+            whole = (rows[:, 0] == rows[:, 0].round()) & (rows[:, 0] >= 0) & (rows[:, 0] < classes)
             inside = (rows[:, 1:3] >= 0).all(1) & (rows[:, 3:] <= (width, height)).all(1)
             wrong = rows[~(whole & inside & (rows[:, 1:3] < rows[:, 3:]).all(1))]
             if len(wrong):

@@ -51,7 +51,8 @@ class LevelPeaks:
 
 
 class HeatMap(Task):
-    """Targets are boxes, float32 (n, K, 5): class (-1: none), x1, y1, x2, y2 in pixels."""
+    """Targets are boxes, float32 (n, K, 5): class (-1: none, -2 - class: need not be found), x1,
+    y1, x2, y2 in pixels."""
 
     metric = "centroid F1"
     model = "fomo"
@@ -63,13 +64,13 @@ class HeatMap(Task):
         check_form(data, np.float32, "(n, K, 5)", lambda boxes: boxes.shape[2:] == (5,))
         for where, split in splits(data):
             labels = split.targets[..., 0]
-            bad = (labels < -1) | (labels >= classes) | (labels != np.floor(labels))
+            bad = (labels < -1 - classes) | (labels >= classes) | (labels != np.floor(labels))
             if bad.any() or not np.isfinite(split.targets).all():
                 raise broken(
                     data,
                     f"{where} hold classes without a name, or no numbers",
                     f"{int(bad.sum())} such classes",
-                    f"-1 for no box, or 0..{classes - 1}; finite numbers",
+                    f"-1 for no box, 0..{classes - 1}, or -2 less that; finite numbers",
                 )
 
     def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
@@ -140,10 +141,12 @@ class HeatMap(Task):
         """Return the levels' summed cross-entropy of every cell; the densest one teaches."""
         truth = self._cells(targets, outputs[0].shape[2:], images.shape[2:])
         weight = torch.where(truth > 0, _OBJECT_WEIGHT, 1.0)
+        free = self._free(targets, outputs[0].shape[2:], images.shape[2:])
+        weight = torch.where((truth == 0) & free, 0.0, weight)
 
         def hard(logits: Tensor) -> Tensor:
             crossed = F.cross_entropy(logits, truth, reduction="none")
-            return (crossed * weight).sum() / weight.sum()
+            return (crossed * weight).sum() / weight.sum().clamp(min=1.0)
 
         return of_levels(outputs, hard, softmax_distance, config)
 
@@ -211,6 +214,17 @@ class HeatMap(Task):
         truth[image, row, column] = label.long() + 1
         return truth
 
+    def _free(self, boxes: Tensor, cells: Sequence[int], size: Sequence[int]) -> Tensor:
+        """Return of which cells (n, rows, columns) the middle lies in a box that need not be
+        found."""
+        y, x = (
+            (torch.arange(c, device=boxes.device) + 0.5) * s / c
+            for c, s in zip(cells, size, strict=True)
+        )
+        label, x1, y1, x2, y2 = (each[..., None] for each in boxes.unbind(-1))
+        down = ((y1 < y) & (y < y2) & (label < -1))[..., None]
+        return (down & ((x1 < x) & (x < x2))[..., None, :]).any(1)
+
 
 def _matched(
     answers: list[tuple[Found, tuple[int, int]]], targets: Tensor, classes: int
@@ -218,23 +232,27 @@ def _matched(
     """Return for each class how many objects are rightly found, found at all, and there.
 
     Objects take, the highest first, the nearest box of their class that no other took, whose centre
-    is in their cell or next to it.
+    is in their cell or next to it. Those left whose cell's middle lies in a box that need not be
+    found count not.
     """
     right, said, truth = np.zeros((3, classes), np.int64)
     for (objects, cell), boxes in zip(answers, targets.cpu().numpy(), strict=True):
-        boxes = boxes[boxes[:, 0] >= 0]
+        boxes, aside = boxes[boxes[:, 0] >= 0], boxes[boxes[:, 0] < -1]
         labels = boxes[:, 0].astype(np.int64)
         rows = (boxes[:, 2] + boxes[:, 4]) / 2 // cell[0]
         columns = (boxes[:, 1] + boxes[:, 3]) / 2 // cell[1]
         truth += np.bincount(labels, minlength=classes)
         free = np.ones(len(boxes), bool)
         for row, column, _, label in sorted(objects, key=lambda each: -each[2]):
-            said[label] += 1
             away = np.maximum(np.abs(rows - row), np.abs(columns - column))
             good = np.flatnonzero(free & (labels == label) & (away <= 1))
             if len(good):
                 free[good[away[good].argmin()]] = False
                 right[label] += 1
+            y, x = (row + 0.5) * cell[0], (column + 0.5) * cell[1]
+            _, left, top, right_edge, bottom = aside.T
+            within = (left < x) & (x < right_edge) & (top < y) & (y < bottom)
+            said[label] += len(good) > 0 or not within.any()
     return right, said, truth
 
 

@@ -111,7 +111,8 @@ def decode(name: str, content: bytes, resize: tuple[int, int] | None) -> Picture
 
 
 def decode_numbers(name: str, content: bytes) -> Uint8Array:
-    """Decode an image whose pixels are numbers, (h, w): bits, indices into a palette, or greys.
+    """Decode an image whose pixels are numbers, (h, w): bits, indices into a palette, or greys;
+    upright, as :func:`decode`.
 
     Raises:
         UserError: ``content`` is not an image, or has colours or more than 8 bits.
@@ -122,7 +123,7 @@ def decode_numbers(name: str, content: bytes) -> Uint8Array:
             image.load()
             mode, deep = image.mode, _bits(image, content) > 8
             if mode in ("1", "L", "P") and not deep:
-                return np.asarray(image).astype(np.uint8)
+                return np.asarray(ImageOps.exif_transpose(image)).astype(np.uint8)
     except (*_BOMB, *_BROKEN) as error:
         raise _unusable(
             name,

@@ -21,6 +21,8 @@ class Box:
     bottom: float
     where: str
     """File and line, for messages."""
+    counts: bool = True
+    """Whether it is to be found; if not, finding it is no mistake either."""
 
     @property
     def edges(self) -> tuple[float, float, float, float]:

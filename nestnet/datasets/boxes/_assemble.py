@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def load_boxes(
 
     Images are scaled to ``resize`` as a whole, their proportions kept, what is left over being
     mid-grey. Targets are float32 (n, most boxes, 5): class, left, top, right, bottom in pixels of
-    the scaled image; rows without a box have the class -1.
+    the scaled image; rows without a box have the class -1, boxes that need not be found -2 - class.
 
     Args:
         kind: name of the data set.
@@ -132,7 +132,14 @@ def assemble(
         said.class_names,
         layout="boxes",
         jpeg_quality=None,
-        notes=(*drawn, *said.notes, *notes, *_told(dropped), *turned_upright(turned, "boxes")),
+        notes=(
+            *drawn,
+            *said.notes,
+            *notes,
+            *_told(dropped),
+            *_aside(rows.values()),
+            *turned_upright(turned, "boxes"),
+        ),
     )
 
 
@@ -253,8 +260,9 @@ def _checked(
                 "Correct the box, or the image it belongs to",
             )
             continue
+        number = class_names.index(box.label)
         row = (
-            float(class_names.index(box.label)),
+            float(number if box.counts else -2 - number),
             max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height)),
         )  # fmt: skip
         if row in kept:
@@ -283,6 +291,13 @@ def _told(dropped: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(
         f"{count} box{'es' * (count > 1)} left out: they {why}" for why, count in dropped.items()
     )
+
+
+def _aside(images: Iterable[list[tuple[float, ...]]]) -> tuple[str, ...]:
+    """Return what to say of boxes that need not be found."""
+    count = sum(row[0] < UNUSED for rows in images for row in rows)
+    boxes = f"{count} box{'es' * (count > 1)}"
+    return (f"{boxes} of crowds, or marked difficult, need not be found",) if count else ()
 
 
 def _check_sizes(source: Source, images: Mapping[str, Uint8Array]) -> None:

@@ -30,7 +30,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     """Load images with COCO annotations; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
 
     Every JSON file with images, annotations and categories is read; train, val and test in its name
-    or folder say whose images it names. Boxes of crowds are left out.
+    or folder say whose images it names. Boxes of crowds need not be found.
     """
     return load_boxes("coco", read, data, resize, test_share)
 
@@ -60,7 +60,6 @@ def read(source: Source) -> Annotations:
     problems = Problems()
     classes = _classes(source, tables, problems)
     found: list[Annotated] = []
-    crowds = 0
     for name, table in sorted(tables.items()):
         split = split_of(name) if len(tables) > 1 else ""
         where = f"{source.path}/{name}"
@@ -73,7 +72,6 @@ def read(source: Source) -> Annotations:
             if _id(entry) is not None and _id(entry) in seen:
                 problems.add(at, "an id that occurs twice", _id(entry), ONE, RENUMBER)
             seen.add(_id(entry))
-            crowds += bool(isinstance(entry, Mapping) and entry.get("iscrowd"))
             box = _box(at, entry, classes, files, problems)
             if box is not None:
                 boxes[entry["image_id"]].append(box)
@@ -83,8 +81,7 @@ def read(source: Source) -> Annotations:
             for key, file in files.items()
         ]
     problems.refuse()
-    notes = (f"{crowds} boxes of crowds left out",) if crowds else ()
-    return Annotations(tuple(found), tuple(classes.values()), notes=notes)
+    return Annotations(tuple(found), tuple(classes.values()))
 
 
 def _parsed(where: str, content: bytes) -> Any:
@@ -167,13 +164,11 @@ def _files(
 def _box(
     where: str, entry: Any, classes: Mapping[Any, str], files: Mapping[Any, str], problems: Problems
 ) -> Box | None:
-    """Return the box of an annotation; None for a crowd, or what is wrong and now noted."""
+    """Return the box of an annotation; None where it is wrong, which is now noted."""
     if not isinstance(entry, Mapping):
         problems.add(
             where, "an annotation that is no table", entry, "id, image_id, ...", "Remove it"
         )
-        return None
-    if entry.get("iscrowd"):
         return None
     edges = entry.get("bbox")
     if not _are_edges(edges):
@@ -199,7 +194,8 @@ def _box(
         return None
     left, top, width, height = map(float, entry["bbox"])
     label = classes[entry["category_id"]]
-    return Box(label, left, top, left + width, top + height, where)
+    counts = not entry.get("iscrowd")
+    return Box(label, left, top, left + width, top + height, where, counts)
 
 
 def _are_edges(found: Any) -> bool:

@@ -35,8 +35,8 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
 
     Lists in ImageSets/Main say the split, or without them folders called train, val or test.
     Coordinates count from 1, and right and lower edges are the last pixels inside, so that a box is
-    from xmin - 1 to xmax. Classes are those of a file classes.txt or labels.txt, in its order, or
-    all names that occur, sorted.
+    from xmin - 1 to xmax. Objects marked difficult need not be found. Classes are those of a file
+    classes.txt or labels.txt, in its order, or all names that occur, sorted.
     """
     return load_boxes("voc", read, data, resize, test_share)
 
@@ -80,7 +80,7 @@ def read(source: Source) -> Annotations:
         boxes = tuple(_boxes(where, root, problems))
         split = splits[stem] if splits else split_of(str(PurePosixPath(name).parent))
         about = root.first("size")
-        size = about and size_of(about.word("width"), about.word("height"))
+        size = None if about is None else size_of(about.word("width"), about.word("height"))
         found.append(Annotated(here, boxes, split, size, where))
     problems.refuse()
     classes = _listed(texts[listing[0]]) if listing else ()
@@ -160,7 +160,8 @@ def _boxes(where: str, root: _xml.Element, problems: Problems) -> Iterable[Box]:
             )
             continue
         left, top, right, bottom = numbers
-        yield Box(label, left - 1, top - 1, right, bottom, place)
+        counts = item.word("difficult") in ("", "0")
+        yield Box(label, left - 1, top - 1, right, bottom, place, counts)
 
 
 def _listed(content: bytes) -> tuple[str, ...]:

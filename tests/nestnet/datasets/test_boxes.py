@@ -311,6 +311,21 @@ def test_boxes_in_shares_and_boxes_that_all_vanish_are_refused(tmp_path: Path) -
         datasets.load("csv", written(tree, tmp_path / "2"), (4, 6))
 
 
+@pytest.mark.parametrize("layout", ["voc", "coco"])
+def test_boxes_that_need_not_be_found_are_told_apart(layout: str, tmp_path: Path) -> None:
+    tree = LAYOUTS[layout]()
+    for name, content in tree.items():
+        if name.endswith(".xml"):  # every nut
+            text = str(content).replace("nut</name>", "nut</name><difficult>1</difficult>")
+            tree[name] = text.replace("bolt</name>", "bolt</name><difficult>0</difficult>")
+        if name.endswith(".json"):
+            tree[name] = str(content).replace('"category_id": 4', '"iscrowd": 1, "category_id": 4')
+    found = datasets.load(layout, written(tree, tmp_path))
+    assert sorted(found.train.targets[0, :, 0].tolist()) == [-3, 0]
+    np.testing.assert_allclose(found.test.targets[0, 0], [-3, 1, 1, 29, 3])
+    assert "2 boxes of crowds, or marked difficult, need not be found" in found.notes
+
+
 def change(layout: str, name: str, before: str, after: str) -> Tree:
     tree = LAYOUTS[layout]()
     text = tree[name]

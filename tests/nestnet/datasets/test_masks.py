@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from codegen.errors import UserError
 from nestnet import datasets
@@ -101,6 +101,28 @@ def test_two_numbers_need_no_description(values: tuple[int, int], tmp_path: Path
     assert data.input_shape == (7, 5, 3)
     assert set(np.unique(data.train.targets)) == {0, 1}
     assert len(data.test.images) == 1
+
+
+def turned(content: bytes) -> bytes:
+    """Return an image that is to be turned by a quarter to be upright."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(io.BytesIO(content)).save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+def test_masks_are_those_of_upright_photos(tmp_path: Path) -> None:
+    files = described(tree(), TWO)
+    both = {k: turned(v) if k.endswith("png") else v for k, v in files.items()}
+    data = datasets.load("masks", write_directory(both, tmp_path / "1"))
+    assert data.train.images.shape[1:3] == data.train.targets.shape[1:] == SIZE[::-1]
+    assert any("5 photos turned upright as EXIF says; masks are" in note for note in data.notes)
+    plain = datasets.load("masks", write_directory(files, tmp_path / "0"))
+    upright = np.rot90(plain.train.targets, -1, (1, 2))
+    np.testing.assert_array_equal(np.sort(upright, 0), np.sort(data.train.targets, 0))
+    images = {k: turned(v) if "/images/" in k else v for k, v in files.items()}
+    with pytest.raises(UserError, match="got 13x11, expected 11x13, turned as EXIF says"):
+        datasets.load("masks", write_directory(images, tmp_path / "2"))
 
 
 def test_bits_are_numbers(tmp_path: Path) -> None:

@@ -255,6 +255,42 @@ def test_precision_by_hand() -> None:
     assert precision(halves, targets, 2).ap[0] == pytest.approx(51 / 101 * 2 / 10 + 0, abs=1e-6)
 
 
+def test_boxes_in_one_that_need_not_be_found_count_neither_way() -> None:
+    """A crowd of class 0 over the right half of the image; the left has a box of class 0."""
+    targets = np.full((1, 3, 5), -1, np.float32)
+    targets[0, 0], targets[0, 1] = [0, 0, 0, 10, 10], [-2, 40, 0, 80, 48]
+    right = [0, 512, 0, 0, 160, 160]
+    within = [[0, 900, 640 + 96 * k, 80, 720 + 96 * k, 200] for k in range(3)]
+    assert precision([np.array([*within, right])], targets, 2).ap50 == (1.0, None)
+    apart = [[1, *row[1:]] for row in within]
+    assert precision([np.array([*apart, right])], targets, 2).ap50 == (1.0, None)
+    targets[0, 2] = [1, 20, 0, 30, 10]
+    assert precision([np.array([*apart, right])], targets, 2).ap50 == (1.0, 0.0)
+    targets[0, 1, 0] = -1
+    alarms = precision([np.array([*within, right])], targets, 2).ap50[0]
+    assert alarms == pytest.approx(1 / 4, abs=1e-6)
+    targets[0, 0, 0], targets[0, 2, 0] = -2, -3
+    assert precision([np.array(within)], targets, 2).ap50 == (None, None)
+
+
+def test_cells_in_a_box_that_need_not_be_found_may_say_what_they_like() -> None:
+    cells = spread(maps(0), IMAGE)
+    outputs = torch.zeros(1, 75, 2, requires_grad=True), torch.ones(1, 75, 4)
+    said = Said(*outputs)
+    targets = torch.tensor([[[1, 0, 0, 24, 24], [-2, 8, 8, 80, 48], [-1, 0, 0, 0, 0]]]).float()
+    wanted = assign(said, cells, targets)
+    loss_of(said, cells, wanted).backward()
+    x, y = cells.middles.unbind(-1)
+    inside = (x > 8) & (y > 8) & (wanted.weights[0] == 0)
+    assert outputs[0].grad is not None and 0 < int(inside.sum()) < 75
+    assert torch.equal((outputs[0].grad[0] != 0).any(1), ~inside)
+    alone = assign(said, cells, targets[:, :1])
+    assert torch.equal(wanted.scores, alone.scores) and torch.equal(wanted.weights, alone.weights)
+    zoom, shift = torch.ones(1, 2), torch.tensor([[1.0, 0.0]])
+    kept = _moved._boxes(targets, zoom, shift, (48, 80))[0, :, 0]  # half an image to the left
+    assert kept.tolist() == [-1, -2, -1]
+
+
 def data(
     targets: np.ndarray,
     classes: tuple[str, ...] = ("bolt", "nut"),
@@ -267,11 +303,11 @@ def data(
 
 @pytest.mark.parametrize("row", [
     (2, 0, 0, 5, 5), (0.5, 0, 0, 5, 5), (0, -1, 0, 5, 5), (0, 0, 0, 81, 5), (0, 5, 0, 5, 5),
-    (1, 0, 9, 5, 5),
+    (1, 0, 9, 5, 5), (-4, 0, 0, 5, 5), (-2, 0, 0, 5, 49),
 ])  # fmt: skip
 def test_rows_that_are_no_boxes_are_refused(row: tuple[float, ...]) -> None:
     targets = np.full((3, 2, 5), -1, np.float32)
-    targets[0, 0] = (1, 0, 0, 80, 48)
+    targets[0, 0], targets[1, 0] = (1, 0, 0, 80, 48), (-3, 0, 0, 80, 48)
     TASK.check_data(data(targets))
     targets[2, 1] = row
     with pytest.raises(UserError, match=r"own\.py: train\.targets hold a row that is no box"):
