@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from codegen.graph.ir import Graph, Op
@@ -46,7 +47,12 @@ class Buffers:
         """Buffers that the caller of nn_run has; docs/adr/0012-several-inputs-and-outputs.md."""
         self.requests = self._requests(layers)
         self.areas = _decoded_areas(layers, decode)
-        self.plan: Plan = plan_with_areas(self.requests, self.areas, len(layers))
+        self._op_count = len(layers)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Return where all of them lie: found when it is first asked for, which takes long."""
+        return plan_with_areas(self.requests, self.areas, self._op_count)
 
     def value(self, name: str) -> Buffer:
         """Return the buffer of a value."""

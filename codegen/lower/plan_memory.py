@@ -37,6 +37,10 @@ class Request:
         return self.over.get(other.name) if other.last == self.first else None
 
 
+Near = Mapping[str, Sequence[Request]]
+"""By the name of a buffer those that are alive at some op together with it."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """Where each requested buffer lies."""
@@ -48,7 +52,7 @@ class Plan:
     output can at most share with inputs that die. No plan's arena is smaller than their maximum."""
 
 
-def plan(requests: Sequence[Request], op_count: int) -> Plan:
+def plan(requests: Sequence[Request], op_count: int, rounds: int = ROUNDS) -> Plan:
     """Place every request so that buffers alive together share bytes only as ``over`` allows.
 
     Greedy: in several orders, put each buffer at the lowest offset that those already placed allow;
@@ -58,8 +62,13 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
     Args:
         requests: buffers with unique names.
         op_count: number of ops the lifetimes index.
+        rounds: orders tried after each of the usual ones; more never make the arena larger.
     """
-    peaks = tuple(_fewest_bytes(requests, index) for index in range(op_count))
+    peaks = fewest_bytes(requests, op_count)
+    near = {
+        item.name: [other for other in requests if other is not item and other.overlaps(item)]
+        for item in requests
+    }
     best: dict[str, int] = {}
     for order in (
         sorted(requests, key=lambda item: (-item.size_bytes, item.first, item.name)),
@@ -67,8 +76,13 @@ def plan(requests: Sequence[Request], op_count: int) -> Plan:
         sorted(requests, key=lambda item: (item.first, -item.size_bytes, item.name)),
         sorted(requests, key=lambda item: (-item.last, -item.size_bytes, item.name)),
     ):
-        best = _improve(order, best, max(peaks, default=0))
+        best = _improve(order, near, best, max(peaks, default=0), rounds)
     return Plan(best, _extent(requests, best), peaks)
+
+
+def fewest_bytes(requests: Sequence[Request], op_count: int) -> tuple[int, ...]:
+    """Return for each op the fewest bytes any plan needs while it runs: :attr:`Plan.peak_bytes`."""
+    return tuple(_fewest_bytes(requests, index) for index in range(op_count))
 
 
 def conflicts(requests: Sequence[Request], result: Plan) -> Iterator[Finding]:
@@ -105,12 +119,14 @@ def _compatible(item: Request, begin: int, other: Request, other_begin: int) -> 
     )
 
 
-def _improve(order: Sequence[Request], best: dict[str, int], bound: int) -> dict[str, int]:
+def _improve(
+    order: Sequence[Request], near: Near, best: dict[str, int], bound: int, rounds: int
+) -> dict[str, int]:
     """Return the better of ``best`` and the plans that begin with ``order``."""
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         if best and _extent(order, best) == bound:
             break
-        offsets = _place(order)
+        offsets = _place(order, near)
         if not best or _extent(order, offsets) < _extent(order, best):
             best = offsets
         last = max(order, key=lambda item: offsets[item.name] + item.size_bytes, default=None)
@@ -120,18 +136,18 @@ def _improve(order: Sequence[Request], best: dict[str, int], bound: int) -> dict
     return best
 
 
-def _place(order: Sequence[Request]) -> dict[str, int]:
+def _place(order: Sequence[Request], near: Near) -> dict[str, int]:
     """Return the lowest offsets for requests taken in ``order``."""
     offsets: dict[str, int] = {}
-    placed: list[Request] = []
     for item in order:
-        near = [(other, offsets[other.name]) for other in placed if other.overlaps(item)]
+        placed = [
+            (other, offsets[other.name]) for other in near[item.name] if other.name in offsets
+        ]
         offsets[item.name] = next(
             offset
-            for offset in sorted(_candidates(item, near))
-            if all(_compatible(item, offset, *pair) for pair in near)
+            for offset in sorted(_candidates(item, placed))
+            if all(_compatible(item, offset, *pair) for pair in placed)
         )
-        placed.append(item)
     return offsets
 
 

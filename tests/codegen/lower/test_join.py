@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.joined import JoinedConv
-from codegen.lower import lowering
+from codegen.lower import buffers, lowering
+from codegen.lower.join import join_parts
 from codegen.lower.pipeline import STEPS
+from codegen.lower.plan_decoded import plan_with_areas
+from codegen.lower.plan_memory import Plan
+from codegen.lower.state import State
+from codegen.passes.join_parts import joinable
 from codegen.program.program import Program
 from codegen.target.target import resolve
 from tests.support.joined_nets import SAME, parts_graph, unet
@@ -64,6 +70,33 @@ def test_the_arena_never_grows(make: Callable[[], Graph], monkeypatch: pytest.Mo
     after, before = lowering.lower(graph, resolve("qemu_m4")), made(monkeypatch, graph)
     assert after.arena_bytes <= before.arena_bytes
     assert bool(joining(after)) == (make is not small_graph)
+
+
+def branches(count: int) -> Graph:
+    """Return blocks of two branches side by side, each read by one layer."""
+    net = GraphBuilder((8, 9, 3), 1, 5)
+    net.conv("input", 4, (3, 3), padding=SAME)
+    for _ in range(count):
+        source = net.last
+        parts = [net.conv(source, 4, (1, 1)), net.conv(source, 8, (3, 3), padding=SAME)]
+        net.conv(net.concat(parts), 4, (1, 1))
+    return net.graph()
+
+
+def test_the_arena_is_planned_in_full_for_few_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One choice for each set of layers would be as many plans as there are layers, or more."""
+    planned: list[int] = []
+
+    def counted(*arguments: Any) -> Plan:
+        planned.append(1)
+        return plan_with_areas(*arguments)
+
+    monkeypatch.setattr(buffers, "plan_with_areas", counted)
+    graph = branches(5)
+    state = State(source=graph, target=resolve("qemu_m4"), graph=graph)
+    assert len(joinable(graph)) == 5
+    assert any(isinstance(op, JoinedConv) for op in join_parts(state).graph.ops)
+    assert len(planned) <= 3
 
 
 def test_for_speed_no_cycle_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

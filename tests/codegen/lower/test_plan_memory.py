@@ -72,6 +72,7 @@ def test_bytes_are_shared_by_the_rules_whatever_the_lifetimes(
         assert max(used, default=0) < result.arena_bytes or not used
         assert result.peak_bytes[op] <= result.arena_bytes
     assert plan(items, op_count) == result
+    assert plan(items, op_count, rounds=1).arena_bytes >= result.arena_bytes
 
 
 @given(requests(), st.randoms(use_true_random=False))
