@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import PurePosixPath
 
 from codegen.errors import UserError
 from nestnet.datasets._reading.source import listing_of
@@ -120,6 +123,61 @@ def split_of(path: str) -> str:
             if name in ("test", "testing"):
                 return "test"
     return ""
+
+
+class Files:
+    """The files of a data set, as annotations name them: by their path or the end of it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Take the ``names`` of files and folders, as :meth:`Source.names` has them."""
+        self._by_end: dict[str, list[PurePosixPath]] = defaultdict(list)
+        for name in names:
+            if not name.endswith("/"):
+                self._by_end[PurePosixPath(name).name].append(PurePosixPath(name))
+
+    def __contains__(self, file: str) -> bool:
+        """Return whether there is a file called ``file``."""
+        return bool(self._fitting(file))
+
+    def named(self, file: str, near: str, where: str, problems: Problems) -> str:
+        """Return the file that is called ``file``; that itself where there is none.
+
+        Of several that fit, the one in most of the folders that ``near`` lies in, then the one of
+        the same split; if that leaves several, it is a problem.
+
+        Args:
+            file: a path, or the end of one.
+            near: the file that names it.
+            where: the place there, for messages.
+            problems: notes it.
+        """
+        fitting = self._fitting(file)
+        exact = PurePosixPath(near).parent / file
+        if exact in fitting or len(fitting) < 2:
+            return str(exact) if exact in fitting else str((*fitting, file)[0])
+        ranks = {path: (_shared(path, near), split_of(str(path)) == split_of(near))
+                 for path in fitting}  # fmt: skip
+        best = [path for path in fitting if ranks[path] == max(ranks.values())]
+        if len(best) > 1:
+            problems.add(
+                where,
+                "several images of one name",
+                listing_of([str(path) for path in best]),
+                "the one that is meant",
+                "Name the image with its folder",
+            )
+        return str(best[0])
+
+    def _fitting(self, file: str) -> list[PurePosixPath]:
+        asked = PurePosixPath(file)
+        parts = len(asked.parts)
+        return [path for path in self._by_end[asked.name] if path.parts[-parts:] == asked.parts]
+
+
+def _shared(path: PurePosixPath, near: str) -> int:
+    """Return how many folders both lie in, from the top."""
+    pairs = zip(path.parent.parts, PurePosixPath(near).parent.parts, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def settled(images: Sequence[Annotated]) -> tuple[tuple[Annotated, ...], tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from nestnet.datasets.boxes._annotated import (
     Annotated,
     Annotations,
     Box,
+    Files,
     Problems,
     size_of,
     split_of,
@@ -57,14 +58,14 @@ def read(source: Source) -> Annotations:
             expected="a JSON file with the lists images, annotations and categories",
             action="Check the path, or choose the data set of another layout",
         )
-    problems = Problems()
+    there, problems = Files(names), Problems()
     classes = _classes(source, tables, problems)
     found: list[Annotated] = []
     for name, table in sorted(tables.items()):
         split = split_of(name) if len(tables) > 1 else ""
         where = f"{source.path}/{name}"
         entries = [entry for entry in table["images"] if isinstance(entry, Mapping)]
-        files = _files(where, table["images"], names, PurePosixPath(name).parent, problems)
+        files = _files(source, name, table["images"], there, problems)
         boxes: dict[Any, list[Box]] = defaultdict(list)
         seen: set[Any] = set()
         for entry in table["annotations"]:
@@ -134,14 +135,10 @@ def _classes(
 
 
 def _files(
-    where: str, entries: list[Any], names: Iterable[str], folder: PurePosixPath, problems: Problems
+    source: Source, table: str, entries: list[Any], there: Files, problems: Problems
 ) -> dict[Any, str]:
     """Return image id -> the name of its file in the data."""
-    there = [name for name in names if not name.endswith("/")]
-    by_end: dict[str, list[str]] = defaultdict(list)
-    for name in there:
-        by_end[PurePosixPath(name).name].append(name)
-    known = set(there)
+    where = f"{source.path}/{table}"
     found: dict[Any, str] = {}
     for entry in entries:
         key = _id(entry)
@@ -149,15 +146,11 @@ def _files(
         if key is None or not isinstance(file, str):
             problems.add(where, "an image without id or file_name", entry, "both", "Complete it")
             continue
+        at = f"{where}: image {key}"
         if key in found:
-            problems.add(
-                f"{where}: image {key}", "an id that occurs twice", file, found[key], RENUMBER
-            )
+            problems.add(at, "an id that occurs twice", file, found[key], RENUMBER)
             continue
-        near = [str(folder / file), file]
-        ends = [name for name in by_end[PurePosixPath(file).name] if name.endswith(file)]
-        fitting = sorted(ends, key=lambda name: (split_of(name) != split_of(where), name))
-        found[key] = next((name for name in near if name in known), (fitting or [file])[0])
+        found[key] = there.named(file, table, at, problems)
     return found
 
 

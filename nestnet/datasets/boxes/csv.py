@@ -15,6 +15,7 @@ from nestnet.datasets.boxes._annotated import (
     Annotated,
     Annotations,
     Box,
+    Files,
     Problems,
     number_of,
     size_of,
@@ -56,10 +57,7 @@ def read(source: Source) -> Annotations:
     """
     names = [name for name in source.names() if not name.endswith("/")]
     tables = frozenset(n for n in names if PurePosixPath(n).suffix.lower() == ".csv")
-    by_end: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        by_end[PurePosixPath(name).name].append(name)
-    problems = Problems()
+    files, problems = Files(names), Problems()
     boxes: dict[tuple[str, str], list[Box]] = defaultdict(list)
     sizes: dict[tuple[str, str], tuple[tuple[int, int] | None, str]] = {}
     heads: dict[str, str] = {}
@@ -78,8 +76,7 @@ def read(source: Source) -> Annotations:
             where = f"{source.path}/{table}:{rows.line_num}"
             at = {key: index for key, index in places.items() if index is not None}
             image, box = _box(where, row, at, problems)
-            known = [n for n in by_end[PurePosixPath(image).name] if n.endswith(image)]
-            key = (known[0] if known else image, split)
+            key = (files.named(image, table, where, problems), split)
             boxes[key] += [] if box is None else [box]
             said = (row[head.index(n)] if n in head[: len(row)] else "" for n in SIZE)
             sizes.setdefault(key, (size_of(*said), where))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from codegen.errors import UserError
@@ -15,6 +13,7 @@ from nestnet.datasets.boxes._annotated import (
     Annotated,
     Annotations,
     Box,
+    Files,
     Problems,
     number_of,
     size_of,
@@ -63,11 +62,9 @@ def read(source: Source) -> Annotations:
     texts = dict(source.files(frozenset((*xml, *lists, *listing[:1]))))
     problems = Problems()
     splits, notes = _splits(source, {name: texts[name] for name in lists}, xml, problems)
-    images: dict[str, list[str]] = defaultdict(list)
-    for image in names:
-        if not image.endswith("/") and image not in xml:
-            images[PurePosixPath(image).name].append(image)
-            images[PurePosixPath(image).stem].append(image)
+    images = [name for name in names if not name.endswith("/") and name not in xml]
+    files = Files(images)
+    by_stem = {path.stem: path.name for path in map(PurePosixPath, images)}
     found = []
     for name in xml:
         stem = PurePosixPath(name).stem
@@ -76,7 +73,9 @@ def read(source: Source) -> Annotations:
         where = f"{source.path}/{name}"
         root = _xml.read(where, texts[name])
         image = root.word("filename") or f"{stem}.jpg"
-        here = _nearest(name, images[image] or images[stem]) or image
+        if image not in files:
+            image = by_stem.get(stem, image)
+        here = files.named(image, name, where, problems)
         boxes = tuple(_boxes(where, root, problems))
         split = splits[stem] if splits else split_of(str(PurePosixPath(name).parent))
         about = root.first("size")
@@ -127,17 +126,6 @@ def _splits(
     left = len(stems - set(found)) if found else 0
     notes = (f"{left} annotated images are in no list: not read",) if left else ()
     return found, notes
-
-
-def _nearest(name: str, images: Sequence[str]) -> str | None:
-    """Return the one of ``images`` that shares most folders with the annotation ``name``."""
-    folders = PurePosixPath(name).parts[:-1]
-
-    def shared(image: str) -> int:
-        pairs = zip(folders, PurePosixPath(image).parts, strict=False)
-        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-    return max(images, key=shared, default=None)
 
 
 def _boxes(where: str, root: _xml.Element, problems: Problems) -> Iterable[Box]:

@@ -48,11 +48,12 @@ def read(source: Source) -> Annotations:
     listing = sorted(
         (NAMES.index(PurePosixPath(n).name), n) for n in names if PurePosixPath(n).name in NAMES
     )
-    images = {
-        _key(name): name
+    pictures = [
+        name
         for name in names
         if PurePosixPath(name).suffix.lower() in Image.registered_extensions()
-    }
+    ]
+    images = {_key(name): name for name in pictures}
     labels = {
         _key(name): name
         for name in names
@@ -71,6 +72,16 @@ def read(source: Source) -> Annotations:
     texts = dict(source.files(frozenset((*labels.values(), file))))
     classes = _class_names(f"{source.path}/{file}", texts[file])
     problems = Problems()
+    for picture in pictures:
+        other = images[_key(picture)]
+        if other != picture:
+            problems.add(
+                f"{source.path}/{picture}",
+                "two images of one name",
+                other,
+                "names that differ before the suffix, as labels do",
+                "Rename or remove one of them",
+            )
     for key in sorted(labels.keys() - images.keys()):
         problems.add(
             f"{source.path}/{labels[key]}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from PIL import ExifTags, Image
 from codegen.errors import UserError
 from nestnet import datasets
 from nestnet.datasets._reading.images import letterbox
+from nestnet.datasets._reading.source import Source
+from nestnet.datasets.boxes import coco as coco_boxes
+from nestnet.datasets.boxes import csv as csv_boxes
+from nestnet.datasets.boxes import voc as voc_boxes
+from nestnet.datasets.boxes._annotated import Annotations
 from nestnet.datasets.boxes._xml import read as read_xml
 
 Tree = dict[str, str | bytes]
@@ -398,6 +404,53 @@ def test_a_mistake_is_named_with_its_place(
     with pytest.raises(UserError, match=message) as caught:
         datasets.load(layout, data)
     assert str(data) in caught.value.where
+
+
+XML = "<annotation><filename>1.png</filename></annotation>"
+LINES = "image,class,xmin,ymin,xmax,ymax\n"
+
+
+def coco_of(file: str) -> str:
+    return json.dumps(
+        {"images": [{"id": 1, "file_name": file}], "annotations": [], "categories": []}
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "near", "said", "images", "wanted"),
+    [
+        (csv_boxes.read, "boxes.csv", LINES + "b/1.png", "ab/1.png b/1.png", "b/1.png"),
+        (csv_boxes.read, "train.csv", LINES + "1.png", "test/1.png train/1.png", "train/1.png"),
+        (csv_boxes.read, "x/boxes.csv", LINES + "1.png", "w/1.png x/y/1.png", "x/y/1.png"),
+        (coco_boxes.read, "labels.json", coco_of("b/1.png"), "ab/1.png i/b/1.png", "i/b/1.png"),
+        (coco_boxes.read, "a/train.json", coco_of("1.png"), "test/1.png train/1.png",
+         "train/1.png"),
+        (voc_boxes.read, "train/Annotations/1.xml", XML, "train/JPEGImages/1.png val/1.png",
+         "train/JPEGImages/1.png"),
+        (voc_boxes.read, "a/1.xml", XML.replace("1.png", "2.jpg"), "a/1.png b/1.png", "a/1.png"),
+    ],
+)  # fmt: skip
+def test_an_annotation_is_of_the_image_it_names(
+    read: Callable[[Source], Annotations], near: str, said: str, images: str, wanted: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    tree: Tree = {near: said, **dict.fromkeys(images.split(), picture(0))}
+    (found,) = read(Source(written(tree, tmp_path))).images
+    assert found.image == wanted
+
+
+def test_a_name_of_several_images_is_refused(tmp_path: Path) -> None:
+    tree: Tree = {"boxes.csv": LINES + "1.png", "a/1.png": picture(0), "b/1.png": picture(1)}
+    message = r"boxes\.csv:2: several images of one name; got a/1\.png, b/1\.png"
+    with pytest.raises(UserError, match=message):
+        datasets.load("csv", written(tree, tmp_path))
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    tree = yolo()
+    tree["images/train/a.bmp"] = tree["images/train/a.png"]
+    with pytest.raises(UserError, match=r"a\.bmp: two images of one name; got .*a\.png"):
+        datasets.load("yolo", written(tree, tmp_path))
 
 
 def test_labels_without_an_image_are_refused(tmp_path: Path) -> None:
