@@ -348,8 +348,9 @@ def test_what_is_decoded_survives(monkeypatch: pytest.MonkeyPatch, decode: str) 
 
     def share(state: State) -> State:
         assert state.buffers is not None
+        offset = state.buffers.plan.offset_bytes["conv1.scratch"]
         state.buffers.areas, state.buffers.requests = [], []
-        return moved("conv1.decoded", state.buffers.plan.offset_bytes["conv1.scratch"])(state)
+        return moved("conv1.decoded", offset)(state)
 
     found = lower_broken(monkeypatch, "plan_memory", share, optimize="size", decode=decode)
     assert found.node == "layer conv1"
