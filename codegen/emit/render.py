@@ -26,7 +26,7 @@ from codegen.program.call import Buffer, Call, Member
 from codegen.program.draft import round_up
 from codegen.program.program import Program
 from codegen.target.placement import Layout
-from codegen.tasks import Answer
+from codegen.tasks import Answer, Task
 
 GENERATOR_VERSION = "0.1.0"
 """Version of nestnet that generated files name; a test compares it with pyproject.toml."""
@@ -111,6 +111,9 @@ class _Net:
     class_names: tuple[str, ...]
     task: _Task | None
     """None where C has nothing to say of it."""
+    answers: str | None
+    """Name of the task whose answers the test runner writes; None where no task knows the
+    outputs."""
     kernels: tuple[str, ...]
     uses_cmsis: bool
     uses_arena: bool
@@ -248,6 +251,7 @@ def _digest(parts: tuple[object, ...]) -> str:
 
 def _net(program: Program, identity: str) -> _Net:
     graph = program.graph
+    task = tasks.of(graph)
     used = sorted({layer.kernel for layer in program.layers})
     places = [buffer.place for layer in program.layers for buffer in (*layer.inputs, layer.output)]
     arena_bytes = max(program.arena_bytes, MIN_ARENA_BYTES)
@@ -264,15 +268,15 @@ def _net(program: Program, identity: str) -> _Net:
         arena_and_edges_bytes=end,
         stack_bytes=stack.bound_bytes(program),
         class_names=graph.provenance.class_names,
-        task=_task(graph),
+        task=_task(graph, task),
+        answers=None if task is None else task.name,
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
         uses_cmsis=any(kernel.startswith("cmsis_") for kernel in used),
         uses_arena="arena" in places,
     )
 
 
-def _task(graph: Graph) -> _Task | None:
-    task = tasks.of(graph)
+def _task(graph: Graph, task: Task | None) -> _Task | None:
     constants = None if task is None else task.constants(graph)
     return None if task is None or constants is None else _Task(task.name, constants)
 

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen import tasks
+from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array
 from codegen.lower import lowering
@@ -37,7 +39,18 @@ class LevelReport:
     details: Mapping[str, Any]
     """What the task says beside the score; keys of the level's own in a JSON file."""
     bit_exact: bool
+    """Whether outputs and answers of all images are those of the reference."""
     images: int
+    equal_outputs: int
+    """Images whose outputs have the reference's bits."""
+    equal_answers: int | None
+    """Images to which the task's C on the board gives the answer, bit by bit, that NumPy gives to
+    the reference's outputs; None without a task."""
+    named_answers: int | None
+    """Images to which that answer names anything, such as a box: where none does, comparing says
+    nothing."""
+    distinct_answers: int | None
+    """How many of these answers differ from each other."""
     instructions: int | None
     """Per inference: exact sum over the images, divided by their number, rounded."""
     cycles: int | None
@@ -58,9 +71,9 @@ class Difference:
     image: int
     layer: str
     """Name of the first layer whose output differs; "output", of several with its name, if it could
-    not be located."""
+    not be located; "answer" with the task's name where outputs are equal and answers differ."""
     index: int
-    """Into the layer's output flattened in h, w, c order."""
+    """Into the layer's output flattened in h, w, c order, or into the answer's numbers."""
     got: int
     expected: int
 
@@ -124,19 +137,13 @@ def compare(
     answers = None if targets is None else np.asarray(targets)
     packed = lowering.lower(graph, built.info.target)
     result = runners.run(built, inputs, levels, progress=progress)
-    expected = []
+    compared = []
     for position, level in enumerate(levels):
-        expected.append(reference.run(packed.graph, inputs, level))
+        expected = reference.run(packed.graph, inputs, level)
+        compared.append(_compared(graph, inputs, expected, result, position))
         if progress is not None:
             progress("reference", (position + 1) * images, len(levels) * images)
-    differences = []
-    for position, level in enumerate(levels):
-        device = [output[position] for output in result.outputs]
-        image = _first_wrong(device, expected[position])
-        if image is not None:
-            sample = [given[image : image + 1] for given in inputs]
-            got = [output[image] for output in device]
-            differences.append(locate(built, packed, sample, image, level, got))
+    differences = (_difference(built, packed, inputs, found) for found in compared)
     return Report(
         network=built.info.network,
         board=built.board.id,
@@ -150,36 +157,117 @@ def compare(
         stack_bytes=result.stack_bytes,
         sizes=built.sizes,
         levels=tuple(
-            _level_report(built, graph, inputs, result, expected[position], answers, position)
-            for position in range(len(levels))
+            _level_report(built, result, found, answers, position)
+            for position, found in enumerate(compared)
         ),
-        differences=tuple(differences),
+        differences=tuple(found for found in differences if found is not None),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """What one level made of the images, on the reference and on the board."""
+
+    reference: Outcome
+    device: Outcome
+    equal_outputs: NDArray[np.bool_]
+    """Of each image."""
+    expected_answers: NDArray[Any] | None
+    """As the task records them, a row of numbers for each image; None without a task."""
+    device_answers: NDArray[Any] | None
+
+    @property
+    def equal_answers(self) -> NDArray[np.bool_] | None:
+        """Return whether the answer to each image is equal; None without a task."""
+        if self.expected_answers is None:
+            return None
+        equal: NDArray[np.bool_] = (self.expected_answers == self.device_answers).all(axis=1)
+        return equal
+
+
+def _compared(
+    graph: Graph,
+    inputs: Sequence[Int8Array],
+    expected: Sequence[Int8Array],
+    result: RunResult,
+    position: int,
+) -> _Compared:
+    """Compare what is at a position of ``result`` with the ``expected`` outputs.
+
+    Raises:
+        UserError: the board's answers are not those of the network's task.
+    """
+    device = [output[position] for output in result.outputs]
+    equal = np.ones(result.images, np.bool_)
+    for one, other in zip(device, expected, strict=True):
+        equal &= (one == other).reshape(len(equal), -1).all(axis=1)
+    level, task = result.levels[position], tasks.of(graph)
+    outcomes = Outcome(graph, level, inputs, expected), Outcome(graph, level, inputs, device)
+    if task is None:
+        return _Compared(*outcomes, equal, None, None)
+    rows = task.recorded(outcomes[0])
+    written = None if result.answers is None else result.answers[position]
+    if written is None or written.nbytes != rows.nbytes:
+        raise UserError(
+            "runner",
+            f"the program does not write answers of {task.name}",
+            got="none" if written is None else f"{written.shape[1]} bytes each",
+            expected=f"{rows.nbytes // len(rows)} bytes each",
+            action="Generate and build the project again: nestnet codegen",
+        )
+    return _Compared(*outcomes, equal, rows, written.view(rows.dtype))
+
+
+def _difference(
+    built: Built, packed: Program, inputs: Sequence[Int8Array], found: _Compared
+) -> Difference | None:
+    """Return the first difference of a level; None where there is none."""
+    level = found.device.level
+    if not found.equal_outputs.all():
+        image = int(found.equal_outputs.argmin())
+        sample = [given[image : image + 1] for given in inputs]
+        got = [output[image] for output in found.device.outputs]
+        return locate(built, packed, sample, image, level, got)
+    equal = found.equal_answers
+    if equal is None or equal.all():
+        return None
+    assert found.expected_answers is not None and found.device_answers is not None
+    image = int(equal.argmin())
+    expected, actual = found.expected_answers[image], found.device_answers[image]
+    index = int((expected == actual).argmin())
+    task = tasks.of(found.device.graph)
+    assert task is not None
+    where = f"answer of {task.name}"
+    return Difference(level, image, where, index, int(actual[index]), int(expected[index]))
 
 
 def _level_report(
     built: Built,
-    graph: Graph,
-    inputs: Sequence[Int8Array],
     result: RunResult,
-    expected: Sequence[Int8Array],
+    found: _Compared,
     targets: Targets | None,
     position: int,
 ) -> LevelReport:
-    task = tasks.of(graph)
-    level = result.levels[position]
-    device = [output[position] for output in result.outputs]
-    on_reference, on_device = (Outcome(graph, level, inputs, each) for each in (expected, device))
+    graph, level = found.device.graph, found.device.level
+    task, answers = tasks.of(graph), found.equal_answers
+    named = distinct = None
+    if task is not None and found.expected_answers is not None:
+        named = int(task.found(found.expected_answers).sum())
+        distinct = len(np.unique(found.expected_answers, axis=0))
     return LevelReport(
         level=level,
         name=graph.levels[level].name,
         sparsity=graph.levels[level].sparsity,
         accuracy_float=graph.levels[level].accuracy_float,
-        accuracy_reference=_score(task, on_reference, targets),
-        accuracy_device=_score(task, on_device, targets),
-        details={} if task is None else task.details(on_device, targets),
-        bit_exact=_first_wrong(device, expected) is None,
+        accuracy_reference=_score(task, found.reference, targets),
+        accuracy_device=_score(task, found.device, targets),
+        details={} if task is None else task.details(found.device, targets),
+        bit_exact=bool(found.equal_outputs.all() and (answers is None or answers.all())),
         images=result.images,
+        equal_outputs=int(found.equal_outputs.sum()),
+        equal_answers=None if answers is None else int(answers.sum()),
+        named_answers=named,
+        distinct_answers=distinct,
         instructions=None if result.instructions is None else round(result.instructions[position]),
         cycles=None if result.cycles is None else round(result.cycles[position]),
         flash_bytes=built.sizes.flash_bytes,
@@ -191,14 +279,6 @@ def _level_report(
 def _score(task: Task | None, outcome: Outcome, targets: Targets | None) -> float | None:
     """Return the task's score; None without a task or targets."""
     return None if task is None or targets is None else task.score(outcome, targets)
-
-
-def _first_wrong(got: Sequence[Int8Array], expected: Sequence[Int8Array]) -> int | None:
-    """Return the first sample of which any output (n, h, w, c) differs; None if none does."""
-    wrong = np.zeros(len(expected[0]), np.bool_)
-    for one, other in zip(got, expected, strict=True):
-        wrong |= (one != other).reshape(len(wrong), -1).any(axis=1)
-    return int(np.flatnonzero(wrong)[0]) if wrong.any() else None
 
 
 def locate(

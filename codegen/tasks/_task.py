@@ -136,6 +136,16 @@ class Task(ABC):
         return None
 
     @abstractmethod
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return the answer to every sample as ``templates/answers/<task>.j2`` lays it out in
+        memory, a row of numbers each, of the type there."""
+
+    def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return for which samples the ``answers``, as :meth:`recorded` has them, name anything;
+        where nothing is named there is nothing to compare."""
+        return np.ones(len(answers), np.bool_)
+
+    @abstractmethod
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return how good the outputs are for ``targets``, 0..1."""
 

@@ -79,6 +79,12 @@ class Anomaly(Task):
         drawn[..., 0] = np.maximum(drawn[..., 0], np.clip(4 * away, 0, 255).astype(np.uint8))
         return drawn
 
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return how odd every sample is, and whether that is odd, (n, 2)."""
+        found = differences(outcome)
+        odd = found >= thresholds(outcome.graph)[outcome.level]
+        return np.stack([found, odd], axis=1).astype(np.uint32)
+
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the area under the curve of hits by false alarms; 0.5 without both kinds."""
         return area(differences(outcome), targets)

@@ -72,6 +72,10 @@ class Classification(Task):
             if isinstance(answer, ClassAnswer)
         ]
 
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return the class of every sample, (n, 1)."""
+        return _classes_of(outcome).astype(np.uint32)[:, None]
+
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the top-1 accuracy, the first of equals winning."""
         return float(np.mean(_classes_of(outcome) == targets))

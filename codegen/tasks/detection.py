@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
-from codegen.tasks._boxes import LOGIT, PIXEL, Decoder, Edge, IntArray, decoder
+from codegen.tasks._boxes import COLUMNS, LOGIT, MOST, PIXEL, Decoder, Edge, IntArray, decoder
 from codegen.tasks._precision import precision
 from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values
 
@@ -126,6 +127,19 @@ class Detection(Task):
             drawn[[top, bottom], left : right + 1] = colour
             drawn[top : bottom + 1, [left, right]] = colour
         return drawn
+
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return how many boxes every image has, then their numbers; zeros follow."""
+        found = found_in(outcome.graph, outcome.outputs)
+        rows = np.zeros((len(found), 1 + MOST * COLUMNS), np.int16)
+        for row, boxes in zip(rows, found, strict=True):
+            row[0], row[1 : 1 + boxes.size] = len(boxes), boxes.reshape(-1)
+        return rows
+
+    def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which images have a box."""
+        found: NDArray[np.bool_] = answers[:, 0] > 0
+        return found
 
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the mean average precision from half an overlap on."""

@@ -51,7 +51,7 @@ class HeatMap(Task):
             "threshold": threshold(graph),
             "cell_height": cell[0],
             "cell_width": cell[1],
-            "most": ((height + 1) // 2) * ((width + 1) // 2),
+            "most": most_peaks(graph),
         }
 
     def answer(self, outcome: Outcome) -> PeakAnswer:
@@ -107,6 +107,21 @@ class HeatMap(Task):
             box[:, [0, -1]] = colour
         return drawn
 
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return how many peaks every sample has, and the first of them; zeros follow."""
+        room = most_peaks(outcome.graph)
+        found = peaks(outcome)
+        rows = np.zeros((len(found), 1 + 4 * room), np.int32)
+        for row, objects in zip(rows, found, strict=True):
+            kept = objects[:room].reshape(-1)
+            row[0], row[1 : 1 + len(kept)] = len(objects), kept
+        return rows
+
+    def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which samples have a peak."""
+        found: NDArray[np.bool_] = answers[:, 0] > 0
+        return found
+
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the mean F1 of the classes that some target has, an object in the right cell or
         beside it being right."""
@@ -138,6 +153,12 @@ def threshold(graph: Graph) -> int:
     """Return the least score of a peak; 0 where none is set."""
     numbers = () if graph.task is None else graph.task.numbers("threshold")
     return int(numbers[0]) if len(numbers) == 1 and numbers[0].is_integer() else 0
+
+
+def most_peaks(graph: Graph) -> int:
+    """Return how many peaks one class can have: no two are neighbours."""
+    height, width, _ = graph.only_output.shape
+    return ((height + 1) // 2) * ((width + 1) // 2)
 
 
 def cell_of(graph: Graph) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
 from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
@@ -59,6 +60,15 @@ class MultiLabel(Task):
             }
             for answer in answers
         ]
+
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return which labels each sample has, (n, labels)."""
+        return present(outcome)
+
+    def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which samples have a label."""
+        found: NDArray[np.bool_] = (answers > 0).any(axis=1)
+        return found
 
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the mean F1 of the labels that some target has."""

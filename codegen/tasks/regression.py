@@ -72,6 +72,10 @@ class Regression(Task):
             for answer in answers
         ]
 
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return the numbers of every sample as a device has them, (n, numbers)."""
+        return numbers(outcome)
+
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the mean share of the targets' variance that is explained, at least 0."""
         return max(float(_explained(in_units(outcome), targets).mean()), 0.0)

@@ -118,6 +118,16 @@ class Segmentation(Task):
         mixed = np.where(mask[..., None] > 0, (plain.astype(int) + drawn) // 2, plain)
         return mixed.astype(np.uint8)
 
+    def recorded(self, outcome: Outcome) -> NDArray[Any]:
+        """Return the mask of every sample, (n, positions)."""
+        found = masks(outcome)
+        return found.reshape(len(found), -1)
+
+    def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which masks have more than one class."""
+        found: NDArray[np.bool_] = (answers != answers[:, :1]).any(axis=1)
+        return found
+
     def score(self, outcome: Outcome, targets: Targets) -> float:
         """Return the mean intersection over union of the classes that occur."""
         counts = _counts(outcome, targets)

@@ -72,7 +72,9 @@ def device_levels(
         table.add_column(column, justify="left" if column == "board" else "right")
     for column in ("float", "reference", "device"):
         table.add_column(f"{metric}\n{column}", justify="right")
-    for column in ("bit-exact", "images", "instructions", "flash\nbytes", "RAM\nbytes"):
+    for column in ("bit-exact", "images", "equal\nanswers", "instructions"):
+        table.add_column(column, justify="right")
+    for column in ("flash\nbytes", "RAM\nbytes"):
         table.add_column(column, justify="right")
     for board, result in boards.items():
         for level in result["levels"]:
@@ -85,6 +87,7 @@ def device_levels(
                 percent(level["accuracy_device"]),
                 yes_no(level["bit_exact"]),
                 count(level["images"]),
+                count(level["equal_answers"]),
                 count(level["instructions"]),
                 count(level["flash_bytes"]),
                 count(level["ram_bytes"]),

@@ -201,6 +201,7 @@ def test_the_page_of_the_contract_names_every_operator() -> None:
 def test_a_task_is_one_file_in_every_wing() -> None:
     """Training, the NumPy answer and the C of the same answer."""
     assert stems("nestnet/tasks") == stems("codegen/tasks") == set(tasks.TASKS)
+    assert stems("templates/answers", "*.j2") == set(tasks.TASKS)
     assert stems("firmware/tasks", "nn_*.c") == {f"nn_{name}" for name in tasks.TASKS}
     for name, task in tasks.TASKS.items():
         own = ROOT / f"firmware/tasks/nn_{name}.h"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codegen.graph.ir import Int8Array
+from codegen.graph.ir import Int8Array, Uint8Array
 from codegen.target.emulator import counts
 from codegen.target.emulator.counts import Counts
 from codegen.target.runners import host, protocol, pyocd, qemu
@@ -33,6 +33,8 @@ class RunResult:
     images: int
     outputs: tuple[Int8Array, ...]
     """Each (levels, images, h, w, c)."""
+    answers: Uint8Array | None
+    """What the task's C says of the outputs, (levels, images, bytes); None without a task."""
     instructions: tuple[float, ...] | None
     """Executed per inference, averaged over the images (exact sums); None where not counted."""
     layer_instructions: dict[str, tuple[float, ...]]
@@ -91,6 +93,7 @@ def run(
         levels=tuple(levels),
         images=images,
         outputs=answer.outputs,
+        answers=answer.answers,
         instructions=instructions,
         layer_instructions={k: v for k, v in by_function.items() if k in layers},
         other_instructions={k: v for k, v in by_function.items() if k not in layers},

@@ -12,11 +12,12 @@ import numpy as np
 
 from codegen import paths
 from codegen.errors import UserError
-from codegen.graph.ir import Int8Array
+from codegen.graph.ir import Int8Array, Uint8Array
 from codegen.target.manifest import ProjectInfo
 
 REQUEST = "request.bin"
 OUTPUTS = "outputs.bin"
+ANSWERS = "answers.bin"
 STATS = "stats.bin"
 TRACE = "trace.bin"
 
@@ -36,6 +37,9 @@ class Answer:
 
     outputs: tuple[Int8Array, ...]
     """Each (levels, samples, h, w, c)."""
+    answers: Uint8Array | None
+    """What the task says of the outputs, (levels, samples, bytes); None of a network without a
+    task."""
     stack_bytes: int
     """0 if not known."""
     cycles: tuple[tuple[int, ...], ...] | None
@@ -54,7 +58,7 @@ def write_request(
 
 
 def read_answer(folder: Path, info: ProjectInfo, samples: int, levels: Sequence[int]) -> Answer:
-    """Read outputs.bin and stats.bin.
+    """Read outputs.bin, stats.bin and, of a network with a task, answers.bin.
 
     Raises:
         UserError: the program reported an error or wrote too little.
@@ -81,7 +85,16 @@ def read_answer(folder: Path, info: ProjectInfo, samples: int, levels: Sequence[
         table = np.frombuffer(stats, "<u8", offset=_STATS.size)
         table = table.reshape(len(info.levels), len(info.layers))
         cycles = tuple(tuple(int(value) for value in table[level]) for level in levels)
-    return Answer(outputs, stack_bytes, cycles)
+    return Answer(outputs, _read_answers(folder, samples, len(levels)), stack_bytes, cycles)
+
+
+def _read_answers(folder: Path, samples: int, levels: int) -> Uint8Array | None:
+    if not (folder / ANSWERS).exists():
+        return None
+    written = np.frombuffer(_read(folder / ANSWERS), np.uint8)
+    if written.size == 0 or written.size % (samples * levels):
+        raise _failed(f"{ANSWERS} has the wrong size", f"{written.size} bytes")
+    return np.ascontiguousarray(written.reshape(samples, levels, -1).swapaxes(0, 1))
 
 
 def read_trace(folder: Path, info: ProjectInfo) -> tuple[bytes, ...]:

@@ -28,6 +28,7 @@ from nestnet.cli.options import (
     ProbeOption,
     RunOption,
 )
+from nestnet.notices import notice
 
 
 def command(
@@ -45,7 +46,7 @@ def command(
     place: PlaceOption = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Run test images on a board; compare all bits."""
+    """Run test images on a board; compare all bits, and the answers that C makes of them."""
     said = Choices(kernels=kernels, optimize=optimize, codecs=codecs, decode=decode, place=place)
     resolve(board, **said)
     model = runs.model_file(run)
@@ -74,6 +75,12 @@ def command(
             tables.console().print(tables.classes(report.as_json()))
         elif report.levels[0].details.get("rows"):
             tables.console().print(tables.details(report.as_json()))
+    for level in report.levels:
+        if level.named_answers == 0:
+            notice(
+                f"level {level.level} names nothing in any of the images, so that its equal "
+                "answers say little: train longer, or give other images"
+            )
     outputs.write_json(json_path, report.as_json())
     if not report.bit_exact:
         for difference in report.differences:
