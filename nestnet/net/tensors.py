@@ -196,11 +196,14 @@ def is_all(view: View, loops: tuple[Loop, ...], tensor: Tensor) -> bool:
 def best_axis(view: View, tensor: Tensor) -> int:
     """Return the dimension of ``view`` that had best be the channels: one with which nothing moves,
     or else whose entries lie side by side, or else the first of a map, and of anything smaller one
-    with which the fewest loops move it."""
+    with which the fewest loops move it. Where there is one channel, it is a dimension of size 1:
+    the entries that lie side by side are columns then."""
 
     def rank(axis: int) -> tuple[bool, bool, int, int]:
         dim, loops = view.dims[axis], view.loops(axis)
         side_by_side = len(dim) == 1 and dim[0][1] == 1
+        if tensor.shape[2] == 1:
+            side_by_side = not dim
         work = len(loops) if len(view.dims) == 2 else 0
         return not is_all(view, loops, tensor), not side_by_side, work, axis
 

@@ -83,6 +83,26 @@ def test_what_is_less_than_any_number_never_wins() -> None:
     assert isinstance(pool, MaxPool) and pool.window.padding == (0, 0, 1, 1)
 
 
+def test_a_map_of_one_channel_is_padded_like_others() -> None:
+    """Its rows lie in memory as channels would."""
+
+    class One(nn.Module):
+        def __init__(self, cut: int) -> None:
+            super().__init__()
+            self.cut = cut
+            self.first, self.last = nn.Conv2d(3, 1, 3, padding=1), nn.Conv2d(1, 5, 3, stride=2)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            x = self.first(x)[:, :, self.cut :]
+            pool = F.max_pool2d(F.pad(x, (1, 1, 0, 1), value=float("-inf")), 2, 2)
+            return self.last(F.pad(x, (0, 1, 0, 1))), pool
+
+    for cut in (0, 2):
+        found = [type(stage).__name__ for stage in trace(One(cut), SHAPE).network.stages]
+        moves = ["Rearrange"] * (cut > 0)
+        assert sorted(found) == ["Conv2D", "Conv2D", "MaxPool", *moves]
+
+
 def test_a_padding_stays_for_those_who_need_it() -> None:
     def join(net: Layers, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1))
