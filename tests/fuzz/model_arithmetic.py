@@ -28,7 +28,7 @@ class Arithmetic(Moves):
             inner = f"{conv}({read})"
         weight = self.assign(f"{call}({inner})", value.shape).name
         forms = (f"{x} * {weight}", f"{weight} * {x}", f"torch.mul({x}, {weight})",
-                 f"{x}.mul({weight})")  # fmt: skip
+                 f"{x}.mul({weight})", f"torch.multiply({x}, {weight})")  # fmt: skip
         return self.assign(self.random.choice(forms), value.shape)
 
     def scaled(self, value: Value) -> Value:

@@ -39,6 +39,7 @@ ROUNDING_DB = 6.0
 """How far below a plain rounding of each tensor a network may fall whose plain rounding is bad."""
 PRUNING_DB = 14.0
 """The same of its densest level, whose weights are pruned without training."""
+WEIGHTED = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Linear
 SHA256 = "0123456789abcdef" * 4
 
 NOT_PRUNABLE = ("the network has no layer that can be pruned", "too few groups to tell the levels")
@@ -88,7 +89,7 @@ def _built(case: ModelCase, source: str) -> nn.Module:
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for part in module.modules():
-            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if isinstance(part, WEIGHTED):
                 nn.init.normal_(part.weight, 0, math.sqrt(1.6 / part.weight[0].numel()))
                 if part.bias is not None:
                     nn.init.normal_(part.bias, 0, 0.2)

@@ -8,6 +8,8 @@ MAX_PIXELS = 700
 """Largest map that an upsampling makes."""
 MAX_CHANNELS = 24
 """Most channels that a turn or a shuffle leaves."""
+MOST_UNBOUND = 5
+"""Most channels that are taken apart one by one."""
 
 
 class Moves(Lines):
@@ -46,18 +48,29 @@ class Moves(Lines):
         if c < 2:
             return None
         x = value.name
-        if self.chance(0.5):
+        kinds = ("chunk", "chunk", "split", "split", "tensor_split", "unbind")
+        kind = self.random.choice(kinds[: 6 if c <= MOST_UNBOUND else 5])
+        if kind == "chunk":
             count = self.random.choice((2, 3))
             each = -(-c // count)
             sizes = [min(each, c - begin) for begin in range(0, c, each)]
             parts = self.assign(f"{x}.chunk({count}, 1)", value.shape).name
+        elif kind == "unbind":
+            sizes = [1] * c
+            parts = self.assign(f"{x}.unbind(1)", value.shape).name
+        elif kind == "tensor_split":
+            sizes = [-(-c // 2), c // 2]
+            parts = self.assign(f"{x}.tensor_split(2, dim=1)", value.shape).name
         else:
             first = self.random.randrange(1, c)
             sizes = [first, c - first]
-            parts = self.assign(
-                f"torch.split({x}, [{first}, {c - first}], dim=1)", value.shape
-            ).name
-        pieces = [Value(f"{parts}[{index}]", (size, h, w)) for index, size in enumerate(sizes)]
+            by = f"[{first}, {c - first}]"
+            if self.chance(0.3):
+                sizes = [min(first, c - begin) for begin in range(0, c, first)]
+                by = str(first)
+            parts = self.assign(f"torch.split({x}, {by}, dim=1)", value.shape).name
+        end = ".unsqueeze(1)" if kind == "unbind" else ""
+        pieces = [Value(f"{parts}[{i}]{end}", (size, h, w)) for i, size in enumerate(sizes)]
         changed = self.random.randrange(len(pieces))
         if self.chance(0.6):
             piece = pieces[changed]
@@ -77,6 +90,10 @@ class Moves(Lines):
         forms: list[tuple[str, Shape]] = [
             (f"{x}.transpose(2, 3)", (c, w, h)),
             (f"{x}.permute(0, 1, 3, 2).contiguous()", (c, w, h)),
+            (f"{x}.mT", (c, w, h)),
+            (f"{x}.movedim(1, 2)", (h, c, w)),
+            (f"{x}.swapaxes(1, 3)", (w, h, c)),
+            (f"{x}.flip({self.random.choice((1, 2, 3, '2, 3'))})", (c, h, w)),
             (f"{x}.permute(0, 2, 1, 3)", (h, c, w)),
             (f"{x}.permute(0, 3, 1, 2)", (w, c, h)),
             (f"{x}.permute(0, 2, 3, 1)", (h, w, c)),
@@ -111,15 +128,23 @@ class Moves(Lines):
         return self.assign(*self.random.choice(forms))
 
     def repeated(self, value: Value) -> Value | None:
-        """Make a map larger by nearest neighbours."""
+        """Make a map larger by its own elements, neighbours mostly."""
         c, h, w = value.shape
+        x = value.name
         down, right = self.random.choice((1, 2, 2, 3)), self.random.choice((1, 2, 2, 3))
         if h * w * down * right > MAX_PIXELS:
             return None
         shape = (c, h * down, w * right)
         forms = [
-            f"F.interpolate({value.name}, scale_factor=({down}, {right}))",
-            f"F.interpolate({value.name}, size=({h * down}, {w * right}), mode='nearest')",
-            f"{self.layer('up', f'nn.Upsample(scale_factor=({down}.0, {right}.0))')}({value.name})",
+            (f"F.interpolate({x}, scale_factor=({down}, {right}))", shape),
+            (f"F.interpolate({x}, size=({h * down}, {w * right}), mode='nearest')", shape),
+            (f"{self.layer('up', f'nn.Upsample(scale_factor=({down}.0, {right}.0))')}({x})", shape),
+            (f"{x}.repeat(1, 1, {down}, {right})", shape),
+            (f"{x}.tile(1, {down}, {right})", shape),
+            (f"{x}.repeat_interleave({right}, 3)", (c, h, w * right)),
+            (f"{x} + {x}.amax((2, 3), keepdim=True).expand(-1, -1, {h}, {w})", value.shape),
+            (f"{x}.mean(1, keepdim=True).expand_as({x}).contiguous()", value.shape),
         ]
-        return self.assign(self.random.choice(forms), shape)
+        if c * down <= MAX_CHANNELS:
+            forms.append((f"{x}.repeat_interleave({down}, dim=1)", (c * down, h, w)))
+        return self.assign(*self.random.choice(forms))

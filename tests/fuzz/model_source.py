@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tests.fuzz.model_formulas import Formulas
 from tests.fuzz.model_lines import Shape, Value
-from tests.fuzz.model_windows import Windows, pooled
+from tests.fuzz.model_windows import pooled
 
 MAX_FLAT = 500
 """Longest vector that a map is flattened to."""
@@ -39,7 +40,7 @@ class ModelCase:
     group: str
 
 
-class Writer(Windows):
+class Writer(Formulas):
     """The lines of one module, drawn at random."""
 
     # Convolutions.
@@ -144,7 +145,7 @@ class Writer(Windows):
             lambda: f"F.hardtanh({value.name}, -2.0, 2.0)",
             lambda: f"{value.name}.clamp(-1.5, 2.5)",
             lambda: f"torch.clamp({value.name}, 0.0, 3.0)",
-            lambda: f"{value.name}.clamp(max=1.7)",
+            lambda: f"{value.name}.{self.random.choice(('clamp', 'clip'))}(max=1.7)",
             lambda: self.table_activation(value.name),
             lambda: f"F.relu_({value.name}.clone())",
             lambda: f"F.silu({value.name}.clone(), inplace=True)",
@@ -281,8 +282,9 @@ class Writer(Windows):
             self.gated, self.scaled, self.difference, self.slope, self.image_norm,
             self.dilated, self.reduced, self.widened,
             self.sliced, self.parted, self.turned, self.shuffled, self.repeated,
+            self.padded, self.formula, self.position_norm,
         ]  # fmt: skip
-        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2, 1, 2, 2, 2, 2, 1, 1, 1, 2, 1, 2, 2, 2, 2, 1)
+        weights = (8, 4, 4, 2, 4, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 1, 2, 2, 2, 2, 2, 5, 3, 3)
         for _ in range(steps):
             kind = self.random.choices(kinds, weights)[0]
             made = kind(value) or value

@@ -49,10 +49,9 @@ class Windows(Arithmetic):
     def lined(self, value: Value) -> Value | None:
         """Read a map as one line, convolve or pool it, and make it a map again."""
         c, h, w = value.shape
-        length = h * w
         line = self.assign(f"{value.name}.flatten(2)", value.shape).name
-        kind = self.random.choice(("conv", "conv", "max", "avg", "adaptive"))
-        out_c = c
+        kind = self.random.choice(("conv", "conv", "max", "avg", "adaptive", "wider", "wider"))
+        out_c, length = c, h * w
         if kind == "conv":
             out_c = self.random.choice((3, 5, 8))
             kernel = min(self.random.choice((1, 3, 5)), length)
@@ -61,7 +60,16 @@ class Windows(Arithmetic):
             length = (length + 2 * (kernel // 2) - kernel) // stride + 1
         elif kind == "adaptive":
             length = self.random.choice((1, 2, 3, 5))
-            layer = f"nn.AdaptiveAvgPool1d({length})"
+            layer = f"nn.Adaptive{self.random.choice(('Avg', 'Max'))}Pool1d({length})"
+        elif kind == "wider":
+            if 2 * length > MAX_PIXELS:
+                return None
+            length = 2 * length
+            mode = self.random.choice(("nearest", "linear"))
+            layer = f"nn.Upsample(scale_factor=2, mode='{mode}')"
+            if self.chance(0.4):
+                out_c = self.random.choice((2, 5))
+                layer = f"nn.ConvTranspose1d({c}, {out_c}, 4, 2, 1)"
         else:
             kernel = min(2, length)
             layer = f"nn.{kind.title()}Pool1d({kernel})"
@@ -93,7 +101,9 @@ class Windows(Arithmetic):
         c, h, w = value.shape
         axis = self.random.choice((1, 2, 3))
         shape: Shape = (1 if axis == 1 else c, 1 if axis == 2 else h, 1 if axis == 3 else w)
-        kind = self.random.choice(("mean", "mean", "amax", "sum"))
+        kind = self.random.choice(("mean", "mean", "amax", "sum", "max"))
+        if kind == "max":
+            return self.assign(f"{value.name}.max({axis}, keepdim=True)[0]", shape)
         return self.assign(f"{value.name}.{kind}({axis}, keepdim=True)", shape)
 
 
