@@ -67,7 +67,7 @@ class MultiLabel(Task):
 
     def found(self, answers: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which samples have a label."""
-        found: NDArray[np.bool_] = (answers > 0).any(axis=1)
+        found: NDArray[np.bool_] = np.asarray((answers > 0).any(axis=1))
         return found
 
     def score(self, outcome: Outcome, targets: Targets) -> float:

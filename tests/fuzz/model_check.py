@@ -244,7 +244,8 @@ class _Rounding(fx.Interpreter):
 
 
 def _step(values: Tensor) -> Tensor:
-    return values.abs().max().clamp(min=1e-12) / 127
+    """Return the step of a tensor; the infinities that some pad with stay what they are."""
+    return values.abs().nan_to_num(posinf=0.0).max().clamp(min=1e-12) / 127
 
 
 def plain_rounding_db(module: nn.Module, inputs: Tensor) -> float:
