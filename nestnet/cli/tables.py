@@ -118,13 +118,18 @@ def classes(report: Mapping[str, Any]) -> Group:
     for index, row in enumerate(last):
         images = sum(row)
         found = [level["confusion"][index][index] for level in levels]
-        wrong = max((other for other in range(len(row)) if other != index), key=row.__getitem__)
+        others = [other for other in range(len(row)) if other != index]
+        wrong = max(others, key=row.__getitem__, default=None)
         table.add_row(
             Text(_class_text(index, names[index] if names else "")),
             count(images),
             *(percent(right / images if images else None) for right in found),
             *(str(row[column]) if row[column] else "." for column in shown),
-            Text(_class_text(wrong, names[wrong] if names else "") if row[wrong] else ""),
+            Text(
+                _class_text(wrong, names[wrong] if names else "")
+                if wrong is not None and row[wrong]
+                else ""
+            ),
         )
     means = ", ".join(percent(level["macro_f1"]) for level in levels)
     title = f"Classes; macro-F1 {means}; counts are those of level {levels[-1]['level']}"

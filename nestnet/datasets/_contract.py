@@ -130,9 +130,18 @@ def _check_split(module: ModuleType, name: str, split: Split) -> None:
         )
 
 
-def broken(data: Dataset, what: str, got: str, expected: str) -> UserError:
-    """Return the error for targets or names that are not those of the data set's task."""
-    return _error(f"{data.name}.py", what, got, expected)
+def broken(
+    data: Dataset, what: str, got: str, expected: str, action: str = "Correct the data"
+) -> UserError:
+    """Return the error for targets or names that are not those of the data set's task: of the
+    user's files as a rule, of a module that is being written otherwise."""
+    return UserError(
+        f"data {data.title!r} as nestnet/datasets/{data.name}.py reads it",
+        what,
+        got=got,
+        expected=expected,
+        action=f"{action}; docs/howto/dataset.md says what each task takes",
+    )
 
 
 def told(array: object) -> str:
@@ -147,12 +156,8 @@ def _by(shape: Sequence[int]) -> str:
 
 
 def _broken(module: ModuleType, what: str, got: str, expected: str) -> UserError:
-    return _error(Path(module.__file__ or module.__name__).name, what, got, expected)
-
-
-def _error(file: str, what: str, got: str, expected: str) -> UserError:
     return UserError(
-        f"nestnet/datasets/{file}",
+        f"nestnet/datasets/{Path(module.__file__ or module.__name__).name}",
         what,
         got=got,
         expected=expected,

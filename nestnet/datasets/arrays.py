@@ -18,6 +18,10 @@ from nestnet.datasets._types import Dataset, Split
 
 _EXPECTED = "x_train, y_train, x_test and y_test, or x and y"
 _KNOWN = ("x_train", "y_train", "x_test", "y_test", "x", "y", "groups", "class_names")
+_CHANNELS = 4
+"""Most channels of what is taken for images with their channels first."""
+_FEW_NUMBERS = 10
+"""Most different whole numbers that are spoken of as possible classes."""
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -62,6 +66,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     for name, (x, y) in parts.items():
         _check_lengths(f"{path}, {name}", x, y)
     images = {name: _images(f"{path}, x of {name}", x) for name, (x, _) in parts.items()}
+    _check_alike(path, images)
     names, task, targets = _targets(path, arrays, {name: y for name, (_, y) in parts.items()})
     return Dataset(
         name="arrays",
@@ -70,7 +75,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
         test=Split(images["test"], targets["test"]),
         class_names=names,
         default_augment="none",
-        notes=notes,
+        notes=(*notes, *_doubts(*parts["train"])),
         test_share=test_share,
         task=task,
     )
@@ -80,7 +85,10 @@ def _read(path: Path) -> Arrays:
     """Return the arrays in ``path`` by their names in lower case."""
     try:
         if path.is_file():
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file:
+                stored = np.load(file, allow_pickle=False)
+                if isinstance(stored, np.ndarray):
+                    raise ValueError("a single array")
                 found = {name.lower(): stored[name] for name in stored.files}
         else:
             files = {file.stem.lower(): file for file in sorted(path.glob("*.npy"))}
@@ -122,6 +130,49 @@ def _check_lengths(where: str, x: NDArray[Any], y: NDArray[Any]) -> None:
             expected="arrays (n, ...) and (n, ...), n at least 1",
             action="Give a target for every window",
         )
+
+
+def _check_alike(path: Path, images: Arrays) -> None:
+    """Refuse test data of another form than the training data."""
+    forms = {name: f"{x.dtype} (n, {str(x.shape[1:])[1:]}" for name, x in images.items()}
+    if forms["train"] != forms["test"]:
+        raise UserError(
+            f"{path}, x_test",
+            "is not like x_train",
+            got=forms["test"],
+            expected=forms["train"],
+            action="Store both in one type and shape",
+        )
+
+
+def _doubts(x: NDArray[Any], y: NDArray[Any]) -> tuple[str, ...]:
+    """Return what in the training data may have been meant otherwise than it is taken."""
+    found = []
+    in_a_row = x.dtype != np.uint8 and x.shape[1] == 1
+    if x.ndim == 4 and x.shape[1] <= _CHANNELS < min(x.shape[2:]) and not in_a_row:
+        found.append(
+            f"x is taken as (n, h, w, c): {x.shape[1]} high, {x.shape[2]} wide, {x.shape[3]} "
+            "channels; images as PyTorch has them, (n, c, h, w), want x.transpose(0, 2, 3, 1)"
+        )
+    if x.ndim == 3 and x.dtype != np.uint8 and 4 * x.shape[1] <= x.shape[2]:
+        found.append(
+            f"x is taken as (n, samples, channels): {x.shape[1]} samples of {x.shape[2]} channels; "
+            "windows as PyTorch has them, (n, channels, samples), want x.transpose(0, 2, 1)"
+        )
+    if y.ndim > 2 or y.dtype.kind not in "iubf" or not (y == np.rint(y)).all():
+        return tuple(found)
+    if y.ndim == 2 and y.shape[1] > 1 and (y >= 0).all() and (y.sum(axis=1) == 1).all():
+        kind = "numbers" if y.dtype.kind == "f" else "labels of which there may be several"
+        found.append(
+            f"exactly one of {y.shape[1]} is 1 in every row of y, and they are learned as {kind}; "
+            "classes that exclude each other want y.argmax(1)"
+        )
+    if y.dtype.kind == "f" and y.size == len(y) and len(np.unique(y)) <= _FEW_NUMBERS:
+        found.append(
+            f"y is whole numbers, {len(np.unique(y))} different ones, stored as {y.dtype} and "
+            "learned as numbers; classes want y.astype(int)"
+        )
+    return tuple(found)
 
 
 def _images(where: str, x: NDArray[Any]) -> NDArray[Any]:
@@ -212,6 +263,8 @@ def _of_many(
     path: Path, arrays: Arrays, given: Mapping[str, NDArray[Any]]
 ) -> tuple[tuple[str, ...], str, dict[str, NDArray[Any]]]:
     """Return labels of which a window may have several, (n, k), or masks of classes, (n, h, w)."""
+    if all(y.ndim == 4 and y.shape[3] == 1 for y in given.values()):
+        given = {name: y[..., 0] for name, y in given.items()}
     train = given["train"]
     task, most = ("multi_label", 1) if train.ndim == 2 else ("segmentation", 255)
     whole = {name: y.astype(np.int64) for name, y in given.items()}
@@ -226,6 +279,14 @@ def _of_many(
             action="Convert them",
         )
     inside = whole["train"][whole["train"] < 255]
+    if task == "segmentation" and not inside.any():
+        raise UserError(
+            f"{path}, y",
+            "masks of one class",
+            got=f"no number but {', '.join(map(str, np.unique(whole['train'])))}",
+            expected="0, 1 and so on, and 255 where a position does not count",
+            action="Write 1 where 255 is the foreground: y // 255",
+        )
     count = train.shape[1] if train.ndim == 2 else int(inside.max(initial=0)) + 1
     named = arrays.get("class_names")
     names = tuple(map(str, range(count) if named is None else named.tolist()))

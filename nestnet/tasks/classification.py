@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from codegen.graph.ir import Meaning
 from nestnet import datasets
 from nestnet.config import TrainConfig
-from nestnet.datasets import Dataset, Split
+from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
 from nestnet.tasks._targets import check_labels, check_vector
 from nestnet.tasks._task import Result, Task
@@ -75,8 +75,12 @@ class Classification(Task):
     takes_softmax = True
 
     def check_data(self, data: Dataset) -> None:
-        """Refuse labels that are no indices into the class names."""
+        """Refuse labels that are no indices into the class names, or a single class."""
         check_labels(data)
+        if len(data.class_names) < 2:
+            action = "Add images of another class; what is odd among one class finds --task anomaly"
+            names = ", ".join(data.class_names)
+            raise broken(data, "nothing to tell apart", names, "two classes or more", action)
 
     def outputs(self, data: Dataset) -> int:
         """Return the number of classes."""

@@ -26,6 +26,13 @@ from nestnet.tasks._levels import of_levels, plain_distance
 from nestnet.tasks._targets import check_form, check_reach, check_vector, reached, splits
 from nestnet.tasks._task import Answers, Result, Task
 
+_LARGEST = 2.0**50
+"""Of a number; a device's units are at most 2^30."""
+_UNIT = 2.0**-30
+"""A device's smallest unit, and the share of the largest number that a unit is at least."""
+_UNITS = 256
+"""How many of them a standard deviation has to be: some for each step of an int8 output."""
+
 
 @dataclass(frozen=True)
 class LevelNumbers:
@@ -72,6 +79,13 @@ class Regression(Task):
             if not np.isfinite(split.targets).all():
                 bad = int((~np.isfinite(split.targets)).sum())
                 raise broken(data, f"{where} are no numbers", f"{bad} of them", "finite numbers")
+        _check_scale(data)
+
+    def oddities(self, data: Dataset) -> tuple[str, ...]:
+        """Return which numbers are always the same."""
+        targets = data.train.targets
+        same = [name for name, y in zip(_named(data), targets.T, strict=True) if y.min() == y.max()]
+        return (f"the same in all training data: {', '.join(same)}",) if same else ()
 
     def fitted(self, data: Dataset) -> Self:
         """Return the task with mean and standard deviation of the training targets."""
@@ -94,8 +108,7 @@ class Regression(Task):
 
     def check_outputs(self, model: str, shapes: Shapes, data: Dataset) -> None:
         """Refuse a network that has not one output per number."""
-        count = self.outputs(data)
-        check_vector(model, shapes, data.class_names or [f"number {i}" for i in range(count)])
+        check_vector(model, shapes, _named(data))
 
     def bounded(
         self, model: str, bounds: Sequence[Sequence[Bound | None]], data: Dataset, seen: Seen
@@ -153,7 +166,7 @@ class Regression(Task):
     ) -> LevelNumbers:
         """Return the error of every number."""
         errors = (answers - targets).abs().mean(dim=0).tolist()
-        names = data.class_names or tuple(f"number {index}" for index in range(len(errors)))
+        names = _named(data)
         explained = _explained(answers, targets).tolist()
         return LevelNumbers(
             reached.level,
@@ -163,6 +176,38 @@ class Regression(Task):
             dict(zip(names, errors, strict=True)),
             dict(zip(names, explained, strict=True)),
         )
+
+
+def _named(data: Dataset) -> tuple[str, ...]:
+    """Return what each number is called."""
+    return data.class_names or tuple(f"number {i}" for i in range(data.train.targets.shape[1]))
+
+
+def _check_scale(data: Dataset) -> None:
+    """Refuse numbers that never differ, or that int32 in one unit cannot hold side by side: a
+    device would answer with the mean, whatever it sees.
+
+    Raises:
+        UserError: names the number.
+    """
+    targets = data.train.targets.astype(np.float64)
+    mean, spread = targets.mean(axis=0), targets.std(axis=0)
+    sizes = np.abs(mean) + 8 * spread
+    unit = max(_UNIT, float(sizes.max()) * _UNIT)
+    fine = (spread == 0) | (spread >= _UNITS * unit)
+    if not spread.any():
+        got = f"{targets[0, 0]:g} in all of them"
+        raise broken(data, "train.targets say nothing", got, "numbers that differ")
+    if fine.all() and sizes.max() <= _LARGEST:
+        return
+    wrong = int(np.argmin(fine)) if not fine.all() else int(sizes.argmax())
+    raise broken(
+        data,
+        "numbers of too different sizes for a device, which has one unit for all",
+        f"{_named(data)[wrong]}: mean {mean[wrong]:g}, standard deviation {spread[wrong]:g}",
+        f"numbers up to {_LARGEST:.0e} that differ by at least {_UNITS * unit:.1e}",
+        "Learn them in other units, or less a constant",
+    )
 
 
 def _explained(answers: Tensor, targets: Tensor) -> Tensor:

@@ -112,6 +112,12 @@ def test_floats_are_numbers_to_learn(tmp_path: Path) -> None:
         ({"class_names": np.array(["a"])}, "not one name for each class; got 1, expected 3"),
         ({"y_train": None}, "no y_train; got x_test, x_train, y_test"),
         ({"x_train": None, "x_test": None}, "no x and no y"),
+        ({"x_test": windows(7)[:, :5]}, "x_test: is not like x_train; got int16 (n, 1, 5, 3)"),
+        ({"x_test": np.zeros((7, 11, 3), np.float32)}, "got float32 (n, 1, 11, 3), expected int16"),
+        (
+            {"y_train": np.full((13, 5, 7), 255), "y_test": np.zeros((7, 5, 7), int)},
+            "masks of one class; got no number but 255",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -120,10 +126,44 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], named: str, tmp_pa
         datasets.load("arrays", stored(arrays, tmp_path))
 
 
+def noted(tmp_path: Path, **arrays: NDArray[Any]) -> str:
+    splits = {f"{name}_{split}": a for name, a in arrays.items() for split in ("train", "test")}
+    return " / ".join(datasets.load("arrays", stored(four() | splits, tmp_path)).notes)
+
+
+def test_what_may_be_meant_otherwise_is_spoken_of(tmp_path: Path) -> None:
+    labels = np.arange(13) % 3
+    pixels = np.zeros((13, 3, 11, 7), np.uint8)
+    assert noted(tmp_path, x=windows(13), y=labels) == ""
+    assert noted(tmp_path, x=pixels.transpose(0, 2, 3, 1), y=labels) == ""
+    assert "3 high, 11 wide, 7 channels; images as PyTorch" in noted(tmp_path, x=pixels, y=labels)
+    assert "as PyTorch has them" in noted(tmp_path, x=pixels.astype(np.float32), y=labels)
+    assert noted(tmp_path, x=np.zeros((13, 1, 11, 7), np.int16), y=labels) == ""
+    turned = windows(13).transpose(0, 2, 1)[:, :2]
+    assert "2 samples of 11 channels; windows as" in noted(tmp_path, x=turned, y=labels)
+    one_hot = np.eye(3, dtype=int)[labels]
+    assert "exactly one of 3 is 1" in noted(tmp_path, x=windows(13), y=one_hot)
+    assert "learned as numbers; classes that" in noted(tmp_path, x=windows(13), y=one_hot * 1.0)
+    assert noted(tmp_path, x=windows(13), y=np.maximum(one_hot, one_hot[:1])) == ""
+    assert "3 different ones, stored as float64" in noted(tmp_path, x=windows(13), y=labels * 1.0)
+    assert noted(tmp_path, x=windows(13), y=labels * 1.5) == ""
+
+
+def test_masks_may_have_an_axis_for_their_only_channel(tmp_path: Path) -> None:
+    masks = np.random.default_rng(1).integers(0, 3, (7, 5, 11, 1))
+    arrays = {"y_train": np.resize(masks, (13, 5, 11, 1)), "y_test": masks}
+    data = datasets.load("arrays", stored(four() | arrays, tmp_path))
+    assert data.task == "segmentation" and len(data.class_names) == 3
+    assert np.array_equal(data.test.targets, masks[..., 0])
+
+
 def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"no array")
     with pytest.raises(UserError, match="cannot be read as arrays"):
         datasets.load("arrays", tmp_path)
+    np.save(tmp_path / "alone.npy", windows(3))
+    with pytest.raises(UserError, match="cannot be read as arrays; got a single array"):
+        datasets.load("arrays", tmp_path / "alone.npy")
     with pytest.raises(UserError, match="needs a place"):
         datasets.load("arrays")
     with pytest.raises(UserError, match="--resize: arrays are taken as they are"):
