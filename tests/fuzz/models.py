@@ -33,6 +33,8 @@ EMULATED_EVERY = 10
 """Modules for each one that also runs on the emulated cores."""
 SHOWN = 3
 """Failures of one kind that are cut down and written; the rest are counted."""
+WITH = "with "
+"""What a count of modules begins with that have an operator of the integer graph."""
 DIGITS = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
 
 Failure = tuple[str, str]
@@ -55,6 +57,7 @@ def failure(case: ModelCase, boards: tuple[str, ...], count: Counter[str]) -> Fa
             place = f"{type(error).__name__} at {Path(last.filename).name}:{last.name}"
             return place, traceback.format_exc()
     count[f"dense: {checked.refusal}" if checked.refusal else "nested"] += 1
+    count.update({f"{WITH}{type(op).__name__}" for op in checked.graph.ops})
     return None
 
 
