@@ -6,7 +6,7 @@
  * Files in the current folder; all numbers are little-endian uint32 unless stated otherwise.
  * request.bin   magic, mode, image count, level count, the levels; per image all inputs (int8)
  * outputs.bin   per image and level all outputs (int8)
- * answers.bin   per image and level what the task says of the outputs, `answer` below
+ * answers.bin   per image and level what the task says of the outputs, see write_answer()
  * stats.bin     magic, where it failed (0: nowhere), nn_status, deepest stack in bytes (0: not known),
  *               1 if cycles were counted, then per level and layer of the model the cycles (uint64)
  * trace.bin     mode 1 only: the whole arena after each layer
@@ -44,7 +44,6 @@ static int8_t input[NN_TINY_INPUT_BYTES];
 static int8_t output[NN_TINY_OUTPUT_BYTES];
 
 static uint32_t answer[1];
-
 static int answer_file = -1;
 static uint32_t levels[LEVELS_MAX];
 static uint64_t layer_cycles[NN_TINY_LEVEL_COUNT][NN_TINY_LAYER_COUNT];
@@ -89,12 +88,11 @@ static int write_outputs(int output_file)
     return nn_port_write(output_file, output, sizeof output);
 }
 
-/* Write what the task says of the last run. */
+/* Write what the task says of the outputs of the last run, perhaps over them. */
 static int write_answer(const nn_net *net)
 {
     (void)net; /* of some tasks the outputs alone decide */
     answer[0] = nn_argmax(output, 3);
-
     return nn_port_write(answer_file, answer, sizeof answer);
 }
 
