@@ -65,7 +65,8 @@ def check_loaded(
             _by(shapes[1]),
             _by(shapes[0]),
         )
-    if resize is not None and shapes[0][:2] != tuple(resize):
+    whole = dataset.cut is None  # else images were resized before they were cut
+    if resize is not None and whole and shapes[0][:2] != tuple(resize):
         raise _broken(
             module,
             "load does not resize",

@@ -65,6 +65,13 @@ def test_tiles_of_an_image_stay_together_and_cover_it(tmp_path: Path) -> None:
     _covers_once(data.test, whole.test)
 
 
+def test_images_are_resized_before_they_are_cut(tmp_path: Path) -> None:
+    files = described(tree(), TWO + 'tile = [6, 5]\ntest = ["c"]')
+    data = datasets.load("masks", write_directory(files, tmp_path), resize=(12, 20))
+    assert data.cut is not None and data.cut.largest == (12, 20)
+    assert data.train.images.shape == (4 * 8, 6, 5, 3) and len(data.test.images) == 8
+
+
 def _covers_once(tiles: Split, whole: Split) -> None:
     """Check that the targets of a split's tiles count every position of its images once."""
     counts = [np.bincount(split.targets.reshape(-1), minlength=256)[:2] for split in (tiles, whole)]
