@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codegen.errors import UserError
 from nestnet.config import AUGMENTS
 from nestnet.datasets._types import Dataset, Images, Split
 
 _RAW = (np.uint8, np.int16, np.float32)
+_STEPS = 255
+"""Between the least and the largest int8 number: what a channel is made of in the end."""
 _AT_ONCE = 1024
 """Windows looked at together, for what does not fit into memory."""
 _AUGMENTS = tuple(name for name in AUGMENTS if name != "auto")
@@ -105,6 +109,27 @@ def check_finite(where: str, numbers: Images) -> None:
                 got=f"{numbers[place]} at {list(place)}",
                 expected="finite numbers",
                 action="Leave such windows out, or fill the gaps",
+            )
+
+
+def check_precise(where: str, before: NDArray[Any], after: Images) -> None:
+    """Refuse channels of ``before`` (n, ..., c) that are rounded to less than 8 bits ``after`` the
+    conversion to what networks are fed: numbers too large for how little they differ.
+
+    Raises:
+        UserError: names the channel.
+    """
+    for channel in range(before.shape[-1]):
+        numbers = before[..., channel].astype(np.float64)
+        lost = np.abs(after[..., channel] - numbers).max()
+        apart = numbers.max() - numbers.min()
+        if lost * _STEPS > apart > 0:
+            raise UserError(
+                f"{where}, channel {channel}",
+                "numbers too large for how little they differ",
+                got=f"{numbers.min():.17g}..{numbers.max():.17g}, rounded by {lost:g}",
+                expected="differences that 32-bit floats can hold",
+                action="Subtract what they have in common",
             )
 
 

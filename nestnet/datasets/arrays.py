@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from nestnet.datasets._contract import check_finite
+from nestnet.datasets._contract import check_finite, check_precise
 from nestnet.datasets._reading.description import needed
 from nestnet.datasets._split import refuse_share, test_mask
 from nestnet.datasets._types import Dataset, Split
@@ -188,8 +188,11 @@ def _images(where: str, x: NDArray[Any]) -> NDArray[Any]:
             )
         whole = np.issubdtype(x.dtype, np.integer)
         fits = whole and x.min() >= -(2**15) and x.max() < 2**15
-        x = x.astype(np.int16 if fits else np.float32)
-    if x.dtype == np.float32:
+        raw, x = x, x.astype(np.int16 if fits else np.float32)
+        check_finite(where, x)
+        of_channels = (each if x.ndim > 2 else each[..., None] for each in (raw, x))
+        check_precise(where, *of_channels)
+    elif x.dtype == np.float32:
         check_finite(where, x)
     if x.ndim == 2:
         return x[:, None, :, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
-from nestnet.datasets._contract import check_finite
+from nestnet.datasets._contract import check_finite, check_precise
 from nestnet.datasets._reading.description import described, file_in, groups_of, needed
 from nestnet.datasets._reading.source import Source, listing_of
 from nestnet.datasets._split import test_mask
@@ -163,6 +164,7 @@ class _Cut:
 def _dataset(path: Path, where: str, what: Windows, cut: _Cut, test_share: float) -> Dataset:
     counts = Counter(cut.labels)
     classes = what.classes or tuple(sorted(counts, key=_by_number))
+    _check_names(path, what, counts)
     if not cut.windows:
         raise UserError(
             str(path),
@@ -184,6 +186,7 @@ def _dataset(path: Path, where: str, what: Windows, cut: _Cut, test_share: float
     stacked = np.stack(cut.windows)[:, None]
     whole = bool((stacked == np.rint(stacked)).all()) and np.abs(stacked + 0.5).max() < 2**15
     images: NDArray[Any] = stacked.astype(np.int16 if whole else np.float32)
+    check_precise(str(path), stacked, images)
     targets = np.array([classes.index(label) for label in cut.labels], np.int64)
     mask, told = test_mask(np.array(cut.groups), what.test_groups, test_share, where)
     absent = sorted(set(range(len(classes))) - set(targets[~mask].tolist()))
@@ -292,6 +295,21 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_names(path: Path, what: Windows, names: Iterable[str]) -> None:
+    """Refuse classes whose names are one number: a column that is whole in one file only."""
+    numbers: dict[float, str] = {}
+    for name in filter(_is_number, sorted(names)):
+        other = numbers.setdefault(float(name), name)
+        if other != name:
+            raise UserError(
+                str(path),
+                "one number written in two ways is two classes",
+                got=f"{other} and {name} in the column {what.label}",
+                expected="one name for each class",
+                action="Write them alike",
+            )
 
 
 def _by_number(name: str) -> tuple[float, str]:

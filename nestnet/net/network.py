@@ -162,14 +162,17 @@ class NestedNet(nn.Module):
         """
         ends = self.ends[self.training]
         results = tuple(
-            y if end is None else end.run((y,), Run(self, Step(end), level or 0))
-            for y, end in zip(self._logits(x, level), ends, strict=True)
+            self._shaped(
+                y if end is None else end.run((y,), Run(self, Step(end), level or 0)), name
+            )
+            for y, end, name in zip(self._logits(x, level), ends, self.network.logits, strict=True)
         )
         return results[0] if len(results) == 1 else results
 
     def logits(self, x: Inputs, level: int | None = None) -> Any:
-        """Return what :meth:`forward` returns, without a softmax at the end: what nestnet trains on
-        by cross-entropy, measures and predicts, and a device's arg-max is of.
+        """Return what :meth:`forward` returns, without a softmax at the end, and as (n, c) where it
+        has one position: what nestnet trains on by cross-entropy, measures and predicts, and a
+        device's arg-max is of.
 
         Raises:
             UserError: no such level, or the images' shape is not the network's.
@@ -203,6 +206,10 @@ class NestedNet(nn.Module):
     def _plain(self, y: Tensor, name: str) -> Tensor:
         """Return ``y``, as a vector (n, c) where it has one position."""
         return y.flatten(1) if self.network.tensor(name).shape[:2] == (1, 1) else y
+
+    def _shaped(self, y: Tensor, name: str) -> Tensor:
+        """Return ``y`` as the user's module returns it, (n, c, 1, 1) perhaps."""
+        return y.reshape(len(y), *self.network.tensor(name).torch_shape)
 
     def _check(self, given: tuple[Tensor, ...], level: int) -> None:
         if not (isinstance(level, Integral) and 0 <= level < self.n_levels):

@@ -170,3 +170,9 @@ def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path) -> None:
         datasets.load("arrays", tmp_path, (3, 3))
     with pytest.raises(UserError, match="--test-share: the data has test arrays"):
         datasets.load("arrays", stored(four(), tmp_path), None, 0.3)
+
+
+def test_numbers_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    x = 1e12 + np.random.default_rng(0).uniform(0, 9, (12, 5, 2)) * (1, 1e9)
+    with pytest.raises(UserError, match="channel 0: numbers too large"):
+        datasets.load("arrays", stored({"x": x, "y": np.arange(12) % 3}, tmp_path))

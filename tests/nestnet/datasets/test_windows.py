@@ -155,3 +155,19 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         datasets.load("windows", folder(tmp_path / "share"), None, 0.3)
     with pytest.raises(UserError, match="--resize: windows are as long"):
         datasets.load("windows", folder(tmp_path / "resize"), (3, 3))
+
+
+def test_one_number_written_in_two_ways_is_no_two_classes(tmp_path: Path) -> None:
+    files = {"b.csv": recording(24, "bob", what="1"), "d.csv": recording(24, "ann", what="1.0")}
+    with pytest.raises(UserError, match=r"two classes; got 1 and 1\.0 in the column what"):
+        datasets.load("windows", folder(tmp_path, more=files))
+
+
+def test_numbers_that_floats_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    files = {"d.csv": recording(24, "ann", 1_700_000_000_000)}
+    apart = datasets.load("windows", folder(tmp_path / "1", more=files))
+    assert apart.train.images.dtype == np.float32  # other recordings are far from these
+    alike = {name: recording(24, who, 1_700_000_000_000) for name, who in
+             (("a.csv", "ann"), ("deep/b.csv", "bob"), ("c.csv", "eve"))}  # fmt: skip
+    with pytest.raises(UserError, match=r"channel 1: numbers too large.*rounded by"):
+        datasets.load("windows", folder(tmp_path / "2", more=alike))

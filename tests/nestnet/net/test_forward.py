@@ -98,3 +98,19 @@ def test_maps_enter_as_they_lie(channels: int) -> None:
     x = torch.randn(2, 7, 5, channels).permute(0, 3, 1, 2)
     (entered,) = net.entered([x]).values()
     assert entered.stride() == x.stride()
+
+
+@pytest.mark.parametrize("end", [
+    (nn.AdaptiveAvgPool2d(1),), (nn.AdaptiveAvgPool2d(1), nn.Softmax(1)), (nn.MaxPool2d((7, 5)),),
+])  # fmt: skip
+def test_a_map_of_one_position_stays_a_map(end: tuple[nn.Module, ...]) -> None:
+    """A loss with (n, c, 1, 1) would take (n, c) for another shape and broadcast."""
+    torch.manual_seed(0)
+    module = nn.Sequential(conv_bn(3, 4, 1), *end)
+    net = nestnet.nest(module, SHAPE, sparsity=0.0)
+    x = images(SHAPE, 3, 0)
+    with torch.no_grad():
+        got, logits = net.eval()(x), net.logits(x)
+        wanted = module.eval()(x)
+    assert got.shape == wanted.shape == (3, 4, 1, 1) and logits.shape == (3, 4)
+    assert torch.allclose(got, wanted, atol=1e-5)
