@@ -51,7 +51,7 @@ class HeatMap(Task):
             "threshold": threshold(graph),
             "cell_height": cell[0],
             "cell_width": cell[1],
-            "most": most_peaks(graph),
+            "most": most_peaks(height, width, channels - 1),
         }
 
     def answer(self, outcome: Outcome) -> PeakAnswer:
@@ -109,7 +109,8 @@ class HeatMap(Task):
 
     def recorded(self, outcome: Outcome) -> NDArray[Any]:
         """Return how many peaks every sample has, and the first of them; zeros follow."""
-        room = most_peaks(outcome.graph)
+        height, width, channels = outcome.graph.only_output.shape
+        room = most_peaks(height, width, channels - 1)
         found = peaks(outcome)
         rows = np.zeros((len(found), 1 + 4 * room), np.int32)
         for row, objects in zip(rows, found, strict=True):
@@ -155,16 +156,18 @@ def threshold(graph: Graph) -> int:
     return int(numbers[0]) if len(numbers) == 1 and numbers[0].is_integer() else 0
 
 
-def most_peaks(graph: Graph) -> int:
-    """Return how many peaks one class can have: no two are neighbours."""
-    height, width, _ = graph.only_output.shape
-    return ((height + 1) // 2) * ((width + 1) // 2)
-
-
 def cell_of(graph: Graph) -> tuple[int, int]:
     """Return height and width of a cell of the map, in pixels of the input."""
     (height, width, _), (rows, columns, _) = graph.only_input.shape, graph.only_output.shape
     return height // rows, width // columns
+
+
+def most_peaks(height: int, width: int, classes: int) -> int:
+    """Return how many objects a map of ``height`` and ``width`` can have at most: in each square of
+    2x2 cells, which all are neighbours, one of a class."""
+    squares = ((height // 2) * (width // 2), 4), ((height // 2) * (width % 2), 2)
+    edges = ((height % 2) * (width // 2), 2), ((height % 2) * (width % 2), 1)
+    return sum(count * min(cells, classes) for count, cells in (*squares, *edges))
 
 
 def peaks(outcome: Outcome) -> list[Peaks]:
