@@ -43,13 +43,13 @@ def verify_graph(state: State, step: str) -> None:
 
 def _as_exported(graph: Graph, source: Graph) -> Iterator[Finding]:
     """Return what a user of the network would find changed."""
-    for part in ("name", "inputs", "outputs", "levels", "provenance"):
+    for part in ("name", "inputs", "outputs", "levels", "provenance", "task"):
         found, wanted = getattr(graph, part), getattr(source, part)
         if found != wanted:
             yield "graph", (f"its {part} as exported, {wanted}", found)
     for name in (*source.inputs, *source.outputs):
         edge, exported = graph.value(name), source.value(name)
-        for part in ("shape", "scale", "zero_point", "meaning"):
+        for part in ("shape", "scale", "zero_point", "meaning", "source"):
             found, wanted = getattr(edge, part), getattr(exported, part)
             if found != wanted:
                 yield f"value {name}", (f"its {part} as exported, {wanted}", found)

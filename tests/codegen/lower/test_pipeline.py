@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from codegen.graph.builder import GraphBuilder
-from codegen.graph.ir import Graph
+from codegen.graph.ir import Graph, TaskRecord
 from codegen.graph.ops.max_pool import MaxPool
+from codegen.graph.sources.quantizer import float_source
 from codegen.graph.verify import VerifyError
 from codegen.lower import lowering
 from codegen.lower.lowering import lower
@@ -593,6 +594,26 @@ def edge_with(**changes: Any) -> Callable[[State], State]:
     return change
 
 
+def input_with(**changes: Any) -> Callable[[State], State]:
+    """Return a step that changes the value of the only input."""
+
+    def change(state: State) -> State:
+        name = state.graph.only_input.name
+        values = (replace(v, **changes) if v.name == name else v for v in state.graph.values)
+        return graph_with(values=tuple(values))(state)
+
+    return change
+
+
+def heard() -> Graph:
+    """Return a network that is fed the numbers of a sensor."""
+    graph = network()
+    source = float_source([1.0] * 3, [0.5] * 3)
+    given = replace(graph.only_input, meaning="samples", source=source)
+    others = [value for value in graph.values if value.name != given.name]
+    return replace(graph, values=(given, *others))
+
+
 EXPORTED = [
     (joined_network, graph_with(name="another"), "graph", "its name as exported"),
     (joined_network, reordered("inputs"), "graph", "its inputs as exported"),
@@ -600,10 +621,13 @@ EXPORTED = [
     (joined_network, fewer_outputs, "graph", "its outputs as exported"),
     (joined_network, other_levels, "graph", "its levels as exported"),
     (joined_network, other_origin, "graph", "its provenance as exported"),
+    (joined_network, graph_with(task=TaskRecord("regression")), "graph", "its task as exported"),
     (network, edge_with(scale=(2.0, 2.0, 2.0)), "value ", "its scale as exported"),
     (network, edge_with(zero_point=101), "value ", "its zero_point as exported"),
     (network, edge_with(meaning="boxes"), "value ", "its meaning as exported"),
-]
+    (heard, input_with(source=float_source([0.0] * 3, [0.5] * 3)), "value ",
+     "its source as exported"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "corrupt", "node", "rule"), EXPORTED)
