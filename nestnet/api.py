@@ -378,6 +378,7 @@ def export(
     known = tasks.of(task) if task else None
     if known:
         known.check_ends(str(model), network.network.bounds)
+        known.check_seen(network.pixels)
     _note_outputs(network, is_told=known is not None)
     pruned = achieved_sparsity(network.weighted(), count)
     levels = [
@@ -389,7 +390,16 @@ def export(
     provenance = Provenance(VERSION, digest.hexdigest(), str(model), str(dataset), names)
     meanings = known.meanings(network.output_shapes) if known else ()
     graph = export_graph(network, levels, provenance, c_identifier(path.stem), meanings)
-    nestfile.save(with_task(graph, known) if known else graph, path)
+    graph = with_task(graph, known) if known else graph
+    if known and not known.fits(graph):
+        raise UserError(
+            f"task {known.name}",
+            "a device cannot make answers of the network's outputs",
+            got=", ".join("x".join(map(str, shape)) for shape in network.output_shapes),
+            expected=known.fitting,
+            action="Name another task, or none",
+        )
+    nestfile.save(graph, path)
     return path
 
 

@@ -12,6 +12,7 @@ from codegen.graph import file as nestfile
 from codegen.graph.ir import NAME_CHARACTERS, Graph, Level, Provenance, Setting, TaskRecord
 from nestnet.exporting.exporter import export
 from nestnet.net.network import NestedNet, PrunableLayer
+from nestnet.notices import notice
 from nestnet.runfiles import write_atomic
 from nestnet.runs import CHECKPOINT, MODEL
 from nestnet.sparsity.prune import achieved_sparsity
@@ -75,6 +76,11 @@ def write_model(
     meanings = task.meanings(network.output_shapes)
     graph = export(network, levels, provenance, c_identifier(run.name), meanings)
     graph = with_task(graph, task, trained)
+    if not task.fits(graph):
+        notice(
+            f"a device cannot make answers of the outputs: their numbers are beyond the limits of "
+            f"the task {task.name}; the file holds the network all the same"
+        )
     write_atomic(run / MODEL, nestfile.to_bytes(graph))
     return run / MODEL
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
+from codegen.tasks import TASKS
 from nestnet.classes import check_classes, check_text
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split
@@ -64,6 +65,8 @@ class Task(ABC):
     of_logits: bool = True
     """Whether its loss and a device's answers are of logits, so that a network may not end in a
     function that keeps them between two numbers."""
+    of_input: bool = False
+    """Whether a device's answers are of the input, too."""
     takes_softmax: bool = False
     """Whether a network may end in a softmax all the same: it is trained on what that reads, and
     only the order of a device's outputs counts."""
@@ -136,6 +139,32 @@ class Task(ABC):
                 action=f"Leave the {bound.function} out of the model"
                 + (_THRESHOLD if self.of_logits and not is_softmax else ""),
             )
+
+    def check_seen(self, seen: Seen) -> None:
+        """Refuse what a network is fed of an image where a device could not compare it.
+
+        Raises:
+            UserError: its answers are of output and input, and a layer makes of the input what the
+                network is fed.
+        """
+        if self.of_input and not seen.is_grid:
+            raise UserError(
+                "mean and std",
+                f"the task {self.name} compares output and input, which are on different scales",
+                got=f"{seen.told}, which a layer computes on the device",
+                expected="one mean and std for all channels, 255 * mean a whole number",
+                action="Leave --mean and --std out",
+            )
+
+    def fits(self, graph: Graph) -> bool:
+        """Return whether a device can make answers of the outputs of ``graph``, its task recorded:
+        whether outputs and settings are within the limits of its C."""
+        return TASKS[self.name].fits(graph)
+
+    @property
+    def fitting(self) -> str:
+        """Return which outputs and settings do, in words."""
+        return TASKS[self.name].fitting
 
     def bounded(
         self, model: str, bounds: Sequence[Sequence[Bound | None]], data: Dataset, seen: Seen

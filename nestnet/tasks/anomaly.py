@@ -62,6 +62,7 @@ class Anomaly(Task):
 
     metric = "AUROC"
     of_logits = False
+    of_input = True
     model = "autoencoder"
     takes = ("classification",)
 
@@ -143,21 +144,8 @@ class Anomaly(Task):
     def settings(
         self, graph: Graph, trained: Callable[[int], Answers] | None
     ) -> Mapping[str, Sequence[float]]:
-        """Return for each level the difference that a hundredth of the training images reach.
-
-        Raises:
-            UserError: pixels that become what the network sees by a first layer of their own: the
-                device compares the output with the input itself.
-        """
+        """Return for each level the difference that a hundredth of the training images reach."""
         step = graph.only_input.scale[0]
-        if graph.ops[0].name.startswith("normalize"):
-            raise UserError(
-                "mean and std",
-                "an anomaly is the difference of output and input, which are on different scales",
-                got="pixels that a layer normalizes on the device",
-                expected="one mean and std for all channels, 255 * mean a whole number",
-                action="Leave --mean and --std out",
-            )
         if trained is None:
             return {"thresholds": (0.0,) * len(graph.levels)}
         found = []

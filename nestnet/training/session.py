@@ -129,6 +129,7 @@ def prepare(
     seen, bounds = network.pixels, network.network.bounds
     if not resumed:
         task.check_ends(config.model, bounds)
+        task.check_seen(seen)
     task = task.bounded(config.model, bounds, data, seen)
     network.to(device=device)
     if config.init_from:

@@ -126,3 +126,27 @@ def test_a_task_says_what_the_outputs_mean(
     assert not [str(each.message) for each in recwarn if "arg-max" in str(each.message)]
     with pytest.raises(UserError, match="no such task"):
         nestnet.export(net, tmp_path / "one.nestnet", task="multilabel")
+    with pytest.raises(UserError, match=r"heat_map: .*got 1x1x1, expected one map of 2\.\.256"):
+        nestnet.export(net, tmp_path / "map.nestnet", task="heat_map")
+    assert not (tmp_path / "map.nestnet").exists()
+
+
+class _Named(nn.Module):
+    """Gives the image back; what it begins with is called as nestnet's own first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normalize = nn.BatchNorm2d(3)
+        self.body = nn.Sequential(conv_bn(3, 5, padding=1), nn.Conv2d(5, 3, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(torch.relu(self.normalize(x)))
+
+
+def test_pixels_on_another_scale_than_the_output_are_no_anomaly(tmp_path: Path) -> None:
+    net = nestnet.quantize(nestnet.nest(_Named(), SHAPE, sparsity=0.0), PIXELS)
+    graph = nestfile.load(nestnet.export(net, tmp_path / "odd.nestnet", task="anomaly"))
+    assert graph.task is not None and graph.ops[0].name == "normalize"
+    other = nestnet.nest(_Named(), SHAPE, sparsity=0.0, mean=(0.4, 0.5, 0.6), std=(0.2,))
+    with pytest.raises(UserError, match=r"^mean and std: .*different scales; got \(pixel - 102"):
+        nestnet.export(nestnet.quantize(other, PIXELS), tmp_path / "odd.nestnet", task="anomaly")

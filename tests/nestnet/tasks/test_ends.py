@@ -130,6 +130,8 @@ def test_an_image_given_back_has_the_bounds_of_what_is_fed(
     found = replace(plain, train=labels[0], test=labels[1], class_names=("good",), task="anomaly")
     with pytest.raises(UserError, match=r"never gets as far as.*expected 0\.\.1.*--mean 0 --std 1"):
         prepared(monkeypatch, found, autoencoder())
+    with pytest.raises(UserError, match=r"^mean and std: .*on different scales; got \(pixel - 104"):
+        prepared(monkeypatch, found, conv_bn(1, 1, padding=1), mean=(0.41,), std=(0.3,))
     assert (
         prepared(monkeypatch, found, autoencoder(), mean=(0.0,), std=(1.0,)).task.name == "anomaly"
     )
