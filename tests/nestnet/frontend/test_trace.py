@@ -21,10 +21,10 @@ from nestnet.net.ops.add import Add
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.dropout import Dropout
-from nestnet.net.ops.lookup import Lookup
 from nestnet.net.stages import Stage
 from nestnet.net.tensors import RELU, Clip
 from tests.support.nets import CASES, Case, head, images, macs, trained_like
+from tests.support.wrapped import Call, Wrapper
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -121,31 +121,6 @@ def test_activation_moves_before_a_max_pool() -> None:
 
 def test_macs() -> None:
     assert macs(nn.Sequential(nn.Conv2d(3, 7, 3), *head(7)), (7, 5, 3)) == 5 * 3 * 7 * 27 + 7 * 5
-
-
-class Wrapper(nn.Module):
-    """A small network with ``middle`` between convolution and head."""
-
-    def __init__(self, middle: nn.Module | None = None) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 5, 3)
-        self.middle = middle
-        self.head = nn.Sequential(*head(5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)
-        return self.head(x if self.middle is None else self.middle(x))
-
-
-class Call(nn.Module):
-    """Apply a function."""
-
-    def __init__(self, function: object) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)  # type: ignore[operator, no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -273,65 +248,6 @@ def test_a_flattened_map_is_added_to_a_vector_in_the_order_of_the_vector() -> No
     assert kinds == ["Conv2D", "Reshape", "Linear", "Rearrange", "Add"]
 
 
-class Shared(nn.Module):
-    """One convolution used twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3, padding=1)
-        self.head = nn.Sequential(*head(3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.conv(F.relu(self.conv(x))))
-
-
-def test_shared_weight_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'conv.weight': weights are shared.*'conv' and 'conv_2'"):
-        capture(Shared(), (7, 5, 3))
-
-
-def test_tied_parameters_are_refused() -> None:
-    first, second = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)
-    second.weight = first.weight
-    with pytest.raises(UserError, match="weights are shared"):
-        capture(nn.Sequential(first, nn.ReLU(), second, *head(3)), (7, 7, 3))
-
-
-def test_shared_batch_norm_is_refused() -> None:
-    norm = nn.BatchNorm2d(3)
-    layers = [nn.Conv2d(3, 3, 3), norm, nn.ReLU(), nn.Conv2d(3, 3, 3), norm]
-    with pytest.raises(UserError, match=r"'4.weight': weights are shared.*'0' and '3'"):
-        capture(nn.Sequential(*layers, *head(3)), (7, 7, 3))
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(
-    ("tensor", "layer"),
-    [("0.weight", "0"), ("1.weight", "0"), ("1.bias", "0"), ("1.running_mean", "0"),
-     ("1.running_var", "0"), ("4.weight", "4"), ("4.bias", "4")],
-)  # fmt: skip
-def test_values_that_are_no_numbers_are_refused(tensor: str, layer: str, value: float) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), *head(5))
-    found = {**dict(module.named_parameters()), **dict(module.named_buffers())}[tensor]
-    with torch.no_grad():
-        found.view(-1)[2] = value
-    with pytest.raises(UserError, match=f"tensor '{tensor}' of layer '{layer}'.*got 1 of"):
-        capture(module, (7, 5, 3))
-
-
-def test_negative_variance_is_refused() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), *head(5))
-    module[1].running_var[2] = -1.0  # type: ignore[index]
-    with pytest.raises(UserError, match=r"'1.running_var'.*got 1 of 5 .*negative"):
-        capture(module, (7, 5, 3))
-
-
-def test_unused_values_do_not_matter() -> None:
-    module = Wrapper()
-    module.spare = nn.Parameter(torch.full((3,), math.nan))
-    assert capture(module, (7, 5, 3)).network.stages
-
-
 def test_computed_weight_is_refused() -> None:
     class Standardized(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
@@ -430,77 +346,6 @@ def test_a_flattened_output_is_in_the_order_of_the_module() -> None:
     assert net.network.tensor(net.network.outputs[0]).flat_from is None
 
 
-def test_view_changed_in_place_is_refused() -> None:
-    def function(x: Tensor) -> Tensor:
-        flat = x.view(x.shape[0], -1)
-        flat.clamp_(min=0)
-        return x
-
-    with pytest.raises(UserError, match="after a view of it was changed in place"):
-        capture(Wrapper(Call(function)), (7, 5, 3))
-
-
-class Changed(nn.Module):
-    """Change a copy in place, and use it beside what it was copied from."""
-
-    def __init__(self, change: object) -> None:
-        super().__init__()
-        self.behind = nn.Conv2d(5, 5, 1)
-        self.change = change
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.behind(self.change(x)) + x  # type: ignore[operator, no-any-return]
-
-
-def _joined_alone(x: Tensor) -> Tensor:
-    y = torch.cat([x], 1)
-    y.sigmoid_()
-    return y
-
-
-COPIES: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu_ of a clone": lambda x: F.relu_(x.clone()),
-    "silu in place of a clone": lambda x: F.silu(x.clone(), inplace=True),
-    "a cat of one": _joined_alone,
-    "a sum with 0": lambda x: F.relu_(sum([x])),  # type: ignore[arg-type]
-    "another memory order": lambda x: F.relu_(
-        x.clone(memory_format=torch.channels_last).contiguous()
-    ),
-}
-
-
-@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES)
-def test_a_copy_changed_in_place_leaves_the_original(change: Callable[[Tensor], Tensor]) -> None:
-    network = capture(Wrapper(Changed(change)), (7, 5, 3)).network
-    assert any(isinstance(stage, Clamp | Lookup) for stage in network.stages)
-
-
-SHARED: dict[str, Callable[[Tensor], Tensor]] = {
-    "detach": lambda x: x.detach(),
-    "contiguous": lambda x: x.contiguous(),
-    "Identity": nn.Identity(),
-    "to": lambda x: x.to(torch.float32),
-    "dropout in evaluation mode": lambda x: F.dropout(x, 0.3, False),
-    "a view of the same shape": lambda x: x.view(x.shape),
-}
-
-
-@pytest.mark.parametrize("same", SHARED.values(), ids=SHARED)
-def test_what_shares_memory_changes_the_original(same: Callable[[Tensor], Tensor]) -> None:
-    """Then one limit is part of the convolution in front of both uses."""
-    network = capture(Wrapper(Changed(lambda x: F.relu_(same(x)))), (7, 5, 3)).network
-    assert not any(isinstance(stage, Clamp) for stage in network.stages)
-
-
-def test_a_copy_of_a_view_outlives_a_change_of_what_is_viewed() -> None:
-    def function(x: Tensor) -> Tensor:
-        flat = x.flatten(2).clone()
-        x.clamp_(min=0)
-        return x + flat.unflatten(2, x.shape[2:])
-
-    assert capture(Wrapper(Call(function)), (7, 5, 3)).network.stages
-
-
 class Slope(nn.Module):
     """A number read from a parameter."""
 
@@ -549,61 +394,9 @@ def test_a_number_read_from_a_parameter_is_refused(read: Callable[[Tensor], floa
         capture(Wrapper(Slope(read)), (7, 5, 3))
 
 
-ENDS: dict[str, Callable[[Tensor], Tensor]] = {
-    "plain": torch.sigmoid,
-    "a view": lambda x: torch.sigmoid(x).view(x.size(0), -1),
-    "limited": lambda x: torch.sigmoid(x).clamp(0.01, 0.99),
-    "limited in place": lambda x: torch.sigmoid(x).clamp_(0.01, 0.99),
-    "joined": lambda x: torch.cat([torch.sigmoid(x), torch.sigmoid(x)], 1),
-}
-
-
-@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
-def test_a_last_sigmoid_is_known_as_one(end: Callable[[Tensor], Tensor]) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), Call(end))
-    (parts,) = capture(net, (7, 5, 3)).network.bounds
-    assert {part and part.function for part in parts} == {"sigmoid"}
-    assert all(part is not None and 0 <= part.low < part.high <= 1 for part in parts)
-
-
-@pytest.mark.parametrize(("last", "name"), [
-    (nn.Tanh(), "tanh"),
-    (nn.Hardsigmoid(), "hardsigmoid"),
-    (Call(lambda x: (-(x**2)).exp()), "bounded function"),
-    (nn.Softmax(1), "softmax"),
-    *((each, None) for each in (nn.SiLU(), nn.ReLU6(), nn.Softplus(), nn.LeakyReLU(), nn.ELU())),
-    (nn.Sequential(nn.LeakyReLU(), nn.ReLU6()), None),
-    (nn.Sequential(nn.Sigmoid(), nn.Linear(5, 7)), None),
-], ids=repr)  # fmt: skip
-def test_functions_that_level_off_on_both_sides_are_bounds(
-    last: nn.Module, name: str | None
-) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), *head(5), last)
-    ((part,),) = capture(net, (7, 5, 3)).network.bounds
-    assert (part and part.function) == name
-
-
 def test_unused_branch_is_ignored() -> None:
     def function(x: Tensor) -> Tensor:
         F.logsigmoid(x)
         return x
 
     assert capture(Wrapper(Call(function)), (7, 5, 3)).network.stages
-
-
-class PlainTensor(nn.Module):
-    """A filter that is neither a parameter nor a buffer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blur = torch.full((3, 1, 3, 3), 1 / 9)
-        self.head = nn.Linear(3, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = nn.functional.conv2d(x, self.blur, padding=1, groups=3)
-        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
-
-
-def test_a_weight_the_module_does_not_know_is_refused() -> None:
-    with pytest.raises(UserError, match=r"'blur' of layer.*neither a parameter nor.*register_buf"):
-        capture(PlainTensor(), (7, 5, 3))
