@@ -23,6 +23,7 @@ from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.dropout import Dropout
 from nestnet.net.stages import Stage
 from nestnet.net.tensors import RELU, Clip
+from tests.support import wrapped
 from tests.support.nets import CASES, Case, head, images, macs, trained_like
 from tests.support.wrapped import Call, Wrapper
 
@@ -152,7 +153,7 @@ def test_unsupported_is_located(middle: nn.Module, operator: str, words: str) ->
     text = str(caught.value)
     assert f"operator {operator}." in text or f"1 x {operator}." in text
     assert "module 'middle'" in text
-    assert f"{__file__}:" in text
+    assert f"{wrapped.__file__}:" in text
     assert words in text
 
 
@@ -224,14 +225,14 @@ def test_constant_batch_size_is_located() -> None:
     module = nn.Sequential(nn.Conv2d(3, 5, 3), flatten, nn.Linear(75, 3))
     with pytest.raises(UserError, match="the batch size is taken as a constant") as caught:
         capture(module, (7, 5, 3))
-    assert f"{__file__}:" in caught.value.where and "'1'" in caught.value.where
+    assert f"{wrapped.__file__}:" in caught.value.where and "'1'" in caught.value.where
     assert "x.size(0)" in caught.value.action
 
 
 def test_reshape_to_one_batch_size_is_located() -> None:
     with pytest.raises(UserError, match="mixes the images of a batch") as caught:
         capture(Call(lambda x: x.reshape(5, -1)), (7, 5, 3))
-    assert f"{__file__}:" in caught.value.where
+    assert f"{wrapped.__file__}:" in caught.value.where
 
 
 def test_a_flattened_map_is_added_to_a_vector_in_the_order_of_the_vector() -> None:
