@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.errors import UserError
+from nestnet.datasets._reading.source import listing_of
 
 SHARE = 0.2
 """Of the images, where the user names no share."""
@@ -62,7 +63,11 @@ def refuse_share(test_share: float, why: str) -> None:
 
 
 def test_mask(
-    groups: NDArray[np.str_], named: tuple[str, ...], share: float, where: str
+    groups: NDArray[np.str_],
+    named: tuple[str, ...],
+    share: float,
+    where: str,
+    key: str = "test_groups",
 ) -> tuple[NDArray[np.bool_], str]:
     """Return which windows are test data, and a sentence that says so.
 
@@ -71,6 +76,7 @@ def test_mask(
         named: the test groups; empty: drawn by the hash of their names.
         share: of the groups that are drawn; 0 is a default.
         where: what describes the data, for messages.
+        key: what names the test groups there.
 
     Raises:
         UserError: named groups that are not there, a share beside them, or one group alone.
@@ -78,7 +84,7 @@ def test_mask(
     found = sorted(set(groups.tolist()))
     if named:
         refuse_share(share, f"{where} names the test groups")
-        _check_test_groups(where, named, set(found))
+        _check_test_groups(f"{where}, {key}", named, set(found))
         chosen = list(named)
         how = "as named"
     else:
@@ -95,7 +101,7 @@ def test_mask(
         chosen = sorted(ordered[:count])
         how = "drawn by the hash of their names: the same ones every time"
     mask: NDArray[np.bool_] = np.isin(groups, chosen)
-    return mask, f"test groups, {how}: {', '.join(chosen)} ({mask.sum()} of {len(mask)} windows)"
+    return mask, f"test groups, {how}: {listing_of(chosen)} ({mask.sum()} of {len(mask)} windows)"
 
 
 def _check_test_groups(where: str, named: tuple[str, ...], found: set[str]) -> None:
@@ -107,9 +113,9 @@ def _check_test_groups(where: str, named: tuple[str, ...], found: set[str]) -> N
     missing = [name for name in named if name not in found]
     if missing or not found - set(named):
         raise UserError(
-            f"{where}, test_groups",
+            where,
             "no such group" if missing else "no group is left to train on",
-            got=", ".join(missing or named),
-            expected=f"some of {', '.join(sorted(found))}",
-            action="Change test_groups",
+            got=listing_of(missing or named),
+            expected=f"some of {listing_of(sorted(found))}",
+            action="Change it",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,7 @@ from nestnet.datasets._reading.images import (
 from nestnet.datasets._reading.source import Source, listing_of, track
 from nestnet.datasets._split import test_mask
 from nestnet.datasets._types import Cut, Dataset, Split
+from nestnet.datasets.boxes._annotated import split_of
 
 TASK = "segmentation"
 DESCRIPTION = "masks.toml"
@@ -92,6 +93,14 @@ def _description(source: Source) -> Masks:
     if len(values) != len(what.classes) or len(set(values)) != len(values):
         got = f"{len(what.values)} values, {len(what.classes)} classes"
         raise _bad(where, "values", got, "a number of its own for each class")
+    twice = sorted({name for name in what.classes if what.classes.count(name) > 1})
+    if twice:
+        raise _bad(where, "classes", ", ".join(twice), "names that differ")
+    if not all(0 <= value <= 255 for value in (*values, max(what.ignore, 0))):
+        got = ", ".join(map(str, (*what.values, what.ignore)))
+        raise _bad(where, "values and ignore", got, "numbers of 0..255")
+    if what.ignore in values:
+        raise _bad(where, "ignore", str(what.ignore), "a number of no class")
     if len(what.classes) == 1 or len(what.classes) > IGNORED:
         raise _bad(where, "classes", str(len(what.classes)), f"2..{IGNORED} names, or none")
     if what.tile and (len(what.tile) != 2 or min(what.tile) < 1):
@@ -106,22 +115,25 @@ def _description(source: Source) -> Masks:
 
 
 def _pairs(source: Source) -> dict[str, tuple[str, str]]:
-    """Return image and mask by the name that they have in common, sorted.
+    """Return image and mask by the name that they have in common, sorted; where there are several
+    folders of images and of masks, with what is above them: train/a1.
 
     Raises:
         UserError: no folders of both, or a file without a partner.
     """
     found: dict[str, dict[str, str]] = {_IMAGES: {}, "masks": {}}
-    for name in source.names():
-        parts = PurePosixPath(name).parts
-        if name.endswith("/") or len(parts) < 2:
-            continue
-        folder = "masks" if parts[-2] in _MASKS else parts[-2]
-        if folder in found:
-            stem = PurePosixPath(name).stem
-            if stem in found[folder]:
-                raise _unpaired(source, "two files of one name", [found[folder][stem], name])
-            found[folder][stem] = name
+    paths = [PurePosixPath(name) for name in source.names() if not name.endswith("/")]
+    paths = [path for path in paths if path.parent.name in (_IMAGES, *_MASKS)]
+    above = [path.parts[:-2] for path in paths]
+    levels = enumerate(zip(*above, strict=False))
+    apart = (depth for depth, names in levels if len(set(names)) > 1)
+    shared = next(apart, min(map(len, above), default=0))
+    for path in paths:
+        folder = _IMAGES if path.parent.name == _IMAGES else "masks"
+        name, stem = str(path), "/".join((*path.parts[shared:-2], path.stem))
+        if stem in found[folder]:
+            raise _unpaired(source, "two files of one name", [found[folder][stem], name])
+        found[folder][stem] = name
     images, masks = found.values()
     if not images or not masks:
         raise UserError(
@@ -139,6 +151,13 @@ def _pairs(source: Source) -> dict[str, tuple[str, str]]:
             [images.get(stem) or masks[stem] for stem in alone],
         )
     return {stem: (images[stem], masks[stem]) for stem in sorted(images)}
+
+
+def _tested(stems: Iterable[str]) -> tuple[str, ...]:
+    """Return the images below a folder called test, or val where there is none."""
+    said = {stem: split_of(str(PurePosixPath(stem).parent)) for stem in stems}
+    chosen = "test" if "test" in said.values() else "val"
+    return tuple(stem for stem, split in said.items() if split == chosen)
 
 
 def _unpaired(source: Source, what: str, names: list[str]) -> UserError:
@@ -214,7 +233,7 @@ def _dataset(
     height, width = next(iter(size_of.values()))
     plans = {stem: tiles(_size(mask), (height, width), what.margin) for stem, mask in masks.items()}
     groups = np.repeat(list(plans), [len(plan) for plan in plans.values()])
-    is_test, told = test_mask(groups, what.test, test_share, where)
+    is_test, told = test_mask(groups, what.test or _tested(masks), test_share, where, "test")
     splits = []
     for wanted in (False, True):
         pieces = [

@@ -74,7 +74,18 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modu
         options["width"] = _multiplier(name, width_text, factory, "width")
         if depth_text:
             options["depth"] = _multiplier(name, depth_text, factory, "depth")
-    return _call(factory, f"model '{name}'", input_shape, classes, options)
+    try:
+        module = factory(input_shape, classes, **options)
+    except ValueError as error:  # what shipped models raise where an input does not suit them
+        raise UserError(
+            f"model '{name}'",
+            "is not made for such an input",
+            got="x".join(map(str, input_shape)),
+            expected=error,
+            action="Choose another size, or another model",
+        ) from error
+    assert isinstance(module, nn.Module)
+    return module
 
 
 def _shipped(name: str) -> ModuleType:
@@ -152,7 +163,7 @@ def _own(name: str, input_shape: tuple[int, int, int], classes: int) -> nn.Modul
             expected=", ".join(found) or "a function factory(input_shape, classes)",
             action="Name a function of the file",
         )
-    return _call(factory, f"{path}:{function}", input_shape, classes, {})
+    return _call(factory, f"{path}:{function}", input_shape, classes)
 
 
 def _call(
@@ -160,10 +171,9 @@ def _call(
     where: str,
     input_shape: tuple[int, int, int],
     classes: int,
-    options: dict[str, float],
 ) -> nn.Module:
     try:
-        model = factory(input_shape, classes, **options)
+        model = factory(input_shape, classes)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise _failed(where, "the factory failed", error) from error
     if not isinstance(model, nn.Module):

@@ -103,15 +103,3 @@ class Detector(nn.Module):
         return {
             "scores_8": scores_8, "boxes_8": boxes_8, "scores_16": scores_16, "boxes_16": boxes_16,
         }  # fmt: skip
-
-
-def check_size(input_shape: tuple[int, int, int]) -> None:
-    """Refuse images that are not whole cells of the coarse scale.
-
-    Raises:
-        ValueError: a side that is no multiple of 16.
-    """
-    if any(side % STRIDES[-1] for side in input_shape[:2]):
-        size = "x".join(map(str, input_shape[:2]))
-        raise ValueError(f"a detector's images are multiples of {STRIDES[-1]} high and wide, "
-                         f"not {size}: give --resize")  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nestnet.models._sizes import check_sides
+
 INPUT_SHAPE = (32, 32, 1)
 CLASSES = 1
 WIDTHS = (16, 24, 8)
@@ -44,5 +46,10 @@ def _conv(channels: int, width: int, stride: int) -> nn.Module:
 
 
 def factory(input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Return an untrained network for images of ``input_shape`` (h, w, c)."""
+    """Return an untrained network for images of ``input_shape`` (h, w, c).
+
+    Raises:
+        ValueError: a side that is no multiple of 8.
+    """
+    check_sides(input_shape, 8)
     return Autoencoder(input_shape[2])

@@ -42,5 +42,5 @@ class Cnn1d(nn.Module):
 def factory(input_shape: tuple[int, int, int], classes: int, width: float = 1.0) -> nn.Module:
     """Return an untrained network for windows of ``input_shape`` (1, samples, channels)."""
     if input_shape[0] != 1:
-        raise ValueError(f"it takes samples in a row, (1, samples, channels), not {input_shape}")
+        raise ValueError("samples in a row, (1, samples, channels)")
     return Cnn1d(input_shape[2], classes, width)

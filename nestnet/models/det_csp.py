@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from nestnet.models._detector import CLASSES as CLASSES
 from nestnet.models._detector import INPUT_SHAPE as INPUT_SHAPE
-from nestnet.models._detector import Detector, check_size, conv, scaled
+from nestnet.models._detector import STRIDES, Detector, conv, scaled
+from nestnet.models._sizes import check_sides
 
 STAGES = ((128, 3), (256, 6), (512, 9))
 """Output channels at width 1, and blocks at depth 1, at strides 4, 8 and 16."""
@@ -69,7 +70,7 @@ def backbone(
         depth: multiplier of blocks.
         stage: built with channels and blocks.
     """
-    check_size(input_shape)
+    check_sides(input_shape, STRIDES[-1])
     channels = scaled(64, width)
     parts: list[nn.Module] = [conv(input_shape[2], channels, 3, 2)]
     for out, blocks in STAGES:

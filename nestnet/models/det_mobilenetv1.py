@@ -10,7 +10,8 @@ from torch import nn
 
 from nestnet.models._detector import CLASSES as CLASSES
 from nestnet.models._detector import INPUT_SHAPE as INPUT_SHAPE
-from nestnet.models._detector import Detector, check_size, conv, scaled, separable
+from nestnet.models._detector import STRIDES, Detector, conv, scaled, separable
+from nestnet.models._sizes import check_sides
 
 _FINE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1))
 _COARSE = ((512, 2), (512, 1), (512, 1))
@@ -19,7 +20,7 @@ _COARSE = ((512, 2), (512, 1), (512, 1))
 
 def factory(input_shape: tuple[int, int, int], classes: int, width: float = 0.25) -> nn.Module:
     """Return an untrained detector for images of ``input_shape`` (h, w, c)."""
-    check_size(input_shape)
+    check_sides(input_shape, STRIDES[-1])
     channels = scaled(32, width)
     fine: list[nn.Module] = [conv(input_shape[2], channels, 3, 2)]
     coarse: list[nn.Module] = []

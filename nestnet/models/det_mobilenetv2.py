@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from nestnet.models._detector import CLASSES as CLASSES
 from nestnet.models._detector import INPUT_SHAPE as INPUT_SHAPE
-from nestnet.models._detector import Detector, check_size, conv, scaled
+from nestnet.models._detector import STRIDES, Detector, conv, scaled
+from nestnet.models._sizes import check_sides
 
 _FINE = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2))
 _COARSE = ((6, 64, 4, 2), (6, 96, 3, 1))
@@ -38,7 +39,7 @@ class Inverted(nn.Module):
 
 def factory(input_shape: tuple[int, int, int], classes: int, width: float = 0.35) -> nn.Module:
     """Return an untrained detector for images of ``input_shape`` (h, w, c)."""
-    check_size(input_shape)
+    check_sides(input_shape, STRIDES[-1])
     channels = scaled(32, width)
     fine: list[nn.Module] = [conv(input_shape[2], channels, 3, 2)]
     coarse: list[nn.Module] = []

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nestnet.models._sizes import check_sides
+
 INPUT_SHAPE = (64, 64, 1)
 CLASSES = 1
 WIDTHS = (8, 16, 32, 32)
@@ -54,5 +56,10 @@ class UnetSmall(nn.Module):
 
 
 def factory(input_shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """Return an untrained network for images of ``input_shape`` (h, w, c)."""
+    """Return an untrained network for images of ``input_shape`` (h, w, c).
+
+    Raises:
+        ValueError: a side that is no multiple of 8.
+    """
+    check_sides(input_shape, 8)
     return UnetSmall(input_shape[2], classes)

@@ -77,6 +77,19 @@ class Segmentation(Task):
                     ", ".join(map(str, bad)),
                     f"0..{classes - 1}, or {IGNORED} where a position does not count",
                 )
+            if found.tolist() == [IGNORED]:
+                only = f"{IGNORED} everywhere"
+                raise broken(data, f"{where} count nowhere", only, f"0..{classes - 1} somewhere")
+
+    def oddities(self, data: Dataset) -> tuple[str, ...]:
+        """Return which classes are in no mask."""
+        told = []
+        for what, split in (("training", data.train), ("test", data.test)):
+            found = set(np.unique(split.targets).tolist())
+            absent = [name for index, name in enumerate(data.class_names) if index not in found]
+            if absent:
+                told.append(f"no {what} mask has a position of {', '.join(absent)}")
+        return tuple(told)
 
     def fitted(self, data: Dataset) -> Self:
         """Return the task with the margin of the data's tiles."""

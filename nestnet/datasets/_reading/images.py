@@ -114,16 +114,17 @@ def decode_numbers(name: str, content: bytes) -> Uint8Array:
     """Decode an image whose pixels are numbers, (h, w): bits, indices into a palette, or greys;
     upright, as :func:`decode`.
 
+    Colours that are greys without transparency are numbers, too, and so are 16 bits up to 255.
+
     Raises:
-        UserError: ``content`` is not an image, or has colours or more than 8 bits.
+        UserError: ``content`` is not an image, or has colours or larger numbers.
     """
     try:
         with _limited(), Image.open(io.BytesIO(content)) as image:
             _refuse_several(name, image)
             image.load()
             mode, deep = image.mode, _bits(image, content) > 8
-            if mode in ("1", "L", "P") and not deep:
-                return np.asarray(ImageOps.exif_transpose(image)).astype(np.uint8)
+            pixels = np.asarray(ImageOps.exif_transpose(image))
     except (*_BOMB, *_BROKEN) as error:
         raise _unusable(
             name,
@@ -132,11 +133,19 @@ def decode_numbers(name: str, content: bytes) -> Uint8Array:
             "a complete image in a format Pillow reads (PNG, BMP, ...)",
             "Repair or remove the file",
         ) from error
+    if mode in ("RGB", "RGBA", "LA") and not deep:
+        colours = pixels if mode == "RGB" else pixels[..., :-1]
+        if (colours == colours[..., :1]).all() and (mode == "RGB" or pixels[..., -1].min() == 255):
+            pixels = colours[..., 0]
+    is_whole = pixels.ndim == 2 and pixels.dtype.kind in "bui"
+    if is_whole and pixels.min() >= 0 and pixels.max() <= 255:
+        return pixels.astype(np.uint8)
     raise _unusable(
         name,
-        "an image of colours, where numbers of classes are needed",
-        f"pixels of the kind {mode}",
-        "one number of 8 bits a pixel: grey, bits or a palette",
+        ("numbers beyond 255" if is_whole else "an image of colours")
+        + ", where numbers of classes are needed",
+        f"pixels of the kind {mode}" + (f", up to {pixels.max()}" if is_whole else ""),
+        "one number of 0..255 a pixel: grey, bits or a palette",
         "Write the numbers of the classes as an 8-bit grey PNG",
     )
 

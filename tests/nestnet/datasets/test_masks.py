@@ -143,6 +143,56 @@ def test_bits_are_numbers(tmp_path: Path) -> None:
     assert set(np.unique(found.train.targets)) == {0, 1}
 
 
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_greys_in_colour_and_in_16_bits_are_numbers(tmp_path: Path) -> None:
+    files = described(tree(), TWO + 'test = ["e"]')
+    plain = datasets.load("masks", write_directory(files, tmp_path / "0"))
+    forms = ("RGB", "RGBA", "LA", "I;16")
+    for name, form in zip(NAMES, forms, strict=False):
+        drawn = Image.open(io.BytesIO(files[f"all/masks/{name}.png"]))
+        pixels = np.asarray(drawn if form == "I;16" else drawn.convert(form))
+        files[f"all/masks/{name}.png"] = png(pixels.astype(np.uint16) if form == "I;16" else pixels)
+    found = datasets.load("masks", write_directory(files, tmp_path / "1"))
+    assert np.array_equal(found.train.targets, plain.train.targets)
+
+
+@pytest.mark.parametrize("folders", [("train", "test"), ("training", "valid"), ("test", "val")])
+def test_splits_may_be_folders(folders: tuple[str, str], tmp_path: Path) -> None:
+    """Of test/ and val/ the second trains; names may be equal in both."""
+    files = described(tree(), TWO)
+    parts: Tree = {"all/masks.toml": files["all/masks.toml"]}
+    for folder, names in zip(folders, ("abc", "de"), strict=True):
+        for new, name in enumerate(names):
+            for kind in ("images", "masks"):
+                parts[f"all/{folder}/{kind}/{new}.png"] = files[f"all/{kind}/{name}.png"]
+    found = datasets.load("masks", write_directory(parts, tmp_path))
+    counts = len(found.train.images), len(found.test.images)
+    assert counts == ((2, 3) if folders[0] == "test" else (3, 2))
+    stored = np.asarray(Image.open(io.BytesIO(parts[f"all/{folders[1]}/images/0.png"])))
+    other = found.train if folders[0] == "test" else found.test
+    assert np.array_equal(other.images[0], stored)
+
+
+def test_masks_that_count_nowhere_are_refused_and_absent_classes_are_spoken_of(
+    tmp_path: Path,
+) -> None:
+    text = TWO + 'test = ["b"]'
+    data = datasets.load("masks", write_directory(described(tree(), text), tmp_path / "1"))
+    assert of(data.task).oddities(data) == ()
+    files = described(tree(), text) | {"all/masks/b.png": encode(np.full(SIZE, 7, np.uint8))}
+    data = datasets.load("masks", write_directory(files, tmp_path / "2"))
+    assert of(data.task).oddities(data) == ("no test mask has a position of sky",)
+    files |= {"all/masks/b.png": encode(np.full(SIZE, 255, np.uint8))}
+    data = datasets.load("masks", write_directory(files, tmp_path / "3"))
+    with pytest.raises(UserError, match=r"test\.targets count nowhere; got 255 everywhere"):
+        of(data.task).check_data(data)
+
+
 def without(name: str) -> Callable[[Tree], Tree]:
     return lambda files: {key: value for key, value in files.items() if name not in key}
 
@@ -157,8 +207,28 @@ BROKEN: list[tuple[str, Callable[[Tree], Tree], str]] = [
     ),
     (
         "colours",
-        lambda files: files | {"all/masks/b.png": encode(np.zeros((*SIZE, 3), np.uint8))},
+        lambda files: files | {"all/masks/b.png": encode(np.eye(3, dtype=np.uint8)[None])},
         r"masks/b\.png: an image of colours",
+    ),
+    (
+        "16 bits",
+        lambda files: files | {"all/masks/b.png": png(np.full(SIZE, 256, np.uint16))},
+        r"masks/b\.png: numbers beyond 255, .*; got pixels of the kind I;16, up to 256",
+    ),
+    (
+        "classes twice",
+        lambda files: described(files, 'classes = ["a", "b", "a"]'),
+        r"classes: not acceptable; got a, expected names that differ",
+    ),
+    (
+        "large values",
+        lambda files: described(files, 'classes = ["a", "b"]\nvalues = [0, 256]'),
+        r"values and ignore: not acceptable; got 0, 256, -1, expected numbers of 0\.\.255",
+    ),
+    (
+        "ignored class",
+        lambda files: described(files, 'classes = ["a", "b"]\nignore = 1'),
+        r"ignore: not acceptable; got 1, expected a number of no class",
     ),
     ("no image", lambda files: files | {"all/masks/b.png": b"x"}, r"b\.png: not a readable image"),
     (
@@ -183,7 +253,11 @@ BROKEN: list[tuple[str, Callable[[Tree], Tree], str]] = [
         lambda files: described(files, TWO + "margin = 3"),
         r"margin: not acceptable; got 3, expected tile beside it",
     ),
-    ("test", lambda files: described(files, TWO + 'test = ["z"]'), r"no such group; got z"),
+    (
+        "test",
+        lambda files: described(files, TWO + 'test = ["z"]'),
+        r"masks\.toml, test: no such group; got z",
+    ),
     ("key", lambda files: described(files, "clases = []"), r"unknown key.*Did you mean 'classes'"),
     (
         "mixed",

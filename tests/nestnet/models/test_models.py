@@ -74,7 +74,7 @@ def test_a_network_of_samples_takes_windows_of_other_lengths_and_no_images() -> 
     module = models.build("cnn1d@0.5", (1, 61, 5), 3).eval()
     assert module(torch.zeros(2, 5, 61)).shape == (2, 3)
     assert trace(module, (1, 61, 5)).classes == 3
-    with pytest.raises(UserError, match="takes samples in a row"):
+    with pytest.raises(UserError, match="expected samples in a row"):
         models.build("cnn1d", (32, 32, 3), 10)
 
 
@@ -160,3 +160,12 @@ def test_a_forward_that_leaves_the_program_is_a_user_error(tmp_path: Path) -> No
         UserError, match=r"mine.py:15: the forward of .* fails by itself.*got SystemExit: gone"
     ):
         trace(models.build(f"{path}:late", (5, 3, 2), 7), (5, 3, 2))
+
+
+@pytest.mark.parametrize(("model", "multiple"), [
+    ("unet_small", 8), ("autoencoder", 8), ("det_mobilenetv1", 16), ("det_csp@0.1x0.1", 16),
+])  # fmt: skip
+def test_a_size_that_a_model_is_not_made_for_is_refused(model: str, multiple: int) -> None:
+    message = rf"^model '{model}': is not made for such an input; got 16x20x3, .* of {multiple} "
+    with pytest.raises(UserError, match=message):
+        models.build(model, (16, 20, 3), 2)

@@ -310,7 +310,9 @@ def test_rows_that_are_no_boxes_are_refused(row: tuple[float, ...]) -> None:
     targets[0, 0], targets[1, 0] = (1, 0, 0, 80, 48), (-3, 0, 0, 80, 48)
     TASK.check_data(data(targets))
     targets[2, 1] = row
-    with pytest.raises(UserError, match=r"own\.py: train\.targets hold a row that is no box"):
+    with pytest.raises(
+        UserError, match=r"own\.py reads it: train\.targets hold a row that is no box"
+    ):
         TASK.check_data(data(targets))
 
 
