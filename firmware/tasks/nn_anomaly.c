@@ -10,7 +10,7 @@ uint32_t nn_difference(const nn_anomaly *task, const int8_t *input, const int8_t
     for (uint32_t i = 0; i < task->count; i++) {
         const int32_t made = ((output[i] - task->output_zero_point) * task->gain + 2048) >> 12;
         const int32_t away = made - (input[i] - task->input_zero_point) * 16;
-        sum += (uint64_t)((int64_t)away * away);
+        sum += (uint32_t)(away * away); /* away is below 2^16, its square below 2^31: see gain */
     }
     /* Bit by bit: a division of 64 bits would call a function that a freestanding build lacks. */
     uint64_t rest = sum + task->count / 2u;

@@ -161,7 +161,7 @@ static int nn_overlap(const nn_box *a, const nn_box *b, unsigned percent)
     const uint32_t both = nn_area(right - left, bottom - top);
     const uint32_t all = nn_area(a->right - a->left, a->bottom - a->top) +
                          nn_area(b->right - b->left, b->bottom - b->top) - both;
-    return (uint64_t)both * 100u > (uint64_t)all * percent;
+    return both != 0u && (uint64_t)both * 100u > (uint64_t)all * percent;
 }
 
 unsigned nn_detect(const nn_detection *task, const nn_net *net, int16_t min_score, uint32_t *scratch,

@@ -45,6 +45,12 @@ def test_c_hears_what_numpy_hears(what: Spectrogram, machine: Machine, tmp_path:
     assert np.array_equal(found.input, source.quantize(features)[0])
 
 
+def test_a_core_without_long_products_hears_the_same(tmp_path: Path) -> None:
+    source, clip = int16_source((7.0,), (2.0**9 / 11,), BANDS), clip_of(BANDS)
+    found = heard(source, clip, tmp_path, "host", ("-O2", "-DNN_LONG_PRODUCTS=0"))
+    assert np.array_equal(found.log_mel, BANDS.log_mel(clip[None])[0])
+
+
 @pytest.mark.parametrize("machine", ["host", "mps2-an386", "mps2-an500"])
 def test_c_quantizes_as_numpy_does(machine: Machine, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
