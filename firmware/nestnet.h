@@ -46,7 +46,8 @@ typedef enum { NN_STATUS_LIST(NN_STATUS_ENUM) NN_STATUS_COUNT } nn_status;
 typedef struct {
     const char *name;
     uint16_t sparsity_permille;  /* over all prunable weights, 0..1000 */
-    uint16_t accuracy_permyriad; /* test top-1 of the integer network, 0..10000; 0xFFFF: not known */
+    uint16_t accuracy_permyriad; /* score on test data of the integer network: top-1, of a task
+                                    what its reports say; 0..10000, 0xFFFF: not known */
     uint32_t macs;               /* multiply-accumulates of one inference */
     uint32_t cycles;             /* of one inference, UINT32_MAX if not known; model.h says whence they are */
     uint32_t weight_bytes;       /* flash read by this level: weights, positions and tables */

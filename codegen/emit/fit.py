@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 
+from codegen import tasks
 from codegen.errors import UserError
+from codegen.graph.ir import Graph
 from codegen.lower import lowering
 from codegen.program.program import Program
 from codegen.target import placement
@@ -26,11 +28,13 @@ def layout(program: Program) -> Layout:
         UserError: no region of the board holds its weights or its arena.
     """
     graph = program.graph
-    edges = (graph.only_input, graph.only_output) if graph.is_one_to_one else ()
+    edges = (
+        (graph.only_input, graph.only_output) if graph.is_one_to_one else ()
+    )  # else in the arena
     needs = Needs(
         weights_bytes=len(program.image_bytes),
         arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
-        edge_bytes=sum(prod(edge.shape) for edge in edges),  # else in the arena
+        edge_bytes=sum(prod(edge.shape) for edge in edges) + sum(beside_bytes(graph).values()),
         stack_bytes=STACK_BYTES,
     )
     try:
@@ -39,13 +43,27 @@ def layout(program: Program) -> Layout:
         raise _refusal(program, lack) from lack
 
 
+def beside_bytes(graph: Graph) -> dict[str, int]:
+    """Return the bytes of RAM that raw numbers and the answer take, by what lies there."""
+    found = {}
+    for index, value in enumerate(map(graph.value, graph.inputs)):
+        number = f" of input {index}" if len(graph.inputs) > 1 else ""
+        ram = {} if value.source is None else value.source.ram_bytes(prod(value.shape))
+        found.update({what + number: size for what, size in ram.items()})
+    task = tasks.of(graph)
+    answer = {} if task is None else task.ram_bytes(graph)
+    return found | {f"{what} of the answer": size for what, size in answer.items()}
+
+
 def _refusal(program: Program, lack: DoesNotFit) -> UserError:
     kind = "flash" if lack.use == "weights" else "RAM"
+    beside = sum(beside_bytes(program.graph).values()) if lack.use == "arena" else 0
+    told = f", beside {beside} bytes of raw numbers and answers" if beside else ""
     return UserError(
         f"board {program.target.board.id}",
         f"network {program.graph.name} does not fit: its {lack.use} takes {lack.needed_bytes} "
         f"bytes of {kind}",
-        got="free are " + ", ".join(f"{free} in {bank.name}" for bank, free in lack.free),
+        got="free are " + ", ".join(f"{free} in {bank.name}" for bank, free in lack.free) + told,
         expected=f"one region for {lack.use} with {lack.needed_bytes} bytes",
         action=_help(program, lack),
     )

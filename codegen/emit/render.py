@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from codegen import kernels, paths, tasks
 from codegen.emit import stack
-from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES
+from codegen.emit.fit import MIN_ARENA_BYTES, STACK_BYTES, beside_bytes
 from codegen.graph.ir import Graph, Int8Array
 from codegen.graph.sources.quantizer import Source
 from codegen.lower.plan_memory import ALIGN_BYTES
@@ -83,6 +83,8 @@ class _Edge:
     """Of an input that is made of raw numbers."""
     symbol: str
     """What names of its source end in."""
+    suffix: str
+    """What names of arrays end in that a program gives for its source: "" of the only input."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,16 @@ class _Net:
     arena_bytes: int
     arena_and_edges_bytes: int
     stack_bytes: int
+    """Of nn_run and of all that a program calls before and after it."""
+    says_more: bool
+    """Whether there is C before or after a run."""
+    beside: Mapping[str, int]
+    """The bytes of RAM that raw numbers and the answer take, by what lies there."""
     class_names: tuple[str, ...]
+    names_word: str
+    """What class names are called: "Classes"; "" where they name nothing the network says."""
+    metric: str
+    """What the levels' scores are called."""
     task: _Task | None
     """None where C has nothing to say of it."""
     answers: str | None
@@ -257,6 +268,9 @@ def _net(program: Program, identity: str) -> _Net:
     arena_bytes = max(program.arena_bytes, MIN_ARENA_BYTES)
     inputs, end = _edges(graph, "input", program.inputs, arena_bytes)
     outputs, end = _edges(graph, "output", program.outputs, end)
+    beside = beside_bytes(graph)
+    told = _task(graph, task)
+    says_more = bool(beside) or told is not None
     return _Net(
         name=graph.name,
         macro=graph.name.upper(),
@@ -266,9 +280,13 @@ def _net(program: Program, identity: str) -> _Net:
         on_callers_buffers=graph.is_one_to_one,
         arena_bytes=arena_bytes,
         arena_and_edges_bytes=end,
-        stack_bytes=stack.bound_bytes(program),
+        stack_bytes=stack.most_bytes(program, None if told is None else task),
+        says_more=says_more,
+        beside=beside,
         class_names=graph.provenance.class_names,
-        task=_task(graph, task),
+        names_word="Classes" if task is None else task.names_word,
+        metric="accuracy" if task is None else task.metric,
+        task=told,
         answers=None if task is None else task.name,
         kernels=tuple(kernel for kernel in used if not kernel.startswith("cmsis_")),
         uses_cmsis=any(kernel.startswith("cmsis_") for kernel in used),
@@ -312,6 +330,7 @@ def _edges(
                 offset_bytes=offset,
                 source=value.source,
                 symbol=f"{graph.name}_{index}",
+                suffix=number.replace(" ", "_"),
             )
         )
     return tuple(edges), end

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.program.program import Program
+from codegen.tasks import Task
 
 FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "add": (80, 112),
@@ -44,8 +45,27 @@ PATH_BYTES = 160
 DECODE_BYTES = 320
 """From a layer's decode function down."""
 
+BESIDE_BYTES = 768
+"""Of what a program calls before and after a run, firmware/sources/ and firmware/tasks/: more than
+all functions of a file together (tests/firmware/test_small_cores.py)."""
+
+AROUND_BYTES = 256
+"""Of a function of firmware/tasks/ that itself runs the network, likewise."""
+
 STREAM_BYTES = 8
 """A level's two pointers, which a layer with coded streams keeps on the stack."""
+
+
+def most_bytes(packed: Program, task: Task | None) -> int:
+    """Return the stack that nn_run and what a program calls before and after it take at most.
+
+    Args:
+        packed: the network.
+        task: with C of its own, or None.
+    """
+    around = AROUND_BYTES if task is not None and task.runs_network else 0
+    is_alone = task is None and not any(value.source for value in packed.graph.values)
+    return max(bound_bytes(packed) + around, 0 if is_alone else BESIDE_BYTES)
 
 
 def bound_bytes(packed: Program) -> int:

@@ -36,7 +36,7 @@ class Needs:
     weights_bytes: int
     arena_bytes: int
     edge_bytes: int
-    """Input and output together."""
+    """Input, output and what stands before and after them together."""
     stack_bytes: int
     """What the linker script reserves."""
 

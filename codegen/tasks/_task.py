@@ -74,12 +74,16 @@ class Task(ABC):
     """The outputs that it fits, in words."""
     metric: str
     """What the score is called in tables."""
+    names_word: ClassVar[str] = "Classes"
+    """What texts call class names; "" where no output stands for one."""
     is_guessed: ClassVar[bool] = False
     """Whether a network whose file names no task is taken for one of this, if it fits."""
     has_classes: ClassVar[bool] = False
     """Whether targets are class numbers: answers then have `classes`, details a `confusion`."""
     keeps_proportions: ClassVar[bool] = False
     """Whether images are scaled as a whole, what is left over being mid-grey."""
+    runs_network: ClassVar[bool] = False
+    """Whether a function of the C runtime runs the network itself."""
     firmware: tuple[str, ...] = ()
     """Functions of the C runtime that compute the same answer on a device."""
 
@@ -94,6 +98,11 @@ class Task(ABC):
     def takes_any_size(self, graph: Graph) -> bool:
         """Return whether :meth:`answers` takes images of other sizes than the network's input."""
         return False
+
+    def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the bytes that the answer takes on a device beside the outputs, by what lies
+        there."""
+        return {}
 
     def answers(self, graph: Graph, image: Int8Array) -> tuple[Answer, ...]:
         """Return the answer of every level, sparsest first, to one int8 ``image`` (h, w, c).

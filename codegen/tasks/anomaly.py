@@ -30,6 +30,7 @@ class Anomaly(Task):
 
     fitting = "one output of the input's shape, with a setting 'thresholds' for each level"
     metric = "AUROC"
+    names_word = ""
     firmware = ("nn_difference", "nn_is_odd")
 
     def fits(self, graph: Graph) -> bool:

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
-from codegen.tasks._boxes import COLUMNS, LOGIT, MOST, PIXEL, Decoder, Edge, IntArray, decoder
+from codegen.tasks._boxes import (
+    CANDIDATES,
+    COLUMNS,
+    LOGIT,
+    MOST,
+    PIXEL,
+    Decoder,
+    Edge,
+    IntArray,
+    decoder,
+)
 from codegen.tasks._precision import precision
 from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values
 
@@ -72,6 +82,10 @@ class Detection(Task):
             "bottom": PIXEL * height,
             "min_score": _min_score(graph),
         }
+
+    def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the bytes of scratch and of the boxes of an image, at most."""
+        return {"scratch": 4 * CANDIDATES, "boxes": 12 * MOST}
 
     def answer(self, outcome: Outcome) -> Boxes:
         """Return the boxes in the only image of ``outcome``."""

@@ -54,6 +54,10 @@ class HeatMap(Task):
             "most": most_peaks(height, width, channels - 1),
         }
 
+    def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the bytes of the peaks of one class, at most."""
+        return {"peaks": 8 * most_peaks(graph)}
+
     def answer(self, outcome: Outcome) -> PeakAnswer:
         """Return the objects of one sample."""
         (found,) = peaks(outcome)

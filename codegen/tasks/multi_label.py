@@ -26,6 +26,7 @@ class MultiLabel(Task):
 
     fitting = "one output 1x1xLABELS, with as many numbers in the setting 'thresholds'"
     metric = "macro-F1"
+    names_word = "Labels"
     firmware = ("nn_present",)
 
     def fits(self, graph: Graph) -> bool:
@@ -37,6 +38,10 @@ class MultiLabel(Task):
     def constants(self, graph: Graph) -> Mapping[str, Any]:
         """Return the numbers of nn_multi_label."""
         return {"thresholds": thresholds(graph)}
+
+    def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the bytes of what nn_present writes."""
+        return {"labels": len(thresholds(graph))}
 
     def answer(self, outcome: Outcome) -> LabelAnswer:
         """Return the labels of one sample."""

@@ -34,6 +34,7 @@ class Regression(Task):
 
     fitting = "one output 1x1xNUMBERS, with as many settings 'step' and 'offset'"
     metric = "R2"
+    names_word = "Numbers"
     firmware = ("nn_numbers",)
 
     def fits(self, graph: Graph) -> bool:
@@ -54,6 +55,10 @@ class Regression(Task):
             "offsets": tables.offsets,
             "fraction_bits": tables.fraction_bits,
         }
+
+    def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
+        """Return the bytes of what nn_numbers writes."""
+        return {"numbers": 4 * graph.only_output.shape[2]}
 
     def answer(self, outcome: Outcome) -> Answer:
         """Return the numbers of one sample."""

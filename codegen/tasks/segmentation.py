@@ -34,6 +34,7 @@ class Segmentation(Task):
 
     fitting = "one map, of one channel and a setting 'threshold', or of 2..255 channels"
     metric = "mean IoU"
+    runs_network = True
     firmware = ("nn_segment", "nn_tiles", "nn_tile_at", "nn_segment_tile", "nn_segment_image")
 
     def fits(self, graph: Graph) -> bool:

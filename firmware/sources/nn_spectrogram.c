@@ -19,7 +19,6 @@
 
 #define SAMPLE_BITS 28 /* the transform takes samples below 2**28 */
 #define POWER_SHIFT 30
-#define NOTHING     (-64 * 256) /* the logarithm of a band without any power */
 
 /* log2(1 + k / 32) in units of 2**-15 */
 static const uint16_t log_table[33] = {
@@ -200,7 +199,8 @@ void nn_spectrogram_frame(const nn_spectrogram *what, const int16_t *samples, in
         }
         if (band != 0u) {
             const uint64_t energy = rising_before + (sum << 15) - rising;
-            log_mel[band - 1u] = (int16_t)(energy != 0u ? log2_of(energy) - 512 * lift : NOTHING);
+            log_mel[band - 1u] =
+                (int16_t)(energy != 0u ? log2_of(energy) - 512 * lift : NN_SPECTROGRAM_SILENCE);
         }
         rising_before = rising;
     }

@@ -18,6 +18,9 @@ extern "C" {
 
 #define NN_SPECTROGRAM_MAX_MELS 128
 
+/* The logarithm of a band without any power; what rows hold that were not heard yet. */
+#define NN_SPECTROGRAM_SILENCE (-16384)
+
 /* What is computed. Constant, generated with a network that hears: model.h says its name and sizes. */
 typedef struct {
     uint16_t frame;              /* samples of a frame */
@@ -42,7 +45,8 @@ void nn_spectrogram_frame(const nn_spectrogram *what, const int16_t *samples, in
                           int16_t *log_mel);
 
 /* Write the features of a window of frames.
- *   log_mel: frames x mels values, a ring of rows; only read
+ *   log_mel: frames x mels values, a ring of rows, filled with NN_SPECTROGRAM_SILENCE before the first one;
+ *            only read
  *   oldest: the row to begin with, below frames
  *   features: frames rows of coefficients, or of mels, in units of 2**-8; may not overlap log_mel */
 void nn_spectrogram_window(const nn_spectrogram *what, const int16_t *log_mel, unsigned oldest,

@@ -13,6 +13,7 @@
 extern "C" {
 #endif
 
+/* Constant, generated; for a threshold of its own a program compares differences itself. */
 typedef struct {
     const uint32_t *thresholds; /* one a level: least difference of what is odd */
     uint32_t count;             /* numbers of input and of output */
@@ -25,7 +26,8 @@ typedef struct {
  * input must still hold what nn_run was given: of a network of one input and one output it does. */
 uint32_t nn_difference(const nn_anomaly *task, const int8_t *input, const int8_t *output);
 
-/* Whether a difference at level is that of something odd. */
+/* Whether a difference at level is that of something odd; level is that of the run, below the network's
+ * count. */
 int nn_is_odd(const nn_anomaly *task, unsigned level, uint32_t difference);
 
 #ifdef __cplusplus

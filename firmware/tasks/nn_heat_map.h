@@ -13,11 +13,12 @@
 extern "C" {
 #endif
 
+/* Constant, generated; for another threshold a program changes a copy. */
 typedef struct {
     uint16_t height;
     uint16_t width;
     uint16_t channels; /* channel 0 is the background, every other one a class; 2..256 */
-    int16_t threshold; /* least score of a peak, 1..255 */
+    int16_t threshold; /* least score of a peak, in steps of the output, 1..255 */
 } nn_heat_map;
 
 typedef struct {

@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
+/* Constant, generated; for other thresholds a program changes a copy. */
 typedef struct {
-    const int8_t *thresholds; /* one a label */
+    const int8_t *thresholds; /* one a label, in int8 values of the output */
     uint16_t labels;
 } nn_multi_label;
 

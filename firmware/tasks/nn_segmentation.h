@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* Constant, generated; for another threshold a program changes a copy. */
 typedef struct {
     uint16_t height; /* of the map; a tile is as large */
     uint16_t width;

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from codegen.emit import project
+from codegen.emit import fit, project
+from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph import reference
 from codegen.graph.builder import GraphBuilder
@@ -20,7 +21,7 @@ from codegen.graph.sources.spectrogram import Spectrogram
 from codegen.graph.verify import VerifyError, verify
 from codegen.target.target import resolve
 from tests.support.firmware.rig import M4_FLAGS, SANITIZERS, need, run_checked
-from tests.support.projects import SHA256, WARNINGS
+from tests.support.projects import SHA256, WARNINGS, arrays_of
 
 SOUND = Spectrogram(rate_hz=8000, frame=320, hop=160, frames=7)
 SOURCES: dict[str, Source] = {
@@ -124,6 +125,31 @@ def test_a_program_of_raw_numbers_gives_the_outputs_of_the_reference(tmp_path: P
     run_checked(["./senses"], tmp_path)
 
 
+def test_the_example_feeds_raw_numbers(tmp_path: Path) -> None:
+    graph = three_sources()
+    made = project.write(graph, SHA256, resolve("host"), tmp_path / "made")
+    assert arrays_of(made) == sum(fit.beside_bytes(graph).values()) > 3000
+    sources = [str(path) for path in sorted((made / "library").rglob("*.c"))]
+    sources += [str(made / "rig/port" / file) for file in ("nn_port_host.c", "nn_mark.c")]
+    includes = [f"-I{made / 'library'}", f"-I{made / 'rig/port'}"]
+    command = ["gcc", "-std=c11", "-O1", *WARNINGS, *SANITIZERS, *includes]
+    run_checked([*command, str(made / "example/main.c"), *sources, "-o", "example"], tmp_path)
+    run_checked(["./example"], tmp_path)
+
+
+def test_a_board_is_refused_that_lacks_ram_for_raw_numbers(tmp_path: Path) -> None:
+    loud = Spectrogram(rate_hz=44_100, frame=1764, hop=882, frames=13)
+    net = GraphBuilder((13, 10, 1), 1, 3, "loud")
+    graph = net.graph({net.linear("input", 3): "class_scores"})
+    fed = replace(graph.only_input, meaning="samples", source=int16_source((0.0,), (9.0,), loud))
+    values = tuple(fed if value.name == "input" else value for value in graph.values)
+    project.write(graph, SHA256, resolve("qemu_m0"), tmp_path / "fits")
+    with pytest.raises(UserError, match="13020 bytes of raw numbers"):
+        project.write(
+            replace(graph, values=values), SHA256, resolve("qemu_m0"), tmp_path / "does_not"
+        )
+
+
 def test_the_header_says_what_inputs_are_made_of(tmp_path: Path) -> None:
     made = project.write(three_sources(), SHA256, resolve("stm32f7"), tmp_path / "made")
     header = (made / "library/model.h").read_text()
@@ -137,6 +163,7 @@ def test_the_header_says_what_inputs_are_made_of(tmp_path: Path) -> None:
 def test_the_readme_shows_how_inputs_are_made(tmp_path: Path) -> None:
     made = project.write(three_sources(), SHA256, resolve("host"), tmp_path / "made")
     lines = (made / "README.md").read_text().splitlines()
+    assert "static int16_t log_mel_0[NN_SENSES_INPUT_0_FRAMES * NN_SENSES_INPUT_0_MELS];" in lines
     first = next(i for i, line in enumerate(lines) if "nn_spectrogram_window(" in line)
     found = [line.split("(")[0] for line in lines[first : first + 5]]
     assert found == [

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from codegen import tasks
-from codegen.emit import project
+from codegen.emit import fit, project, stack
 from codegen.errors import UserError
 from codegen.graph import reference
 from codegen.graph.ir import Graph
 from codegen.graph.synthetic import random_inputs
+from codegen.lower import lowering
 from codegen.measure import compare
 from codegen.target import manifest, runners
 from codegen.target.runners import protocol
@@ -24,7 +27,7 @@ from nestnet.preview.untrained import untrained
 from tests.support.edge_nets import boxes_of_two_scales, detector
 from tests.support.firmware.rig import M4_FLAGS, SANITIZERS, need, run_checked
 from tests.support.firmware.tasks import NETWORKS as OTHERS
-from tests.support.projects import SHA256, WARNINGS, Build, small_graph
+from tests.support.projects import SHA256, WARNINGS, Build, arrays_of, small_graph
 
 NETWORKS = {**OTHERS, "boxes": boxes_of_two_scales}
 
@@ -78,6 +81,40 @@ def test_example_and_runner_of_a_task_answer(name: str, tmp_path: Path) -> None:
     assert done.stdout.count("frame ") == 2 * len(graph.levels)
     core = [need("arm-none-eabi-gcc"), *M4_FLAGS, "-std=c99", "-O2", *WARNINGS, "-fsyntax-only"]
     run_checked([*core, str(made / "library/model.c")], tmp_path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_ram_of_an_answer_is_what_the_example_takes(name: str, tmp_path: Path) -> None:
+    graph = NETWORKS[name]()
+    made = project.write(graph, SHA256, resolve("host"), tmp_path / "made")
+    assert arrays_of(made) == sum(fit.beside_bytes(graph).values())
+    readme = (made / "README.md").read_text()
+    for what, size in fit.beside_bytes(graph).items():
+        assert f"| {what} | {size} |" in readme
+
+
+@pytest.mark.parametrize("name", ["one label", "a map per class"])
+def test_the_stack_holds_what_is_called_beside_a_run(name: str, tmp_path: Path) -> None:
+    graph, target = NETWORKS[name](), resolve("qemu_m4")
+    alone = stack.bound_bytes(lowering.lower(graph, target))
+    made = project.write(graph, SHA256, target, tmp_path / "made")
+    found = re.search(r"_STACK_BYTES (\d+)u", (made / "library/model.h").read_text())
+    around = alone + stack.AROUND_BYTES if name == "a map per class" else 0
+    assert found is not None and int(found[1]) == max(around, stack.BESIDE_BYTES) > alone
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("labels", "Labels"), ("numbers", "Numbers"), ("anomaly", "")]
+)
+def test_names_are_called_what_they_name(name: str, word: str, tmp_path: Path) -> None:
+    graph = NETWORKS[name]()
+    count = graph.outputs and graph.only_output.shape[2]
+    names = tuple(f"name_{index}" for index in range(count))
+    told = replace(graph, provenance=replace(graph.provenance, class_names=names))
+    made = project.write(told, SHA256, resolve("host"), tmp_path / "made")
+    header = (made / "library/model.h").read_text()
+    assert (f" * {word}: 0 name_0" in header) == bool(word)
+    assert ("name_0" in header) == bool(word)
 
 
 @pytest.mark.parametrize("board_id", ["host", "qemu_m4"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +57,15 @@ def coded_graph() -> Graph:
     net.linear(net.last, 19, group=4, densities=(0.2, 0.4, 0.8))
     net.linear(net.last, 3)
     return net.graph()
+
+
+def arrays_of(made: Path) -> int:
+    """Return the bytes of RAM that a project's example takes beside arena, input and output."""
+    target = made / "example.o"
+    command = ["gcc", "-c", "-O0", f"-I{made / 'library'}", f"-I{made / 'rig/port'}"]
+    subprocess.run([*command, str(made / "example/main.c"), "-o", str(target)], check=True)
+    listed = subprocess.run(["nm", "-S", str(target)], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    sizes = {row[3].split(".")[0]: int(row[1], 16) for row in rows if row[2:3] in (["b"], ["d"])}
+    others = {name for name in sizes if name in ("arena", "input", "output") or name[:3] == "row"}
+    return sum(size for name, size in sizes.items() if name not in others)

@@ -6,7 +6,7 @@ A pixel p of 0..255 becomes p - 128. Every other input has a record of this modu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,12 @@ class Int16Source:
     spectrogram: Spectrogram | None = None
     """What computes the 16-bit numbers of sound; None: a sensor gives them."""
 
+    def ram_bytes(self, count: int) -> Mapping[str, int]:
+        """Return the bytes that a device needs to make an input of ``count`` values."""
+        if self.spectrogram is None:
+            return {"raw numbers": 2 * count}
+        return {**self.spectrogram.ram_bytes, "features": 2 * count}
+
     def quantize(self, raw: NDArray[Any]) -> NDArray[np.int8]:
         """Return the int8 values of int16 ``raw`` (..., c)."""
         steps = raw.astype(np.int64) * np.array(self.multiplier) + np.array(self.bias)
@@ -65,6 +71,10 @@ class FloatSource:
     """One a channel, of single precision."""
     multiplier: tuple[float, ...]
     """One a channel, of single precision: 256 steps a unit."""
+
+    def ram_bytes(self, count: int) -> Mapping[str, int]:
+        """Return the bytes that a device needs to make an input of ``count`` values."""
+        return {"raw numbers": 4 * count}
 
     def quantize(self, raw: NDArray[Any]) -> NDArray[np.int8]:
         """Return the int8 values of float32 ``raw`` (..., c)."""

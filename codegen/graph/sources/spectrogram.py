@@ -11,6 +11,7 @@ Here are the tables that the C in ``firmware/sources/`` is generated with, and t
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,6 +73,15 @@ class Spectrogram:
     def samples(self) -> int:
         """Return the samples of a window."""
         return self.frame + (self.frames - 1) * self.hop
+
+    @property
+    def ram_bytes(self) -> Mapping[str, int]:
+        """Return the bytes that a device needs to hear, by what lies there."""
+        return {
+            "samples": 2 * self.frame,
+            "scratch": 4 * self.fft,
+            "rows of bands": 2 * self.frames * self.mels,
+        }
 
     @property
     def width(self) -> int:
