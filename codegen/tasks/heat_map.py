@@ -51,12 +51,12 @@ class HeatMap(Task):
             "threshold": threshold(graph),
             "cell_height": cell[0],
             "cell_width": cell[1],
-            "most": most_peaks(height, width, channels - 1),
+            "most": _most_of(graph),
         }
 
     def ram_bytes(self, graph: Graph) -> Mapping[str, int]:
-        """Return the bytes of the peaks of one class, at most."""
-        return {"peaks": 8 * most_peaks(graph)}
+        """Return the bytes of all peaks, at most."""
+        return {"peaks": 8 * _most_of(graph)}
 
     def answer(self, outcome: Outcome) -> PeakAnswer:
         """Return the objects of one sample."""
@@ -113,8 +113,7 @@ class HeatMap(Task):
 
     def recorded(self, outcome: Outcome) -> NDArray[Any]:
         """Return how many peaks every sample has, and the first of them; zeros follow."""
-        height, width, channels = outcome.graph.only_output.shape
-        room = most_peaks(height, width, channels - 1)
+        room = _most_of(outcome.graph)
         found = peaks(outcome)
         rows = np.zeros((len(found), 1 + 4 * room), np.int32)
         for row, objects in zip(rows, found, strict=True):
@@ -172,6 +171,12 @@ def most_peaks(height: int, width: int, classes: int) -> int:
     squares = ((height // 2) * (width // 2), 4), ((height // 2) * (width % 2), 2)
     edges = ((height % 2) * (width // 2), 2), ((height % 2) * (width % 2), 1)
     return sum(count * min(cells, classes) for count, cells in (*squares, *edges))
+
+
+def _most_of(graph: Graph) -> int:
+    """Return :func:`most_peaks` of a network."""
+    height, width, channels = graph.only_output.shape
+    return most_peaks(height, width, channels - 1)
 
 
 def peaks(outcome: Outcome) -> list[Peaks]:
