@@ -178,6 +178,11 @@ def real_values(graph: Graph, level: int, outputs: Sequence[Int8Array]) -> NDArr
     )
 
 
+def share(part: float, whole: float) -> float | None:
+    """Return ``part / whole``; None of nothing, which is neither good nor bad."""
+    return float(part / whole) if whole else None
+
+
 def flat(outputs: Sequence[Int8Array]) -> Int8Array:
     """Return ``outputs`` one after the other."""
     return np.concatenate([output.reshape(-1) for output in outputs])

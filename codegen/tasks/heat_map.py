@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Uint8Array
-from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values
+from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values, share
 
 Peaks = NDArray[np.int64]
 """(n, 4): row, column, score, label; row by row."""
@@ -135,7 +135,7 @@ class HeatMap(Task):
         return float(f1[known].mean()) if known.any() else 0.0
 
     def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
-        """Return precision, recall and F1 of every class."""
+        """Return precision, recall and F1 of every class; None where there is nothing of it."""
         if targets is None:
             return {"rows": None}
         right, said, truth = matched(peaks(outcome), targets, outcome.graph)
@@ -144,9 +144,9 @@ class HeatMap(Task):
                 {
                     "class": name,
                     "objects": int(truth[index]),
-                    "precision": float(right[index] / max(said[index], 1)),
-                    "recall": float(right[index] / max(truth[index], 1)),
-                    "f1": float(2 * right[index] / max(said[index] + truth[index], 1)),
+                    "precision": share(right[index], said[index]),
+                    "recall": share(right[index], truth[index]),
+                    "f1": share(2 * right[index], said[index] + truth[index]),
                 }
                 for index, name in enumerate(_names(outcome.graph))
             ]

@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
-from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
+from codegen.tasks._task import (
+    Answer,
+    Outcome,
+    Targets,
+    Task,
+    flat,
+    int8_settings,
+    real_values,
+    share,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +92,7 @@ class MultiLabel(Task):
         return float(f1[known].mean()) if known.any() else 0.0
 
     def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
-        """Return precision, recall and F1 of every label."""
+        """Return precision, recall and F1 of every label; None where there is nothing of it."""
         if targets is None:
             return {"rows": None}
         right, said, truth = _counts(outcome, targets)
@@ -92,9 +101,9 @@ class MultiLabel(Task):
                 {
                     "label": name,
                     "samples": int(truth[index]),
-                    "precision": float(right[index] / max(said[index], 1)),
-                    "recall": float(right[index] / max(truth[index], 1)),
-                    "f1": float(2 * right[index] / max(said[index] + truth[index], 1)),
+                    "precision": share(right[index], said[index]),
+                    "recall": share(right[index], truth[index]),
+                    "f1": share(2 * right[index], said[index] + truth[index]),
                 }
                 for index, name in enumerate(_names(outcome.graph))
             ]

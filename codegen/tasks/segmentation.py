@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from codegen.graph import reference
 from codegen.graph.ir import Graph, Int8Array, Uint8Array
 from codegen.graph.sources.tiles import OUTSIDE, cut, tiles
-from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, int8_settings, real_values
+from codegen.tasks._task import (
+    Answer,
+    Outcome,
+    Targets,
+    Task,
+    flat,
+    int8_settings,
+    real_values,
+    share,
+)
 
 IGNORED = 255
 """Class of positions that count for nothing."""
@@ -135,7 +144,8 @@ class Segmentation(Task):
         return mean_iou(counts)
 
     def details(self, outcome: Outcome, targets: Targets | None) -> Mapping[str, Any]:
-        """Return Dice and intersection over union of every class."""
+        """Return Dice and intersection over union of every class; None of one that neither truth
+        nor answers have."""
         if targets is None:
             return {"rows": None}
         counts = _counts(outcome, targets)
@@ -145,8 +155,8 @@ class Segmentation(Task):
                 {
                     "class": name,
                     "positions": int(counts[index].sum()),
-                    "dice": float(2 * overlap[index] / max(both[index], 1)),
-                    "iou": float(overlap[index] / max(union[index], 1)),
+                    "dice": share(2 * overlap[index], both[index]),
+                    "iou": share(overlap[index], union[index]),
                 }
                 for index, name in enumerate(_names(outcome.graph))
             ]

@@ -276,4 +276,4 @@ def _plain(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(_plain(item) for item in value)
-    return str(value)
+    return "-" if value is None else str(value)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
+from codegen.tasks._task import share
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
@@ -46,8 +47,10 @@ class LevelPeaks:
     """Of the final weights, without quantization: the mean of the classes."""
     f1_quantized: float
     """Of the fake-quantized network, as is all below."""
-    precision_of: Mapping[str, float]
-    recall_of: Mapping[str, float]
+    precision_of: Mapping[str, float | None]
+    """Of every class; None where nothing was taken for it."""
+    recall_of: Mapping[str, float | None]
+    """Of every class; None without an object of it in the test images."""
 
 
 class HeatMap(Task):
@@ -199,8 +202,8 @@ class HeatMap(Task):
             reached.sparsity,
             reached.score_float,
             reached.score_quantized,
-            dict(zip(names, (right / np.maximum(said, 1)).tolist(), strict=True)),
-            dict(zip(names, (right / np.maximum(truth, 1)).tolist(), strict=True)),
+            dict(zip(names, map(share, right, said), strict=True)),
+            dict(zip(names, map(share, right, truth), strict=True)),
         )
 
     def _cells(self, boxes: Tensor, cells: Sequence[int], size: Sequence[int]) -> Tensor:

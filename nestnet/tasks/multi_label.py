@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
+from codegen.tasks._task import share
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
@@ -39,9 +40,12 @@ class LevelLabels:
     """Of the final weights, without quantization."""
     macro_f1_quantized: float
     """Of the fake-quantized network, as is all below."""
-    precision_of: Mapping[str, float]
-    recall_of: Mapping[str, float]
-    f1_of: Mapping[str, float]
+    precision_of: Mapping[str, float | None]
+    """Of every label; None where it was never said."""
+    recall_of: Mapping[str, float | None]
+    """Of every label; None where no test image has it."""
+    f1_of: Mapping[str, float | None]
+    """Of every label; None where both is so."""
 
 
 class MultiLabel(Task):
@@ -137,13 +141,9 @@ class MultiLabel(Task):
     ) -> LevelLabels:
         """Return precision, recall and F1 of every label."""
         right, said, truth = _counts(answers, targets)
-        of_each = (
-            right / said.clamp_min(1),
-            right / truth.clamp_min(1),
-            2 * right / (said + truth).clamp_min(1),
-        )
+        pairs = ((right, said), (right, truth), (2 * right, said + truth))
         names = self.names(data)
-        precision, recall, f1 = (dict(zip(names, x.tolist(), strict=True)) for x in of_each)
+        precision, recall, f1 = (dict(zip(names, map(share, *pair), strict=True)) for pair in pairs)
         return LevelLabels(
             reached.level,
             reached.sparsity,

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from codegen.errors import UserError
 from codegen.graph.ir import Graph, Meaning
+from codegen.tasks._task import share
 from nestnet.config import TrainConfig
 from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
@@ -42,10 +43,11 @@ class LevelMasks:
     """Of the final weights, without quantization."""
     mean_iou_quantized: float
     """Of the fake-quantized network, as is all below."""
-    dice_of: Mapping[str, float]
-    """Of every class: twice the positions in common, by those of truth and answer together."""
-    iou_of: Mapping[str, float]
-    """Of every class: positions in common by those that either has."""
+    dice_of: Mapping[str, float | None]
+    """Of every class: twice the positions in common, by those of truth and answer together; None
+    where neither has any."""
+    iou_of: Mapping[str, float | None]
+    """Of every class: positions in common by those that either has; likewise."""
 
 
 @dataclass(frozen=True)
@@ -192,14 +194,14 @@ class Segmentation(Task):
         """Return what a level's masks share with the true ones, by class."""
         names = data.class_names
         overlap, either, both = _overlaps(answers, targets, len(names))
-        dice, iou = 2 * overlap / both.clamp_min(1), overlap / either.clamp_min(1)
+        dice, iou = map(share, 2 * overlap, both), map(share, overlap, either)
         return LevelMasks(
             reached.level,
             reached.sparsity,
             reached.score_float,
             reached.score_quantized,
-            dict(zip(names, dice.tolist(), strict=True)),
-            dict(zip(names, iou.tolist(), strict=True)),
+            dict(zip(names, dice, strict=True)),
+            dict(zip(names, iou, strict=True)),
         )
 
 
