@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from nestnet.datasets._types import Dataset, Split
 from nestnet.datasets.folder import SOUND_SUFFIXES
 
 DESCRIPTION = "sound.toml"
+TEST_LIST, NOISE = "testing_list.txt", "_background_noise_"
+"""What Speech Commands (arXiv 1804.03209) has beside its class folders."""
+_UNKNOWN_SIZE = 0x7FFF0000
+"""Bytes of samples from which on a .wav file's head does not say how many there are."""
 SOUNDS = Kind("sound", SOUND_SUFFIXES)
 _REAL = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 """Encodings of real numbers, 1 being full scale: read as int16 they are not scaled, or wrap around
@@ -78,10 +83,24 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     content = None if name is None else dict(source.files(frozenset((name,))))[name]
     what = described(Sound, where, content)
     layout = find_layout(source, SOUNDS)
+    if NOISE in layout.class_names:
+        raise UserError(
+            f"{path}/{NOISE}",
+            "background noise beside the classes",
+            got="a folder of noise",
+            expected="classes to tell apart",
+            action="Move it away, training adds noise of its own; or rename it to be a class",
+        )
     clips, hashes, rate_hz = _decoded(source, layout)
     spectrogram = _spectrogram(where, what, rate_hz)
     names = tuple(layout.labels)
-    is_test, notes = _split(path, where, what, layout, hashes, test_share)
+    listed = file_in(source.names(), TEST_LIST)
+    if listed is not None and layout.splits is None and not what.group_of_file:
+        refuse_share(test_share, f"{TEST_LIST} names the test sounds")
+        lines = dict(source.files(frozenset((listed,))))[listed]
+        is_test, notes = _listed_split(path, listed, lines, names)
+    else:
+        is_test, notes = _split(path, where, what, layout, hashes, test_share)
     windows = np.stack([placed(clips[name], spectrogram.samples) for name in names])
     longer = sum(len(clips[name]) > spectrogram.samples for name in names)
     if longer:
@@ -196,7 +215,10 @@ def read(content: bytes) -> tuple[NDArray[np.int16], int]:
             dtype = "float64" if kind in _REAL else "int16"
             samples = file.read(dtype=dtype, always_2d=True)
     except soundfile.SoundFileError as error:
-        raise ValueError(str(error).strip().splitlines()[0]) from error
+        raise ValueError(getattr(error, "error_string", str(error)).strip()) from error
+    missing = _missing_bytes(content)
+    if missing:
+        raise ValueError(f"{missing} bytes of its samples are missing")
     if not len(samples):
         raise ValueError("no samples")
     if kind in _REAL:
@@ -205,6 +227,39 @@ def read(content: bytes) -> tuple[NDArray[np.int16], int]:
             raise ValueError(f"real numbers up to {loudest:g}, of which 1 is full scale")
         samples = np.clip(samples * 2**15, -(2**15), 2**15 - 1)
     return np.rint(samples.mean(axis=1)).astype(np.int16), int(rate_hz)
+
+
+def _missing_bytes(content: bytes) -> int:
+    """Return how many bytes of samples a .wav file says that it has and has not."""
+    at = 12
+    while content[:4] == b"RIFF" and at + 8 <= len(content):
+        tag, size = struct.unpack_from("<4sI", content, at)
+        at += 8 + size + size % 2
+        if tag == b"data":  # programs that write into a pipe do not know the size
+            return 0 if size >= _UNKNOWN_SIZE else max(at - size % 2 - len(content), 0)
+    return 0
+
+
+def _listed_split(
+    path: Path, listed: str, content: bytes, names: tuple[str, ...]
+) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Return which files a list of <class>/<sound> names as test data, and what to say of it.
+
+    Raises:
+        UserError: none of them, or all.
+    """
+    lines = set(content.decode("utf-8-sig", "replace").split())
+    is_test = {name: "/".join(PurePosixPath(name).parts[-2:]) in lines for name in names}
+    count = sum(is_test.values())
+    if not 0 < count < len(names):
+        raise UserError(
+            f"{path}/{listed}",
+            "does not tell test sounds from training sounds",
+            got=f"{count} of {len(names)} sounds",
+            expected="some of them, as <class>/<sound> a line",
+            action="Correct or remove the file",
+        )
+    return is_test, (f"test sounds are the {count} of {len(names)} that {listed} names",)
 
 
 def _split(

@@ -88,7 +88,18 @@ class Source:
         """Return a hash that changes when the content does: names, sizes and times of change."""
         digest = hashlib.sha256(str(self.path.resolve()).encode())
         for file in [self.path] if self.path.is_file() else _walk(self.path):
-            state = file.stat()
+            try:
+                state = file.stat()
+            except OSError as error:
+                if _hidden(file.relative_to(self.path).as_posix()):
+                    continue
+                raise UserError(
+                    str(file),
+                    "cannot be read",
+                    got=error.strerror,
+                    expected="a file, or a link to one",
+                    action="Repair or remove it",
+                ) from error
             line = f"{file.relative_to(self.path)}\0{state.st_size}\0{state.st_mtime_ns}\n"
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import PurePosixPath
@@ -100,6 +100,31 @@ def number_of(text: str) -> float | None:
     except ValueError:
         return None
     return value if abs(value) < 1e9 else None
+
+
+def check_skipped(source: str, skipped: Mapping[str, str], read: Iterable[str], want: str) -> None:
+    """Refuse files without annotations of which one, by its name, holds those of a whole split.
+
+    Args:
+        source: the data, for messages.
+        skipped: file -> what it holds.
+        read: the files with annotations.
+        want: what these hold.
+
+    Raises:
+        UserError: names the file.
+    """
+    known = {split_of(name) for name in read}
+    for name, held in sorted(skipped.items()):
+        split = split_of(name)
+        if split and split not in known:
+            raise UserError(
+                f"{source}/{name}",
+                f"holds no boxes, and no other file names those of {split}",
+                got=held or "nothing",
+                expected=want,
+                action="Correct or remove the file",
+            )
 
 
 def size_of(width: object, height: object) -> tuple[int, int] | None:

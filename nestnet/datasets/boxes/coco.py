@@ -17,6 +17,7 @@ from nestnet.datasets.boxes._annotated import (
     Box,
     Files,
     Problems,
+    check_skipped,
     size_of,
     split_of,
 )
@@ -31,7 +32,8 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     """Load images with COCO annotations; see :func:`nestnet.datasets.boxes._assemble.load_boxes`.
 
     Every JSON file with images, annotations and categories is read; train, val and test in its name
-    or folder say whose images it names. Boxes of crowds need not be found.
+    or folder say whose images it names. Where some are called instances..., only they
+    are. Boxes of crowds need not be found.
     """
     return load_boxes("coco", read, data, resize, test_share)
 
@@ -46,10 +48,16 @@ def read(source: Source) -> Annotations:
     names = source.names()
     wanted = frozenset(n for n in names if PurePosixPath(n).suffix.lower() == ".json")
     tables: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
     for name, content in source.files(wanted):
         table = _parsed(f"{source.path}/{name}", content)
         if isinstance(table, dict) and all(isinstance(table.get(key), list) for key in _KEYS):
             tables[name] = table
+        else:
+            skipped[name] = ", ".join(table) if isinstance(table, dict) else type(table).__name__
+    boxes_only = {n: table for n, table in tables.items() if _is_of_boxes(n)}
+    tables = boxes_only or tables
+    check_skipped(str(source.path), skipped, tables, f"the lists {', '.join(_KEYS)}")
     if not tables:
         raise UserError(
             str(source.path),
@@ -83,6 +91,12 @@ def read(source: Source) -> Annotations:
         ]
     problems.refuse()
     return Annotations(tuple(found), tuple(classes.values()))
+
+
+def _is_of_boxes(name: str) -> bool:
+    """Tell whether a file is called as COCO's own are that hold the boxes of all classes; beside
+    them lie person_keypoints_... and others, of the same images."""
+    return PurePosixPath(name).name.startswith("instances")
 
 
 def _parsed(where: str, content: bytes) -> Any:

@@ -17,6 +17,7 @@ from nestnet.datasets.boxes._annotated import (
     Box,
     Files,
     Problems,
+    check_skipped,
     number_of,
     size_of,
     split_of,
@@ -63,7 +64,8 @@ def read(source: Source) -> Annotations:
     heads: dict[str, str] = {}
     for table, content in sorted(source.files(tables)):
         text = content.decode("utf-8-sig", "replace")
-        rows = csv.reader(io.StringIO(text))
+        first = text.partition("\n")[0]
+        rows = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count))
         head = [word.strip().casefold() for word in next(rows, [])]
         places = {key: _place(head, words) for key, words in COLUMNS.items()}
         if None in places.values():
@@ -75,12 +77,22 @@ def read(source: Source) -> Annotations:
                 continue
             where = f"{source.path}/{table}:{rows.line_num}"
             at = {key: index for key, index in places.items() if index is not None}
+            if any(word.strip() for word in row[len(head) :]):
+                problems.add(
+                    where,
+                    "more cells than the first line names",
+                    ",".join(row),
+                    ",".join(head),
+                    "Write decimal points, and quote names that hold a comma",
+                )
+                continue
             image, box = _box(where, row, at, problems)
             key = (files.named(image, table, where, problems), split)
             boxes[key] += [] if box is None else [box]
             said = (row[head.index(n)] if n in head[: len(row)] else "" for n in SIZE)
             sizes.setdefault(key, (size_of(*said), where))
     problems.refuse()
+    check_skipped(str(source.path), heads, tables - set(heads), f"the columns {', '.join(COLUMNS)}")
     if not boxes:
         raise UserError(
             str(source.path),

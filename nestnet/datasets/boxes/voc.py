@@ -100,7 +100,7 @@ def _splits(
     stems = {PurePosixPath(name).stem for name in xml}
     found: dict[str, str] = {}
     for name, content in sorted(lists.items()):
-        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+        for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
             words = line.split()
             if not words:
                 continue
@@ -153,5 +153,5 @@ def _boxes(where: str, root: _xml.Element, problems: Problems) -> Iterable[Box]:
 
 
 def _listed(content: bytes) -> tuple[str, ...]:
-    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
+    lines = (line.strip() for line in content.decode("utf-8-sig", "replace").splitlines())
     return tuple(line for line in lines if line)

@@ -57,7 +57,9 @@ def read(source: Source) -> Annotations:
     labels = {
         _key(name): name
         for name in names
-        if name.lower().endswith(".txt") and "labels" in PurePosixPath(name).parts
+        if name.lower().endswith(".txt")
+        and "labels" in PurePosixPath(name).parts
+        and PurePosixPath(name).name not in NAMES
     }
     if not images or not labels or not listing:
         raise UserError(
@@ -98,11 +100,15 @@ def read(source: Source) -> Annotations:
         name = labels.get(key)
         boxes: tuple[Box, ...] = ()
         if name is not None:
-            lines = texts[name].decode("utf-8", "replace").splitlines()
+            lines = texts[name].decode("utf-8-sig", "replace").splitlines()
             boxes = tuple(_boxes(f"{source.path}/{name}", lines, classes, problems))
         split = splits.get(image) or split_of(str(PurePosixPath(image).parent))
         found.append(Annotated(image, boxes, split))
     problems.refuse()
+    bare = sum(_key(each.image) not in labels for each in found)
+    if bare:
+        told = f"{bare} of {len(found)} images have no file of labels: taken for images without box"
+        notes = (*notes, told)
     return Annotations(tuple(found), classes, relative=True, notes=notes)
 
 
@@ -123,9 +129,10 @@ def _boxes(
         place = f"{where}:{number}"
         numbers = [value for value in map(number_of, words) if value is not None]
         if len(words) != 5 or len(numbers) != 5 or not numbers[0].is_integer():
+            is_polygon = len(numbers) == len(words) > 6 and len(words) % 2
             problems.add(
                 place,
-                "a line that is no box",
+                "a polygon, not a box" if is_polygon else "a line that is no box",
                 line.strip(),
                 "class x y width height",
                 "Correct or remove the line",
@@ -151,7 +158,7 @@ def _named_splits(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return image -> split as the YAML ``file`` says, and what to say of it; empty where it says
     nothing, or names what is not there."""
-    text = content.decode("utf-8", "replace") if _is_yaml(file) else ""
+    text = content.decode("utf-8-sig", "replace") if _is_yaml(file) else ""
     places = {split: _yaml.values_of(text, split) for split in ("train", "val", "test")}
     wanted = [place for found in places.values() for place in found]
     if not wanted:
@@ -183,7 +190,7 @@ def _members(place: str, texts: Mapping[str, bytes], images: list[str]) -> Itera
     """Yield the images in the folder, or of the list, that ``place`` names."""
     if place.endswith(".txt"):
         name = _same_end(place, texts)
-        lines = texts[name].decode("utf-8", "replace").splitlines() if name else []
+        lines = texts[name].decode("utf-8-sig", "replace").splitlines() if name else []
         ends: dict[str, list[str]] = defaultdict(list)
         for image in images:
             ends[PurePosixPath(image).name].append(image)
@@ -220,7 +227,7 @@ def _is_yaml(file: str) -> bool:
 
 def _class_names(where: str, content: bytes) -> tuple[str, ...]:
     """Return the class names of a list, or of the key ``names`` of a YAML file."""
-    text = content.decode("utf-8", "replace")
+    text = content.decode("utf-8-sig", "replace")
     if not _is_yaml(where):
         found, count = [line.strip() for line in text.splitlines() if line.strip()], []
     else:

@@ -232,7 +232,7 @@ def test_splits_of_yolo_are_what_the_yaml_file_says(said: str, tmp_path: Path) -
     found = datasets.load("yolo", written(tree, tmp_path))
     assert (len(found.train.images), len(found.test.images)) == (3, 1)
     np.testing.assert_allclose(found.test.targets[0, 0], [1, 1, 1, 29, 3], atol=1e-4)
-    assert found.notes == ("1 validation images are test images",)
+    assert found.notes[1:] == ("1 validation images are test images",)
 
 
 def test_a_yaml_file_that_names_other_images_is_spoken_of(tmp_path: Path) -> None:
@@ -502,3 +502,66 @@ def test_xml_knows_lines_and_joins_text() -> None:
     root = read_xml("x", b"<a>\n<b>1&amp;2</b><b>\n3</b>\n<c/></a>")
     assert [b.text.strip() for b in root.all("b")] == ["1&2", "3"]
     assert root.word("b") == "1&2" and root.word("d") == "" and root.children[2].line == 4
+
+
+@pytest.mark.parametrize(("layout", "name", "content", "held"), [
+    ("coco", TRAIN, '{"images": [], "annotations": []}', "images, annotations"),
+    ("coco", TRAIN, "[]", "list"),
+    ("csv", "train.csv", "", "nothing"),
+    ("csv", "test.csv", "picture,box\n1,2", "picture, box"),
+])  # fmt: skip
+def test_a_file_of_a_whole_split_is_not_passed_over(
+    layout: str, name: str, content: str, held: str, tmp_path: Path
+) -> None:
+    tree = {**LAYOUTS[layout](), name: content}
+    message = rf"{name}: holds no boxes, and no other file names those of .*got {held},"
+    with pytest.raises(UserError, match=message):
+        datasets.load(layout, written(tree, tmp_path / "1"))
+    tree = {**LAYOUTS[layout](), f"about.{layout}": content, "about.json": "[]", "about.csv": ""}
+    assert len(datasets.load(layout, written(tree, tmp_path / "2")).train.images) == 3
+
+
+def test_other_annotations_of_the_same_images_are_left_to_others(tmp_path: Path) -> None:
+    """As in the archive of COCO: captions have no categories, key points those of one class."""
+    tree = coco()
+    people = json.loads(str(tree[TRAIN])) | {"categories": [{"id": 1, "name": "person"}]}
+    tree["annotations/person_keypoints_train.json"] = json.dumps(people)
+    tree["annotations/captions_train.json"] = '{"images": [], "annotations": []}'
+    found = datasets.load("coco", written(tree, tmp_path))
+    assert found.class_names == CLASSES and len(found.train.images) == 3
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_tables_may_have_other_delimiters(delimiter: str, tmp_path: Path) -> None:
+    tree = csv()
+    for name in ("train.csv", "test.csv"):
+        tree[name] = str(tree[name]).replace(",", delimiter)
+    found = datasets.load("csv", written(tree, tmp_path))
+    np.testing.assert_allclose(found.train.targets[0, 0], [1, 3, 5, 13, 12])
+
+
+def test_decimal_commas_are_not_taken_for_more_cells(tmp_path: Path) -> None:
+    tree = change("csv", "train.csv", "b.png,bolt,7,2,9,19", "b.png,bolt,7,0,2,0,9,5,19,0")
+    with pytest.raises(UserError, match=r"train\.csv:4: more cells than the first line names"):
+        datasets.load("csv", written(tree, tmp_path))
+
+
+def test_marks_at_the_beginning_of_text_files_are_no_text(tmp_path: Path) -> None:
+    for layout in LAYOUTS:
+        tree = {
+            name: content if isinstance(content, bytes) else "\ufeff" + content
+            for name, content in LAYOUTS[layout]().items()
+        }
+        found = datasets.load(layout, written(tree, tmp_path / layout))
+        assert len(found.train.images) == 3 and found.class_names == CLASSES
+
+
+def test_images_without_labels_are_counted_and_polygons_called_so(tmp_path: Path) -> None:
+    bare = "1 of 4 images have no file of labels: taken for images without box"
+    assert bare in datasets.load("yolo", written(yolo(), tmp_path / "1")).notes
+    tree: Tree = {**yolo(), "labels/train/c.txt": "", "labels/train/classes.txt": "bolt\nnut\n"}
+    notes = datasets.load("yolo", written(tree, tmp_path / "2")).notes
+    assert not any("no file of labels" in note for note in notes)
+    tree["labels/train/c.txt"] = "0 0.1 0.1 0.5 0.1 0.5 0.5"
+    with pytest.raises(UserError, match=r"c\.txt:1: a polygon, not a box"):
+        datasets.load("yolo", written(tree, tmp_path / "3"))

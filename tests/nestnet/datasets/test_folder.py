@@ -209,3 +209,10 @@ def test_unwritable_cache_is_done_without(tmp_path: Path, monkeypatch: pytest.Mo
     files, _ = random_tree()
     path = write_directory(files, tmp_path / "data")
     assert len(datasets.load("folder", path).train.targets) == 9
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    write_directory(random_tree()[0], tmp_path)
+    (tmp_path / "train" / "ant" / "gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"ant/gone\.png: cannot be read; got No such file"):
+        datasets.load("folder", tmp_path)

@@ -188,3 +188,32 @@ def test_what_is_no_folder_of_images_names_its_data_set(
 ) -> None:
     with pytest.raises(UserError, match=f"no data set of images.*Add --dataset {name}"):
         datasets.load("folder", write_directory(files, tmp_path))
+
+
+def test_a_sound_that_ends_too_early_is_refused() -> None:
+    """Unless its head does not know: a program that writes into a pipe says a very large size."""
+    whole = tone(440)
+    with pytest.raises(ValueError, match=r"^100 bytes of its samples are missing"):
+        read(whole[:-100])
+    at = whole.index(b"data") + 4
+    piped = whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 : -100]
+    assert len(read(piped)[0]) == len(read(whole)[0]) - 50
+    with pytest.raises(ValueError, match=r"^Format not recognised\.?$"):
+        read(b"ID3 is no sound")
+
+
+def test_a_list_of_test_sounds_is_followed_and_noise_is_no_class(tmp_path: Path) -> None:
+    files = tree(splits=False)
+    names = sorted(name for name in files if name.endswith(".wav"))
+    chosen = [name for name in names if name.startswith("low/")][:2]
+    files["testing_list.txt"] = "\n".join(chosen).encode()
+    data = datasets.load("wav", write_directory(files, tmp_path / "1"))
+    assert data.test.targets.tolist() == [1, 1]
+    assert len(data.train.images) == len(names) - 2
+    assert f"test sounds are the 2 of {len(names)} that testing_list.txt names" in data.notes
+    files["testing_list.txt"] = b"nobody/1.wav"
+    with pytest.raises(UserError, match=r"testing_list\.txt: does not tell test.*got 0 of"):
+        datasets.load("wav", write_directory(files, tmp_path / "2"))
+    files |= {f"_background_noise_/{seed}.wav": tone(100 + seed) for seed in range(3)}
+    with pytest.raises(UserError, match="_background_noise_: background noise beside the classes"):
+        datasets.load("wav", write_directory(files, tmp_path / "3"))
