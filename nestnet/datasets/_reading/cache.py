@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nestnet.datasets._types import Int64Array, Split, Uint8Array
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Part of every key; raise it when decoding changes what ends up in the cache."""
 
 

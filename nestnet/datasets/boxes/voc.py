@@ -148,7 +148,7 @@ def _boxes(where: str, root: _xml.Element, problems: Problems) -> Iterable[Box]:
             )
             continue
         left, top, right, bottom = numbers
-        counts = item.word("difficult") in ("", "0")
+        counts = item.word("difficult").casefold() not in ("1", "true")  # may be "Unspecified"
         yield Box(label, left - 1, top - 1, right, bottom, place, counts)
 
 

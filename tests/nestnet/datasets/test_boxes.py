@@ -323,7 +323,9 @@ def test_boxes_that_need_not_be_found_are_told_apart(layout: str, tmp_path: Path
     for name, content in tree.items():
         if name.endswith(".xml"):  # every nut
             text = str(content).replace("nut</name>", "nut</name><difficult>1</difficult>")
-            tree[name] = text.replace("bolt</name>", "bolt</name><difficult>0</difficult>")
+            tree[name] = text.replace(
+                "bolt</name>", "bolt</name><difficult>Unspecified</difficult>"
+            )
         if name.endswith(".json"):
             tree[name] = str(content).replace('"category_id": 4', '"iscrowd": 1, "category_id": 4')
     found = datasets.load(layout, written(tree, tmp_path))
