@@ -215,6 +215,10 @@ def train(
             action="Leave model out to train the module",
         )
     chosen = replace(config, **values) if config else configs.chosen(values, None, tasks.defaults)
+    if chosen.tile and chosen.board:
+        from nestnet.preview import tile  # imports the compiler's side
+
+        chosen = tile.resolve(chosen, module, quiet=quiet)
     if chosen.flash_total_bytes and not chosen.flash_bytes:
         from nestnet.preview.flash_total import resolve  # imports the compiler's side
 

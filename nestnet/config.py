@@ -20,7 +20,10 @@ from codegen.errors import UserError
 from nestnet import pixels, shorthand
 from nestnet.config_checks import (
     bad,
+    check_board,
     check_flash,
+    check_ranges,
+    check_sides,
     check_sparsity,
     check_split,
     is_instance,
@@ -49,7 +52,7 @@ OF_DATA = "folder"
 ADDED = (
     "flash_bytes", "flash_total_bytes", "board", "method", "codecs", "test_share", "mean", "std",
     "reach", "task", "optimizer", "warmup", "lr_end", "clip", "ema",
-    "reparameterize",
+    "reparameterize", "tile", "margin",
 )  # fmt: skip
 """Keys that files of earlier versions lack; their defaults say what was done."""
 
@@ -123,6 +126,12 @@ class TrainConfig:
     """Directory or archive of the data set; empty for data sets that need none."""
     resize: tuple[int, ...] = ()
     """Height and width to resize images to; empty keeps their size."""
+    tile: tuple[int, ...] = ()
+    """Height and width of the tiles that a segmentation's images are cut into; ``auto`` (0, 0): the
+    largest for which ``board`` has RAM. Empty: as masks.toml says, or whole images."""
+    margin: int = -1
+    """Pixels by which a tile's answer ends before borders inside the image, where its neighbours
+    answer; -1: as masks.toml says, or 0."""
     test_share: float = 0.0
     """Share of the images drawn as test images from class folders without train/ and test/; 0 is
     0.2."""
@@ -188,7 +197,7 @@ class TrainConfig:
     flash_total_bytes: int = 0
     """What the whole firmware for ``board`` may take; flash_bytes is what it leaves for weights."""
     board: str = ""
-    """Board of flash_total_bytes."""
+    """Board of flash_total_bytes, and whose RAM a tile has to fit."""
     method: str = "east"
     """How a budget is met: encoding-aware, or by weight magnitude."""
     codecs: str = "all"
@@ -214,8 +223,11 @@ class TrainConfig:
         for key, valid in _CHOICES.items():
             _check_choice(key, getattr(self, key), valid)
         check_sparsity(self.sparsity)
+        check_sides("resize", self.resize, 1)
+        check_sides("tile", self.tile, 0)
+        check_board(self.board, self.flash_total_bytes, self.tile)
         check_flash(
-            self.flash_bytes, self.flash_total_bytes, self.board, self.is_dense,
+            self.flash_bytes, self.flash_total_bytes, self.is_dense,
             {"method": (self.method, "east"), "codecs": (self.codecs, "all")},
         )  # fmt: skip
         check_split(self.split, self.epochs)
@@ -223,29 +235,8 @@ class TrainConfig:
             raise bad("split", self.split, "a share left for the ramp after the warm-up")
         if self.name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
             raise bad("name", self.name, "letters, digits, '-', '_' and '.'")
-        if self.resize and (len(self.resize) != 2 or min(self.resize) < 1):
-            raise bad("resize", self.resize, "height and width, both at least 1")
-        if not 0 <= self.test_share < 1:
-            raise bad("test_share", self.test_share, "0 or more and below 1")
         pixels.check(self.mean, self.std)
-        if self.reach < 0:
-            raise bad("reach", self.reach, "a number above 0, or 0 to have it measured")
-        if self.batch < 2:
-            raise bad("batch", self.batch, "at least 2 (batch normalization needs a batch)")
-        for key in ("lr", "lr_quantized", "distill_temperature"):
-            if getattr(self, key) <= 0:
-                raise bad(key, getattr(self, key), "a number above 0")
-        for key in ("weight_decay", "clip"):
-            if getattr(self, key) < 0:
-                raise bad(key, getattr(self, key), "0 or more")
-        for key in ("momentum", "distill_weight", "lr_end"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise bad(key, getattr(self, key), "0..1")
-        for key in ("warmup", "ema"):
-            if not 0 <= getattr(self, key) < 1:
-                raise bad(key, getattr(self, key), "0 or more and below 1")
-        if not 0 <= self.seed < 2**63:
-            raise bad("seed", self.seed, "0..2**63-1")
+        check_ranges(vars(self))
 
     @property
     def levels(self) -> int:
@@ -385,9 +376,9 @@ def _no_setting(key: str, value: object, where: str, what: str, names: list[str]
 def _plain(key: str, value: Any, hint: Any) -> Any:
     """Return the value of the field ``key`` as it is kept, of any form that may be written.
 
-    One value stands for a list of it, one number of ``resize`` for height and width, a text for
-    what the command line reads it as, a path for its text, an array for its numbers; whole numbers
-    become floats where floats belong. What is none of these is returned as it is.
+    One value stands for a list of it, one number of ``resize`` or ``tile`` for height and width, a
+    text for what the command line reads it as, a path for its text, an array for its numbers; whole
+    numbers become floats where floats belong. What is none of these is returned as it is.
     """
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -398,7 +389,7 @@ def _plain(key: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
         if is_instance(value, item):
-            value = (value, value) if key == "resize" else (value,)
+            value = (value, value) if key in ("resize", "tile") else (value,)
         if isinstance(value, list | tuple):
             return tuple(_plain("", v, item) for v in value)
     if hint is float and is_instance(value, float):

@@ -5,12 +5,23 @@ from __future__ import annotations
 import itertools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from codegen.errors import UserError
 
 MAX_LEVELS = 8
+_RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+    (("reach",), lambda x: x >= 0, "a number above 0, or 0 to have it measured"),
+    (("batch",), lambda x: x >= 2, "at least 2 (batch normalization needs a batch)"),
+    (("lr", "lr_quantized", "distill_temperature"), lambda x: x > 0, "a number above 0"),
+    (("weight_decay", "clip"), lambda x: x >= 0, "0 or more"),
+    (("momentum", "distill_weight", "lr_end"), lambda x: 0 <= x <= 1, "0..1"),
+    (("test_share", "warmup", "ema"), lambda x: 0 <= x < 1, "0 or more and below 1"),
+    (("seed",), lambda x: 0 <= x < 2**63, "0..2**63-1"),
+    (("margin",), lambda x: x >= -1, "0 or more, or -1 where the data say"),
+)
+"""Names of settings, whether a value of theirs will do, and what is expected."""
 
 
 def bad(key: str, got: object, expected: str) -> UserError:
@@ -87,10 +98,52 @@ def check_split(split: tuple[float, ...], epochs: int) -> None:
         raise bad("epochs", epochs, "at least 1")
 
 
+def check_ranges(values: Mapping[str, Any]) -> None:
+    """Refuse settings, by their names, that are out of their ranges."""
+    for keys, fits, expected in _RANGES:
+        for key in keys:
+            if not fits(values[key]):
+                raise bad(key, values[key], expected)
+
+
+def check_sides(key: str, sides: tuple[int, ...], least: int) -> None:
+    """Refuse what is neither empty nor a height and a width of at least ``least`` pixels; of 0,
+    which stands for a choice, both or none."""
+    if sides and (len(sides) != 2 or min(sides) < least or (0 in sides and max(sides))):
+        raise bad(key, sides, "height and width, both at least 1")
+
+
+def check_board(board: str, flash_total_bytes: int, tile: tuple[int, ...]) -> None:
+    """Refuse a board that nothing is to fit, and what is to fit a board where none is named."""
+    if board and not flash_total_bytes and not tile:
+        raise UserError(
+            "--board",
+            "says what a firmware or a tile has to fit, and there is neither",
+            got=board,
+            expected="--flash-total or --tile beside it",
+            action="Leave it out: any run can be generated for any board",
+        )
+    if flash_total_bytes and not board:
+        raise UserError(
+            "--flash-total",
+            "the flash of a whole firmware is that of one board",
+            got=f"{flash_total_bytes} bytes and no board",
+            expected="--flash-total and --board together",
+            action="Give both, or --flash for the weights and tables alone",
+        )
+    if tile and not any(tile) and not board:
+        raise UserError(
+            "--tile",
+            "the largest tile is that of one board",
+            got="auto and no board",
+            expected="--tile auto and --board together",
+            action="Add --board, or give height and width",
+        )
+
+
 def check_flash(
     flash_bytes: int,
     flash_total_bytes: int,
-    board: str,
     is_dense: bool,
     how: Mapping[str, tuple[str, str]],
 ) -> None:
@@ -99,21 +152,12 @@ def check_flash(
     Args:
         flash_bytes: of weights and tables; 0 for no budget.
         flash_total_bytes: of the whole firmware; 0 for no budget.
-        board: of the whole firmware.
         is_dense: whether nothing is pruned.
         how: settings that say how a budget is met: what is given, and the default.
     """
     for key, value in (("flash_bytes", flash_bytes), ("flash_total_bytes", flash_total_bytes)):
         if value < 0:
             raise bad(key, value, "a number of bytes, or 0 for no budget")
-    if bool(flash_total_bytes) != bool(board):
-        raise UserError(
-            "--flash-total",
-            "the flash of a whole firmware is that of one board",
-            got=f"board {board!r}, {flash_total_bytes} bytes",
-            expected="--flash-total and --board together",
-            action="Give both, or --flash for the weights and tables alone",
-        )
     if flash_bytes and is_dense:
         raise UserError(
             "--flash",

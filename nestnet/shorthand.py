@@ -108,11 +108,17 @@ def _height_width(text: str, where: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
+def _tile(text: str, where: str) -> tuple[int, int]:
+    """Return height and width of tiles; 0 and 0 for ``auto``, those that a board has room for."""
+    return (0, 0) if text.strip() == "auto" else _height_width(text, where)
+
+
 TEXTS: Mapping[str, Callable[[str, str], object]] = {
     "sparsity": _sparsities,
     "mean": _per_channel,
     "std": _per_channel,
     "resize": _height_width,
+    "tile": _tile,
     "flash_bytes": _size,
     "flash_total_bytes": _size,
 }

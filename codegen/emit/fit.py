@@ -27,20 +27,22 @@ def layout(program: Program) -> Layout:
     Raises:
         UserError: no region of the board holds its weights or its arena.
     """
+    try:
+        return placement.place(program.target.board, needs(program))
+    except DoesNotFit as lack:
+        raise _refusal(program, lack) from lack
+
+
+def needs(program: Program) -> Needs:
+    """Return what ``program`` takes of memory, beside its code."""
     graph = program.graph
-    edges = (
-        (graph.only_input, graph.only_output) if graph.is_one_to_one else ()
-    )  # else in the arena
-    needs = Needs(
+    edges = (graph.only_input, graph.only_output) if graph.is_one_to_one else ()
+    return Needs(
         weights_bytes=len(program.image_bytes),
         arena_bytes=max(program.arena_bytes, MIN_ARENA_BYTES),
         edge_bytes=sum(prod(edge.shape) for edge in edges) + sum(beside_bytes(graph).values()),
         stack_bytes=STACK_BYTES,
     )
-    try:
-        return placement.place(program.target.board, needs)
-    except DoesNotFit as lack:
-        raise _refusal(program, lack) from lack
 
 
 def beside_bytes(graph: Graph) -> dict[str, int]:

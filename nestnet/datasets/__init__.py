@@ -8,9 +8,11 @@ A module called ``<name>.py`` adds the data set ``<name>``: its docstring's firs
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from codegen.errors import UserError
 from nestnet.config import TrainConfig, unknown_name
@@ -68,6 +70,8 @@ def load(
     data: Path | None = None,
     resize: tuple[int, int] | None = None,
     test_share: float = 0.0,
+    tile: tuple[int, ...] = (),
+    margin: int = -1,
 ) -> Dataset:
     """Load the data set called ``name``.
 
@@ -76,10 +80,12 @@ def load(
         data: directory or archive, for the data sets that are not part of a dependency.
         resize: height and width in pixels that every image is scaled to.
         test_share: of test images, for data that comes without; 0 is a default.
+        tile: height and width of what images are cut into; empty: the data say.
+        margin: of tiles; -1: the data say.
 
     Raises:
-        UserError: unknown name, bad ``resize``, data that cannot be used (see the module), or a
-            module that returns what it must not.
+        UserError: unknown name, bad ``resize``, tiles of data that have none, data that cannot be
+            used (see the module), or a module that returns what it must not.
     """
     module = _module(name)
     if resize is not None and not all(1 <= side <= MAX_SIDE for side in resize):
@@ -100,9 +106,37 @@ def load(
                 expected=f"the data of '{name}' as a directory or an archive",
                 action="Check the path after --data",
             )
-    dataset: Dataset = module.load(data, resize, test_share)
+    dataset: Dataset = module.load(data, resize, test_share, **_tiling(module, tile, margin))
     check_loaded(module, dataset, resize, test_share)
     return dataset
+
+
+def _tiling(module: ModuleType, tile: tuple[int, ...], margin: int) -> dict[str, Any]:
+    """Return what ``load`` of a module is told of tiles; nothing where nothing is asked for.
+
+    Raises:
+        UserError: tiles of data that are not cut into any, or sides out of range.
+    """
+    if not tile and margin < 0:
+        return {}
+    flag, got = ("--tile", "x".join(map(str, tile))) if tile else ("--margin", str(margin))
+    if "tile" not in inspect.signature(module.load).parameters:
+        raise UserError(
+            flag,
+            f"the data set '{module.__name__.rpartition('.')[2]}' is not cut into tiles",
+            got=got,
+            expected="--dataset masks",
+            action="Leave it out, or scale images with --resize",
+        )
+    if tile and not all(1 <= side <= MAX_SIDE for side in tile):
+        raise UserError(
+            flag,
+            "height or width out of range",
+            got=got,
+            expected=f"two sizes of 1..{MAX_SIDE} pixels, as in 128x128",
+            action="Give both; `nestnet train` chooses what auto stands for",
+        )
+    return {"tile": tile, "margin": margin}
 
 
 def of(config: TrainConfig, data: str = "") -> Dataset:
@@ -113,7 +147,8 @@ def of(config: TrainConfig, data: str = "") -> Dataset:
     """
     size = (config.resize[0], config.resize[1]) if config.resize else None
     place = data or config.data
-    return load(config.dataset, Path(place) if place else None, size, config.test_share)
+    where = Path(place) if place else None
+    return load(config.dataset, where, size, config.test_share, config.tile, config.margin)
 
 
 def _module(name: str) -> ModuleType:

@@ -53,9 +53,16 @@ class Masks:
     """The test images, by their names without endings; empty: drawn."""
 
 
-def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -> Dataset:
-    """Load images and masks; resized first, then cut into tiles. All tiles of an image are in one
-    split. Beyond an image that is smaller than a tile is mid-grey, which counts for nothing.
+def load(
+    data: Path | None,
+    resize: tuple[int, int] | None,
+    test_share: float,
+    tile: tuple[int, ...] = (),
+    margin: int = -1,
+) -> Dataset:
+    """Load images and masks; resized first, then cut into tiles, of ``tile`` and ``margin`` where
+    these are given. All tiles of an image are in one split. Beyond an image that is smaller than a
+    tile is mid-grey, which counts for nothing.
 
     Raises:
         UserError: no ``data``; an image without a mask or the reverse; one that cannot be read; a
@@ -64,7 +71,7 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     """
     path = needed(data, "masks", f"a directory or archive with {_EXPECTED}")
     source = Source(path)
-    what = _description(source)
+    what = _description(source, tile, margin)
     pairs = _pairs(source)
     wanted = frozenset(name for pair in pairs.values() for name in pair)
     files = dict(track(source.files(wanted), "Reading images", total=len(wanted)))
@@ -84,11 +91,13 @@ def load(data: Path | None, resize: tuple[int, int] | None, test_share: float) -
     return replace(made, notes=(*made.notes, *turned_upright(turned, "masks")))
 
 
-def _description(source: Source) -> Masks:
+def _description(source: Source, tile: tuple[int, ...], margin: int) -> Masks:
+    """Return what masks.toml says, with ``tile`` and ``margin`` where these are given."""
     name = file_in(source.names(), DESCRIPTION)
     where = f"{source.path}/{DESCRIPTION}"
     content = None if name is None else dict(source.files(frozenset((name,))))[name]
     what = described(Masks, where, content)
+    what = replace(what, tile=tile or what.tile, margin=what.margin if margin < 0 else margin)
     values = what.values or tuple(range(len(what.classes)))
     if len(values) != len(what.classes) or len(set(values)) != len(values):
         got = f"{len(what.values)} values, {len(what.classes)} classes"
@@ -108,7 +117,8 @@ def _description(source: Source) -> Masks:
     most = (min(what.tile, default=1) - 1) // 2
     if not 0 <= what.margin <= most:
         expected = f"0..{most}, less than half a tile" if what.tile else "tile beside it"
-        raise _bad(where, "margin", str(what.margin), expected)
+        flag = where if margin < 0 else "--margin"
+        raise _bad(flag, "margin", str(what.margin), expected)
     if not what.classes and what.ignore >= 0:
         raise _bad(where, "ignore", str(what.ignore), "classes beside it")
     return what

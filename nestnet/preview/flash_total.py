@@ -24,10 +24,9 @@ from codegen.lower import lowering
 from codegen.target import boards, target, toolchain
 from codegen.target.manifest import LayerFacts
 from nestnet import runs, tasks
-from nestnet.config import MERGES, TrainConfig
+from nestnet.config import TrainConfig
 from nestnet.notices import notice
-from nestnet.preview.untrained import untrained
-from nestnet.training.session import model_for, seen_by, with_measured
+from nestnet.preview.untrained import of_training
 
 LAYER_SLACK_BYTES = 12
 """By which a layer's code may grow with other weights: a table picked by level, farther offsets."""
@@ -117,19 +116,8 @@ def report(config: TrainConfig, run: Path, *, quiet: bool = False) -> None:
 def around_bytes(config: TrainConfig, module: nn.Module | None = None) -> int:
     """Return the most flash that the firmware for ``config.board`` takes beside its weights."""
     task, data = tasks.with_data(config)
-    model = model_for(config, task, data.input_shape)
-    graph = untrained(
-        model,
-        sparsity=config.sparsity if config.levels > 1 else ONE_LEVEL_SPARSITY,
-        group=config.group,
-        allocation=config.allocation,
-        seed=config.seed,
-        input_shape=data.input_shape,
-        classes=task.outputs(data),
-        module=module,
-        reparameterize=bool(MERGES[config.reparameterize]),
-        seen=seen_by(with_measured(config, data), data),
-    )
+    sparsity = config.sparsity if config.levels > 1 else ONE_LEVEL_SPARSITY
+    graph = of_training(config, task, data, module=module, sparsity=sparsity)
     with tempfile.TemporaryDirectory(prefix="nestnet-") as folder:
         path = Path(folder) / "twin" / "model.nestnet"
         path.parent.mkdir()

@@ -15,7 +15,8 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Graph, Level, Provenance
 from nestnet import models, runs
-from nestnet.config import TrainConfig
+from nestnet.config import MERGES, TrainConfig
+from nestnet.datasets import Dataset
 from nestnet.exporting.exporter import export
 from nestnet.exporting.model_file import c_identifier, level_names
 from nestnet.frontend.tracing import trace
@@ -26,7 +27,9 @@ from nestnet.samples import Seen
 from nestnet.sparsity.levels import assign_levels, check_nested
 from nestnet.sparsity.prune import achieved_sparsity, check_prunable
 from nestnet.sparsity.scores import group_sizes, per_latency
+from nestnet.tasks import Task
 from nestnet.training.phases import measure_statistics
+from nestnet.training.session import model_for, seen_by, with_measured
 from nestnet.version import VERSION
 
 _IMAGES = 8
@@ -103,6 +106,43 @@ def untrained(
     digest = hashlib.sha256(repr((model, shape, outputs, options)).encode()).hexdigest()
     provenance = Provenance(VERSION, digest, model, f"none, random weights, seed {seed}", names)
     return export(network, levels, provenance, graph_name(model))
+
+
+def of_training(
+    config: TrainConfig,
+    task: Task,
+    data: Dataset,
+    *,
+    module: nn.Module | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    sparsity: Sequence[float] | float | None = None,
+) -> Graph:
+    """Return the untrained twin of the network that ``config`` trains.
+
+    Args:
+        config: the training.
+        task: of the training.
+        data: of the training.
+        module: as for :func:`nestnet.train`.
+        input_shape: height, width, channels; default: that of the data.
+        sparsity: default: that of the training.
+
+    Raises:
+        UserError: as :func:`untrained`.
+    """
+    shape = input_shape or data.input_shape
+    return untrained(
+        model_for(config, task, shape),
+        sparsity=config.sparsity if sparsity is None else sparsity,
+        group=config.group,
+        allocation=config.allocation,
+        seed=config.seed,
+        input_shape=shape,
+        classes=task.outputs(data),
+        module=module,
+        reparameterize=bool(MERGES[config.reparameterize]),
+        seen=seen_by(with_measured(config, data), data),
+    )
 
 
 def write_untrained(graph: Graph, build: Path = Path("build")) -> Path:

@@ -28,9 +28,10 @@ CODEGEN_FOR_NESTNET = {
 CALLERS_OF_CODEGEN = {
     "demo.py", "info.py", "board_page.py", "bench_tables.py", "bench_source.py",
     "device_images.py", "c_array.py", "outputs.py", "flash_total.py",
+    "tile.py",
 }  # fmt: skip
 """The command line, what it prints, writes and feeds to devices, the demo, the command that
-explains files, and the one measurement of training that builds a firmware."""
+explains files, and what a training asks of a board: flash for its firmware, RAM for a tile."""
 
 
 def inside(name: str, package: str) -> bool:

@@ -27,6 +27,13 @@ def command(
     resize: Annotated[
         str | None, typer.Option(help="Scale images to HEIGHTxWIDTH; 48 is 48x48.")
     ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(help="Cut images with masks into HEIGHTxWIDTH; auto: most that fits --board."),
+    ] = None,
+    margin: Annotated[
+        int | None, typer.Option(help="Of a tile, in pixels, that its neighbours answer for.")
+    ] = None,
     test_share: Annotated[
         float | None, typer.Option(help="Of class folders without train/ and test/; else 0.2.")
     ] = None,
@@ -72,7 +79,9 @@ def command(
     flash_total: Annotated[
         str | None, typer.Option(help="Prune until the whole firmware for --board fits.")
     ] = None,
-    board: Annotated[str | None, typer.Option(help="With --flash-total; also a TOML file.")] = None,
+    board: Annotated[
+        str | None, typer.Option(help="With --flash-total or --tile; also a TOML file.")
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="With a flash budget: " + " | ".join(config.METHODS))
     ] = None,
@@ -94,6 +103,8 @@ def command(
         "dataset": dataset,
         "data": data,
         "resize": arguments.setting("resize", resize, "--resize"),
+        "tile": arguments.setting("tile", tile, "--tile"),
+        "margin": margin,
         "test_share": test_share,
         "mean": arguments.setting("mean", mean, "--mean"),
         "std": arguments.setting("std", std, "--std"),

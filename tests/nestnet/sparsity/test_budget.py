@@ -357,7 +357,7 @@ def test_no_sizes_are_refused(text: str) -> None:
         (lambda: TrainConfig(method="magnitude"), "there is none"),
         (lambda: TrainConfig(codecs="raw"), "there is none"),
         (lambda: TrainConfig(flash_total_bytes=1 << 17), "--flash-total and --board together"),
-        (lambda: replace(SHORT, board="stm32f4"), "--flash-total and --board together"),
+        (lambda: replace(SHORT, board="stm32f4"), "--flash-total or --tile beside it"),
         (lambda: TrainConfig(flash_bytes=-1), "a number of bytes"),
         (lambda: options.flash("4KiB", "5KiB", None), "one: weights and tables alone"),
         (
