@@ -366,8 +366,8 @@ def export(
 
     Raises:
         UserError: class names that do not name the outputs, or accuracies that are not one a level
-            in 0..1; weights, statistics or activation ranges are not finite or unknown, or the
-            network does not fit the integer contract.
+            in 0..1; weights, statistics or activation ranges are not finite or unknown; the network
+            does not fit the integer contract, or its outputs not the task.
     """
     network = checked_network("network", network)
     path = checked_path("path", path)
