@@ -21,6 +21,7 @@ FRAME_BYTES: Mapping[str, tuple[int, int]] = {
     "depthwise_conv": (448, 448),
     "grouped_conv": (320, 448),
     "lookup": (64, 144),
+    "matmul": (320, 448),
     "max_pool": (176, 320),
     "mul": (80, 112),
     "nested_conv": (512, 640),

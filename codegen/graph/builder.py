@@ -31,6 +31,7 @@ from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup, make_table
+from codegen.graph.ops.matmul import Matmul, make_multiplier
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
@@ -39,6 +40,7 @@ from codegen.graph.ops.pad import Pad
 from codegen.graph.ops.rearrange import Loop, Rearrange
 from codegen.graph.ops.reshape import Reshape
 from codegen.graph.ops.softmax import Softmax
+from codegen.graph.ops.softmax import make_table as softmax_table
 from codegen.graph.pools import adaptive_kernel
 from codegen.graph.random_weights import accumulators, placeholder, pruned, random_weights
 from codegen.graph.requantize import FloatArray, make_requant
@@ -149,46 +151,72 @@ class GraphBuilder:
         )
         return self._append_weighted(op, relu)
 
-    def add(self, first: str, second: str, *, relu: bool = False) -> str:
-        """Append an addition; the second value has the first's shape, or 1 in place of extents."""
+    def add(self, first: str, second: str | Shape, *, relu: bool = False) -> str:
+        """Append an addition; the second value has the first's shape, or 1 in place of extents. Of
+        a shape alone it is a constant."""
         zero_point = -128 if relu else 0
         share = self.rng.uniform(0.3, 0.8, (self.levels, 2)) * 2**16
         multiplier = np.rint(share).astype(np.int32)
-        inputs = [self._value(first).zero_point, self._value(second).zero_point]
+        names, constant = self._pair(first, second)
+        inputs = [*(self._value(name).zero_point for name in names), 0][:2]
         offset = zero_point * 2**16 + 2**15 - multiplier.astype(np.int64) @ np.array(inputs)
         op = Add(
             name=f"add{len(self.ops)}",
-            inputs=(first, second),
+            inputs=names,
             output=f"value{len(self.ops)}",
             multiplier=multiplier,
             offset=offset.astype(np.int32),
             shift=16,
             act_min=-128,
             act_max=127,
+            constant=constant,
         )
         return self._append(op, self._scales(), zero_point)
 
-    def mul(self, first: str, second: str, *, relu: bool = False) -> str:
-        """Append a multiplication; shapes as for :meth:`add`."""
+    def _pair(self, first: str, second: str | Shape) -> tuple[tuple[str, ...], Int8Array | None]:
+        """Return the names of what an operator reads, and the constant that it has of a shape."""
+        if isinstance(second, str):
+            return (first, second), None
+        return (first,), self.rng.integers(-128, 128, second, dtype=np.int8)
+
+    def mul(self, first: str, second: str | Shape, *, relu: bool = False) -> str:
+        """Append a multiplication; operands as for :meth:`add`."""
         zero_point = -128 if relu else 0
-        points = [self._value(name).zero_point for name in (first, second)]
+        names, constant = self._pair(first, second)
+        points = [*(self._value(name).zero_point for name in names), 0][:2]
+        others = [constant if constant is not None else x[names[-1]] for x in self._samples]
         spread = [
-            float(((x[first] - points[0]) * (x[second].astype(float) - points[1])).std())
-            for x in self._samples
+            float(((x[first] - points[0]) * (other.astype(float) - points[1])).std())
+            for x, other in zip(self._samples, others, strict=True)
         ]
         gain = SPREAD_STEPS / np.maximum(spread, SPREAD_STEPS)
         shift = min(22, int(np.log2(2**14 / gain.max())))
         op = Mul(
             name=f"mul{len(self.ops)}",
-            inputs=(first, second),
+            inputs=names,
             output=f"value{len(self.ops)}",
             multiplier=np.rint(gain * 2**shift).clip(1, 2**14 - 1).astype(np.int32),
             offset=np.full(self.levels, zero_point * 2**shift + 2**shift // 2, np.int32),
             shift=shift,
             act_min=-128,
             act_max=127,
+            constant=constant,
         )
         return self._append(op, self._scales(), zero_point)
+
+    def matmul(self, first: str, second: str, *, by_columns: bool = False) -> str:
+        """Append products: of each h, rows of the first value with rows or columns of the other."""
+        ends = self._value(first), self._value(second)
+        depth, index = ends[0].shape[2], len(self.ops)
+        spread = [
+            np.prod([(x[each.name] - float(each.zero_point)).std() for each in ends]) * depth**0.5
+            for x in self._samples
+        ]
+        gains = [SPREAD_STEPS / max(float(each), SPREAD_STEPS) for each in spread]
+        tables = make_multiplier(gains, depth * ends[0].span * ends[1].span)
+        names = (first, second)
+        op = Matmul(f"matmul{index}", names, f"value{index}", by_columns, *tables, -128, 127)
+        return self._append(op, self._scales(), 0)
 
     def normalize(self, source: str, sizes: tuple[int, int], *, center: bool) -> str:
         """Append a normalization of sets of so many positions and channels."""
@@ -265,14 +293,15 @@ class GraphBuilder:
         op = Lookup(f"lookup{len(self.ops)}", source, target.name, table)
         return self._append(op, scale, 0)
 
-    def softmax(self, source: str) -> str:
-        """Append a softmax; its table takes the input scale of the densest level."""
+    def softmax(self, source: str, steps: Sequence[int] = ()) -> str:
+        """Append a softmax with so many output steps for 1 at each level, 256 if nothing is said;
+        its table takes the input scale of the densest level."""
         self._equal_scales(source)
-        scale = self._value(source).scale[-1]
-        table = np.rint(2**15 * np.exp(-scale * np.arange(256))).astype(np.uint16)
+        table = softmax_table(self._value(source).scale[-1])
+        gain = tuple(steps) if steps else (256,) * self.levels
         index = len(self.ops)
-        op = Softmax(f"softmax{index}", source, f"value{index}", table)
-        return self._append(op, (1 / 256,) * self.levels, -128)
+        op = Softmax(f"softmax{index}", source, f"value{index}", table, gain)
+        return self._append(op, tuple(1 / each for each in gain), -128)
 
     def graph(self, outputs: Mapping[str, Meaning] | None = None) -> Graph:
         """Return the graph.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from codegen.errors import UserError
 from codegen.graph.sources.quantizer import Source
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Version of the ``.nestnet`` schema; a file with a larger one is refused, one with a smaller one
 is brought up to it by :mod:`codegen.graph.migrate`."""
 

@@ -74,13 +74,28 @@ def _from_5(record: Record) -> Record:
     return record | {"task": None}
 
 
+def _from_6(record: Record) -> Record:
+    """Let sums and products read two values, and all softmax make 256ths."""
+    levels = record.get("levels")
+    gain = [256] * len(levels) if isinstance(levels, list) else None
+    added: dict[str, Record] = {
+        "Add": {"constant": None},
+        "Mul": {"constant": None},
+        "Softmax": {"gain": gain},
+    }
+    ops = [op | added.get(str(op.get("type")), {}) for op in _objects(record.get("ops"), "ops")]
+    return record | {"ops": ops}
+
+
 def _meaning_of_output(shape: Any, has_names: bool) -> str:
     if isinstance(shape, list) and shape[:2] != [1, 1]:
         return "map"
     return "class_scores" if has_names else "plain"
 
 
-STEPS: tuple[Callable[[Record], Record], ...] = (_from_1, _from_2, _from_3, _from_4, _from_5)
+STEPS: tuple[Callable[[Record], Record], ...] = (
+    *(_from_1, _from_2, _from_3, _from_4, _from_5, _from_6),
+)
 """The first leads from version 1 to 2, the last to the newest."""
 
 

@@ -261,7 +261,11 @@ class _RandomGraph:
         self.builder.add(source, other, relu=self._chance(0.5))
 
     def _gate(self) -> None:
-        """Multiply the newest value by, or add to it, what has 1 in place of some extents."""
+        """Multiply the newest value by, or add to it, what has 1 in place of some extents; or
+        multiply matrices."""
+        if self._chance(0.3):
+            self._matmul()
+            return
         source = self.builder.last
         height, width, channels = self.builder.shape(source)
         kernel = (height if self._chance(0.6) else 1, width if self._chance(0.6) else 1)
@@ -272,6 +276,27 @@ class _RandomGraph:
             self.builder.mul(source, part, relu=self._chance(0.3))
         else:
             self.builder.add(source, part)
+        if self._chance(0.2):
+            self.builder.add(self.builder.last, (height, 1, channels))
+            self.builder.mul(self.builder.last, (1, width, 1))
+
+    def _matmul(self) -> None:
+        """Multiply each row of the newest value's positions by itself, or by what a convolution
+        makes of it; perhaps make shares of the products."""
+        source = self.builder.last
+        width, channels = self.builder.shape(source)[1:]
+        if self._chance(0.3):
+            self.builder.matmul(source, source)
+            return
+        if self._chance(0.5):
+            other = self.builder.conv(source, channels, (1, 1), relu=self._chance(0.5))
+            self.builder.matmul(source, other)
+            return
+        scores = self.builder.conv(source, width, (1, 1), relu=self._chance(0.5))
+        if self._chance(0.5):
+            steps = [self._pick(256, 2**15) for _ in range(self.levels)]
+            scores = self.builder.softmax(scores, steps)
+        self.builder.matmul(scores, source, by_columns=True)
 
     def _normalize(self) -> None:
         """Normalize positions, groups of channels or all there is."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.mul import Mul
 from codegen.kernels.common import cost
 from codegen.kernels.common.in_place import ELEMENTWISE, repeat_overlap
 from codegen.kernels.common.kernel import Kernel
-from codegen.kernels.common.repeat import PairArgs, repeat
+from codegen.kernels.common.repeat import PairArgs, constant_contents, repeat, second
 from codegen.program.call import LevelCost
 from codegen.program.draft import Candidate, Content, Draft
 from codegen.target.target import Target
@@ -46,16 +45,18 @@ class MulKernel(Kernel):
 
 
 def _draft(op: Mul, graph: Graph) -> Draft:
-    whole, part = graph.shapes(op.inputs)
+    whole, part = op.shapes(graph)
     order = repeat(whole, part)
     rows = order.blocks * order.rows
     cycles = cost.cycles(order.elements * ELEMENT + rows * ROW + cost.LAYER_START)
-    first, second = (graph.value(name).zero_point for name in op.inputs)
     return Draft(
-        args=MulArgs(order, prod(part), op.shift, op.act_min, op.act_max, (first, second)),
+        args=MulArgs(
+            *(order, second(op, part), op.shift, op.act_min, op.act_max), op.zero_points(graph)
+        ),
         contents=(
             Content("mul_multiplier", op.multiplier, 4),
             Content("mul_offset", op.offset, 4),
+            *constant_contents(op.constant),
         ),
         levels=(LevelCost(0, cycles, 8),) * len(graph.levels),
         overlaps=(ELEMENTWISE, repeat_overlap(order)),

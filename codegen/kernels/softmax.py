@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from codegen.graph.ir import Graph, Op
 from codegen.graph.ops.softmax import Softmax
 from codegen.kernels.common import cost
@@ -23,10 +25,15 @@ CHANNEL = cost.number("softmax", "channel")
 class SoftmaxArgs(Args):
     """Literal arguments of ``nn_softmax``."""
 
-    needs_state = False
-
     positions: int
     channels: int
+    gain: int | None
+    """None where it depends on the level."""
+
+    @property
+    def needs_state(self) -> bool:
+        """Return whether levels have gains of their own."""
+        return self.gain is None
 
     @property
     def out_elements(self) -> int:
@@ -51,10 +58,13 @@ class SoftmaxKernel(Kernel):
 def _draft(op: Softmax, graph: Graph) -> Draft:
     height, width, channels = graph.value(op.input).shape
     cycles = cost.cycles(prod((height, width, channels)) * CHANNEL)
+    gain = op.gain[0] if len(set(op.gain)) == 1 else None
+    own = () if gain else (Content("softmax_gain", np.array(op.gain, np.int32), 4),)
+    cost_of_each = LevelCost(0, cycles, int(op.table.nbytes) + 4 * len(own))
     return Draft(
-        args=SoftmaxArgs(height * width, channels),
-        contents=(Content("table", op.table, 2),),
-        levels=(LevelCost(0, cycles, int(op.table.nbytes)),) * len(graph.levels),
+        args=SoftmaxArgs(height * width, channels, gain),
+        contents=(*own, Content("table", op.table, 2)),
+        levels=(cost_of_each,) * len(graph.levels),
         overlaps=(ELEMENTWISE,),
     )
 

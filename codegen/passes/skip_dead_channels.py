@@ -78,7 +78,7 @@ def _dead_output(op: Op, graph: Graph, dead: dict[str, BoolArray]) -> BoolArray:
             return np.logical_and.reduce(dead[op.input], axis=(1, 2), keepdims=True)
         case Reshape():
             return dead[op.input].reshape(levels, *graph.value(op.output).shape)
-        case Add():
+        case Add() if op.constant is None:
             first, second = op.inputs
             return dead[first] & dead[second] & _stays_zero(op, graph)[:, None, None, None]
         case Rearrange():

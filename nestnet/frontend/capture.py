@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from codegen.errors import UserError
-from nestnet.frontend.problems import CannotExpress
+from nestnet.frontend.problems import CannotExpress, place
 from nestnet.frontend.reader import Reading, dropouts, read
 from nestnet.frontend.replay import replay
 from nestnet.frontend.torch_export import (
@@ -87,7 +87,7 @@ def capture(module: nn.Module, input_shape: Given | tuple[Given, ...]) -> Trace:
     if reading is not None:
         training_ends = reading.network.ends
         traced = Trace(fuse(reading.network), reading, True, images, training_ends)
-        _check_values(traced.network, module)
+        _check_values(traced, module)
         if _agrees(module, traced):
             return _checked(traced, module)
     try:
@@ -99,7 +99,7 @@ def capture(module: nn.Module, input_shape: Given | tuple[Given, ...]) -> Trace:
         training_ends = reading.network.ends
     traced = Trace(fuse(reading.network), reading, False, images, training_ends)
     traced = _checked(traced, module)
-    _check_values(traced.network, module)
+    _check_values(traced, module)
     if not _agrees(module, traced):
         raise UserError(
             f"model {name}",
@@ -113,6 +113,42 @@ def capture(module: nn.Module, input_shape: Given | tuple[Given, ...]) -> Trace:
         f"only is left out, while training too ({left_out})"
     )
     return traced
+
+
+def constants(traced: Trace) -> dict[str, Tensor]:
+    """Return the values of the constants that the module computes of its parameters, trainable
+    where any of those is.
+
+    Raises:
+        UserError: one that differs between images, or is not finite.
+    """
+    reading = traced.reading
+    wanted = set(reading.computed.values())
+    if not wanted:
+        return {}
+    images = [x.double() for x in traced.images]
+    found = replay(reading.program, images, wanted, as_evaluation=traced.as_evaluation)
+    values: dict[str, Tensor] = {}
+    for name, node in reading.computed.items():
+        value = found[node].float()
+        if isinstance(node.meta["val"].shape[0], torch.SymInt):
+            if not bool((value == value[:1]).all()):
+                raise _bad_constant(node, "differs between the images of a batch", "one for all")
+            value = value[:1]
+        if not bool(value.isfinite().all()):
+            raise _bad_constant(node, "has infinite values, or such that are no numbers", "numbers")
+        values[name] = value.clone().requires_grad_()
+    return values
+
+
+def _bad_constant(node: fx.Node, what: str, expected: str) -> UserError:
+    return UserError(
+        place(node),
+        f"a constant that is computed {what}",
+        got=node.name,
+        expected=expected,
+        action="Store what shall be added or multiplied as a parameter or buffer",
+    )
 
 
 def random_images(fed: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
@@ -178,10 +214,10 @@ def _checked(traced: Trace, module: nn.Module) -> Trace:
 def _check_sharing(network: Network, module: nn.Module) -> None:
     """Refuse a parameter that two stages use: each stage prunes and scales its own."""
     state = _state(module)
-    owner: dict[int, str] = {}
+    owner: dict[object, str] = {}
     for stage in network.stages:
         for name in stage.tensors:
-            identity = id(state[name])
+            identity = id(state[name]) if name in state else name
             if identity in owner:
                 raise UserError(
                     f"parameter '{name}'",
@@ -193,12 +229,14 @@ def _check_sharing(network: Network, module: nn.Module) -> None:
             owner[identity] = stage.name
 
 
-def _check_values(network: Network, module: nn.Module) -> None:
+def _check_values(traced: Trace, module: nn.Module) -> None:
     """Refuse weights, biases and batch-norm statistics that no network can compute with, and such
     as the module holds without knowing."""
     state = _state(module)
-    for stage in network.stages:
+    for stage in traced.network.stages:
         for name in stage.tensors:
+            if name in traced.reading.computed:
+                continue
             if name not in state:
                 raise UserError(
                     f"tensor '{name}' of layer '{stage.name}'",

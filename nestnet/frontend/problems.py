@@ -48,8 +48,8 @@ _INSTEAD = {
                     "nn.Upsample by whole numbers (nearest), bilinear upsampling or "
                     "nn.ConvTranspose2d"),
     "conv_transpose3d": "nn.ConvTranspose2d, the third dimension as channels",
-    **dict.fromkeys(("scaled_dot_product_attention", "matmul", "bmm", "einsum", "mm"),
-                    "convolutions and linear layers with weights of their own"),
+    **dict.fromkeys(("scaled_dot_product_attention", "einsum", "mm", "addmm", "baddbmm"),
+                    "torch.matmul of two activations, or nn.Linear"),
     **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), "nn.Conv1d along time, dilated "
                     "where it shall look far back; recurrent layers have no equivalent"),
     **dict.fromkeys(("wrap_with_set_grad_enabled", "_set_grad_enabled"), "no torch.no_grad() in "

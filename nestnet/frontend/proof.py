@@ -73,7 +73,7 @@ def prove_equal(traced: Trace, stages: Iterable[tuple[Stage, Run]]) -> None:
 def in_own_order(value: Tensor, tensor: Activation) -> Tensor:
     """Return PyTorch's ``value`` of ``tensor`` as a nested network holds it: a flattened map in
     h, w, c order."""
-    value = value.reshape(len(value), *tensor.torch_shape)
+    value = value.reshape(-1, *tensor.torch_shape)
     return value if tensor.flat_from is None else value[:, flat_order(tensor.flat_from)]
 
 

@@ -18,6 +18,7 @@ from nestnet.frontend.problems import Problem, module_path, source_lines, unsupp
 from nestnet.frontend.replay import Program, operator_name
 from nestnet.net.ops import ATEN, rearrange
 from nestnet.net.stages import Network
+from nestnet.net.tensors import batch_of
 from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 
@@ -66,6 +67,8 @@ class Reading:
     program: Program
     nodes: dict[str, fx.Node]
     """Tensor name of the network -> the node that computes it."""
+    computed: dict[str, fx.Node]
+    """Name of a constant that the module computes of its parameters -> the node."""
 
 
 def read(
@@ -136,6 +139,7 @@ def read(
             targets,
         ),
         walk.nodes,
+        walk.computed,
     )
 
 
@@ -197,6 +201,13 @@ def _outputs(
     for result, called in returned:
         try:
             tensor = walk.read(result, channel_axis=None, plain=True)
+            if isinstance(result, fx.Node) and not batch_of(result).is_plain:
+                raise Unsupported(
+                    "an output with more than the images in its first dimension",
+                    tuple(str(extent) for extent in result.meta["val"].shape),
+                    "batch first",
+                    "Reshape it to one result for each image",
+                )
         except Unsupported as problem:
             assert isinstance(result, fx.Node)
             raise unsupported(module, [Problem(result, problem)]) from None

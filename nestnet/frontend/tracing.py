@@ -6,10 +6,10 @@ import copy
 from collections.abc import Collection
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from nestnet.frontend.branches import find, merge
-from nestnet.frontend.capture import Trace, capture
+from nestnet.frontend.capture import Trace, capture, constants
 from nestnet.frontend.gradients import detached, unreached
 from nestnet.frontend.lively import made_lively, with_values
 from nestnet.frontend.problems import source_line
@@ -48,18 +48,21 @@ def trace(
     traced = capture(module, input_shape)
     frozen = _frozen(traced, module)
     network = traced.network
-    computed: dict[str, Tensor] = {}
+    computed = constants(traced)
     if reparameterize:
-        network, computed = merge(traced.network, module, frozen)
+        network, merged = merge(traced.network, module, frozen)
+        computed |= merged
     net = NestedNet(module, network, pixels, frozen, computed)
     net.ends[True] = traced.training_ends
     net.places = {name: source_line(node) for name, node in traced.reading.nodes.items()}
     _prove(traced, copy.deepcopy(net))
     lively, values = made_lively(module)
     if values:
+        livelier = with_values(traced, values)
+        computed = constants(livelier)
         if reparameterize:
-            _, computed = merge(traced.network, lively)
-        _prove(with_values(traced, values), NestedNet(lively, network, pixels, (), computed))
+            computed |= merge(traced.network, lively)[1]
+        _prove(livelier, NestedNet(lively, network, pixels, (), computed))
     for stage in net.network.stages:
         if stage.notice:
             notice(stage.notice)

@@ -61,7 +61,9 @@ class Grids:
         if grid in map(self.of, self._network.logits):
             return True
         return any(
-            stage.one_scale and self.of(stage.output) == grid for stage in self._network.stages
+            (stage.one_scale and self.of(stage.output) == grid)
+            or (stage.reads_one_scale and self.of(stage.inputs[0]) == grid)
+            for stage in self._network.stages
         )
 
     def _join(self, one: str, other: str) -> None:

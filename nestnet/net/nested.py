@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from codegen.graph.ir import NEVER
 from nestnet.net.quantizer import WIDEST_INPUT, fake_quantize_weight
-from nestnet.net.tensors import NormParams
+from nestnet.net.tensors import NormParams, Spread
 
 GradRouting = Literal["shared", "shell", "mixed"]
 """Which weights a level's loss updates: all it contains, only those it adds, or all it contains
@@ -248,3 +248,29 @@ class LevelNorm(nn.Module):
         """Return gain and shift (c,) of ``level`` that its running statistics amount to."""
         gain = self.weight[level] * torch.rsqrt(self.running_var[level] + self.eps)
         return gain, self.bias[level] - self.running_mean[level] * gain
+
+
+class Constant(nn.Module):
+    """What is added to a map, or multiplied with it, position by position: a sum of parameters,
+    each spread over it, the same at every level."""
+
+    def __init__(self, spreads: Sequence[Spread], tensors: Mapping[str, Tensor]) -> None:
+        """Start from the user's values; frozen ones and numbers stay as they are."""
+        super().__init__()
+        self.spreads = tuple(spreads)
+        values = [
+            tensors[spread.by] if isinstance(spread.by, str) else torch.tensor(spread.by)
+            for spread in spreads
+        ]
+        self.values = nn.ParameterList(
+            [nn.Parameter(value.detach().clone().float(), value.requires_grad) for value in values]
+        )
+
+    def forward(self) -> Tensor:
+        """Return the sum, in the shape of the map without its batch, 1 where it repeats."""
+        pairs = zip(self.spreads, self.values, strict=True)
+        parts = [spread.of(value) for spread, value in pairs]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total

@@ -102,6 +102,8 @@ class NestedNet(nn.Module):
             place(self.get_submodule(_ROOT), stage.name, parts.layer)
         if parts.norm is not None:
             place(self.get_submodule(_ROOT), parts.norm.name, parts.norm)
+        if parts.constant is not None:
+            place(self.get_submodule(_ROOT), stage.name, parts.constant)
         observer: Observer | None = None
         if stage.grid is GridRule.OWN:
             grids, name = self.grids, stage.output
@@ -110,7 +112,7 @@ class NestedNet(nn.Module):
             observer.residual = tuple(
                 self.observer(source) or self.pixels.scale for source in stage.residuals
             )
-        return Step(stage, parts.layer, parts.norm, observer)
+        return Step(stage, parts.layer, parts.norm, parts.constant, observer)
 
     def _join_observers(self) -> None:
         """Let the observers of tensors on one grid know each other."""

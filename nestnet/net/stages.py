@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 import torch
 
 from codegen.graph.ir import Op
-from nestnet.net.nested import LevelNorm, NestedWeight
+from nestnet.net.nested import Constant, LevelNorm, NestedWeight
 from nestnet.net.quantizer import Observer
 from nestnet.net.tensors import Clip, NormParams, Tensor
 
@@ -105,6 +105,7 @@ class Parts:
 
     layer: NestedWeight | None = None
     norm: LevelNorm | None = None
+    constant: Constant | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ class Stage(ABC):
     only_last: ClassVar[bool] = False
     """Whether it stands at an output only, behind the logits: losses, accuracies and ranges are of
     what it reads."""
+    reads_one_scale: ClassVar[bool] = False
+    """Whether its input needs one scale at all levels."""
     is_monotone: ClassVar[bool] = False
     """Whether an activation behind it may as well be computed in front of it."""
 
@@ -345,6 +348,7 @@ class Step:
     stage: Stage
     layer: NestedWeight | None = None
     norm: LevelNorm | None = None
+    constant: Constant | None = None
     observer: Observer | None = None
     """Of a stage whose output has its own grid."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from torch import fx
 
 from codegen.graph.ops.rearrange import Loop, canonical
 
@@ -187,6 +188,51 @@ class View:
         return View(offset, (*self.dims[:axis], dim, *self.dims[axis + 1 :]))
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Where the images are among the dimensions of a tensor in an exported graph.
+
+    Mostly they are the first. On the way to matrix products they may be another one, as in (3,
+    batch, heads, tokens, channels), or have a dimension of each image within theirs, as in (4 *
+    batch, tokens, channels), whose 4 patches of an image are images of their own to the layers.
+    """
+
+    axis: int = 0
+    """The dimension that counts them."""
+    inner: int = 1
+    """How many of its entries belong to each image; more than one are the dimension in its place in
+    a tensor without the batch."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the first dimension counts images, and nothing else."""
+        return self == Batch()
+
+    def without(self, sizes: list[object]) -> list[object]:
+        """Return the sizes of a tensor without its batch."""
+        middle = [self.inner] if self.inner > 1 else []
+        return [*sizes[: self.axis], *middle, *sizes[self.axis + 1 :]]
+
+    def own(self, dim: int) -> int | None:
+        """Return which dimension of a tensor without its batch is dimension ``dim`` of that with
+        it; None for the batch."""
+        if dim == self.axis:
+            return None
+        return dim - (dim > self.axis and self.inner == 1)
+
+
+def batch_of(node: fx.Node) -> Batch:
+    """Return where the images are in what ``node`` makes: the first dimension that is a multiple
+    of the free batch size; without one the first."""
+    for axis, size in enumerate(getattr(node.meta.get("val"), "shape", ())):
+        if isinstance(size, torch.SymInt):
+            factor, rest = size.node.expr.as_coeff_Mul()
+            if rest.is_Symbol and factor.is_Integer:
+                return Batch(axis, int(factor))
+            break
+    return Batch()
+
+
 def is_all(view: View, loops: tuple[Loop, ...], tensor: Tensor) -> bool:
     """Return whether ``loops`` read ``tensor`` from its first element to its last."""
     count = math.prod(tensor.shape)
@@ -208,6 +254,15 @@ def best_axis(view: View, tensor: Tensor) -> int:
         return not is_all(view, loops, tensor), not side_by_side, work, axis
 
     return min(range(len(view.dims)), key=rank)
+
+
+def along(tensor: Tensor, value: Any, height: int = 1) -> tuple[int, int]:
+    """Return a size along height and width that may be given as one number; of samples in a row
+    the size along the row, and ``height``."""
+    values = [value] if isinstance(value, int) else [int(item) for item in value]
+    if len(tensor.torch_shape) == 2:
+        return (height, values[0])
+    return (values[0], values[-1])
 
 
 def as_map(x: torch.Tensor) -> torch.Tensor:
@@ -306,3 +361,29 @@ class NormParams:
         names = [self.weight, self.bias, self.running_mean, self.running_var]
         names += [step.by for step in self.then if isinstance(step.by, str)]
         return tuple(name for name in names if name is not None)
+
+
+COMPUTED = "constant."
+"""What names of constants begin with that the module computes of its parameters."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A parameter or constant in the shape in which a map meets it."""
+
+    by: str | tuple[float, ...]
+    """The name of a tensor of the user's, or its numbers."""
+    shape: tuple[int, ...]
+    """As many dimensions as the map has without its batch, 1 where it repeats."""
+    before: tuple[int, ...] = ()
+    """Zeros before its entries, for each dimension; none where empty."""
+    after: tuple[int, ...] = ()
+    factor: float = 1.0
+
+    def of(self, value: torch.Tensor) -> torch.Tensor:
+        """Return ``value`` in its place."""
+        placed = value.reshape(self.shape)
+        if self.before:
+            pairs = zip(self.before[::-1], self.after[::-1], strict=True)
+            placed = F.pad(placed, [side for pair in pairs for side in pair])
+        return placed if self.factor == 1 else placed * self.factor

@@ -13,7 +13,7 @@ from torch import fx
 
 from codegen.graph.ops.rearrange import MAX_LOOPS, Loop
 from nestnet.net.stages import Stage
-from nestnet.net.tensors import Shape, Tensor, View, best_axis, is_all
+from nestnet.net.tensors import COMPUTED, Shape, Tensor, View, batch_of, best_axis, is_all
 
 CONSTANTS = "Numbers read from parameters: write them as Python floats"
 """What to do about float(parameter), or its item(), as an argument."""
@@ -68,9 +68,11 @@ class Walk:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: dict[str, fx.Node] = field(default_factory=dict)
     """Tensor name -> the node that computes it."""
-    absorbed: dict[fx.Node, float] = field(default_factory=dict)
-    """Steps of something that is read as one where it ends, which compute nothing themselves, and
-    the number that they come to there."""
+    absorbed: dict[fx.Node, tuple[int, float]] = field(default_factory=dict)
+    """Steps of something that is read as one where it ends, which compute nothing themselves, with
+    the dimension without the batch and the number that they come to there."""
+    computed: dict[str, fx.Node] = field(default_factory=dict)
+    """Constants that the module computes of its parameters, under names of their own."""
     _lost: set[fx.Node] = field(default_factory=set)
     """Results of unsupported operators whose shape no activation can have."""
     _bound: dict[fx.Node, str] = field(default_factory=dict)
@@ -142,12 +144,20 @@ class Walk:
                 or -1; None: it computes each element alone, whatever the order.
             plain: a flattened map in PyTorch's order, not in that of the map
                 (:attr:`Tensor.flat_from`).
+
+        Raises:
+            Unsupported: a batch in a place where the reader does not look for it.
         """
         if not self.is_activation(node):
             return None
         assert isinstance(node, fx.Node)
         tensor, view = self.seen(node)
-        axis = None if channel_axis is None else channel_axis % len(view.sizes)
+        batch, last = batch_of(node), len(view.sizes) - 1
+        axis = None if channel_axis is None else channel_axis % (last + 1)
+        if axis == 0 and batch.inner > 1 and last == 1:
+            axis = 1  # of (images x tokens, channels)
+        if batch.axis or (axis == 0 and batch.inner > 1):
+            raise _batch_problem(node)
         as_it_is = node not in self._views and axis in (None, tensor.channel_axis)
         if as_it_is and not (plain and tensor.flat_from is not None):
             return tensor
@@ -190,14 +200,18 @@ class Walk:
             self._moved[key] = name
         return self.tensors[self._moved[key]]
 
-    def lay(self, node: object, view: View) -> Tensor:
+    def lay(self, node: object, view: View, channel_axis: int | None = None) -> Tensor:
         """Return a tensor of its own for a view of what the operand ``node`` is bound to, its
-        dimensions evenly spaced."""
+        dimensions evenly spaced; ``channel_axis`` may say which are the channels."""
         assert isinstance(node, fx.Node)
         tensor, whole = self.seen(node)
-        made = self._lay(node, tensor, view, None, plain=True)
-        if prod(view.sizes) != prod(whole.sizes) and self.nodes.get(made.name) is node:
-            del self.nodes[made.name]  # a part of what it computes
+        made = self._lay(node, tensor, view, channel_axis, plain=True)
+        in_a_row = (prod(view.sizes),)
+        if (
+            view.reshaped(in_a_row) != whole.reshaped(in_a_row)
+            and self.nodes.get(made.name) is node
+        ):
+            del self.nodes[made.name]  # a part of what it computes, or another order
         return made
 
     def see(
@@ -262,6 +276,7 @@ class Walk:
         flat_from: Shape | None = None,
         channel_axis: int = 0,
         is_view: bool = False,
+        any_rank: bool = False,
     ) -> None:
         """Append the stage ``make(name, output)`` on ``source`` and bind ``node`` to its output.
 
@@ -276,7 +291,7 @@ class Walk:
             flat_from=source.flat_from if stage.elementwise else flat_from,
             channel_axis=source.channel_axis if stage.elementwise else channel_axis,
             storage=self._storage[node.all_input_nodes[0]] if is_view else None,
-            any_rank=stage.elementwise,
+            any_rank=any_rank or stage.elementwise,
         )
         self.stages.append(stage)
 
@@ -299,6 +314,12 @@ class Walk:
         self.tensors[name] = replace(source, name=name)
         self.stages.append(make(name, name))
         return self.tensors[name]
+
+    def compute(self, node: fx.Node) -> str:
+        """Return the name of the constant that ``node`` computes of no activation."""
+        name = f"{COMPUTED}{node.name}"
+        self.computed[name] = node
+        return name
 
     def alias(self, node: fx.Node, source: object) -> None:
         """Bind ``node`` to the tensor ``source`` is bound to, in the memory it lies in."""
@@ -348,6 +369,8 @@ class Walk:
         any_rank: bool = False,
     ) -> None:
         self.check_batch(node)
+        if batch_of(node).axis:
+            raise _batch_problem(node)
         shape = sizes_of(node) if any_rank else shape_of(node)
         self.tensors[name] = Tensor(name, shape, flat_from, channel_axis)
         self.nodes[name] = node
@@ -356,8 +379,9 @@ class Walk:
         self._storage[node] = next(self._storages) if storage is None else storage
 
     def keeps_batch(self, node: fx.Node) -> bool:
-        """Return whether ``node`` makes one result for each image."""
-        return str(node.meta["val"].shape[0]) == self._batch
+        """Return whether ``node`` makes something of each image."""
+        size, inner = node.meta["val"].shape[batch_of(node).axis], batch_of(node).inner
+        return str(size) in (self._batch, f"{inner}*{self._batch}")
 
     def check_batch(self, node: fx.Node) -> None:
         """Check that ``node`` makes one result for each image.
@@ -375,10 +399,11 @@ class Walk:
             )
 
 
-def axis_of(view: View, dim: Any) -> int:
-    """Return a dimension, which may count from the end, without the batch."""
-    axis = int(dim) % (len(view.dims) + 1) - 1
-    if axis < 0:
+def axis_of(node: Any, dim: Any) -> int:
+    """Return a dimension of what ``node`` makes, which may count from the end, without the
+    batch."""
+    axis = batch_of(node).own(int(dim) % len(node.meta["val"].shape))
+    if axis is None:
         raise Unsupported("images of a batch are picked or moved", f"dim {dim}", "dim 1 or more")
     return axis
 
@@ -388,15 +413,6 @@ def argument(node: fx.Node, index: int, name: str, default: Any) -> Any:
     if len(node.args) > index:
         return node.args[index]
     return node.kwargs.get(name, default)
-
-
-def along(tensor: Tensor, value: Any, height: int = 1) -> tuple[int, int]:
-    """Return a size along height and width that may be given as one number; of samples in a row
-    the size along the row, and ``height``."""
-    values = [value] if isinstance(value, int) else [int(item) for item in value]
-    if len(tensor.torch_shape) == 2:
-        return (height, values[0])
-    return (values[0], values[-1])
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
@@ -409,10 +425,19 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
 
 def sizes_of(node: fx.Node) -> tuple[int, ...]:
     """Return the node's shape without its batch, of plain integers."""
-    rest = tuple(getattr(node.meta.get("val"), "shape", ()))[1:]
+    rest = batch_of(node).without(list(getattr(node.meta.get("val"), "shape", ())))
     if not all(isinstance(extent, int) for extent in rest):
         raise _shape_problem(node)
-    return tuple(int(extent) for extent in rest)
+    return tuple(int(extent) for extent in rest)  # type: ignore[call-overload]
+
+
+def _batch_problem(node: fx.Node) -> Unsupported:
+    return Unsupported(
+        "the images are not the first dimension, or not alone there, where something is computed",
+        tuple(str(extent) for extent in node.meta["val"].shape),
+        "batch first; (n * batch, tokens, channels) to what works along the last dimension",
+        "Bring the batch to the front before it",
+    )
 
 
 def _shape_problem(node: fx.Node) -> Unsupported:

@@ -134,6 +134,23 @@ def products_graph() -> Graph:
     return net.graph()
 
 
+def products_of_matrices_graph() -> Graph:
+    """Return matrices times matrices, by rows and by columns, of every tile and depths that are
+    no whole fours, both zero points, also of one row or column."""
+    net = GraphBuilder((3, 7, 5), 3, 63, "matrices")
+    a = net.conv("input", 13, (1, 1), group=4, densities=(0.1, 0.3, 0.6))
+    b = net.conv("input", 13, (1, 1), relu=False)
+    scores = net.matmul(a, b)
+    y = net.matmul(net.lookup(scores, np.exp), b, by_columns=True)
+    y = net.matmul(net.rearrange(y, (7, 3, 13), 0, [(7, 13), (3, 91), (13, 1)]), net.rearrange(
+        a, (7, 5, 13), 0, [(7, 13), (5, 0), (13, 1)]))  # fmt: skip
+    row = net.rearrange(y, (3, 1, 35), 0, [(3, 5), (7, 15), (5, 1)])
+    y = net.matmul(row, row)
+    y = net.matmul(net.reshape(y, (1, 3, 1)), net.reshape(row, (1, 1, 105)), by_columns=True)
+    net.linear(y, 7, group=2, densities=(0.2, 0.4, 0.8))
+    return net.graph()
+
+
 def graphs() -> list[Graph]:
     """Return the networks that are compared, small enough to compile quickly."""
     made = [widths_graph(group) for group in (1, 2, 4)]
@@ -147,6 +164,7 @@ def graphs() -> list[Graph]:
         pools_graph(),
         moves_graph(),
         products_graph(),
+        products_of_matrices_graph(),
         conv_layer_graph(11, 17, 8, 6, group=4),
         linear_layer_graph(37, 10),
     ]
@@ -168,7 +186,10 @@ def test_every_machine_equals_the_reference(build: Build, graph: Graph, board_id
 
 @pytest.mark.parametrize(
     "graph",
-    [functions_graph(), concat_graph(), moves_graph(), products_graph()],
+    [
+        *(functions_graph(), concat_graph(), moves_graph(), products_graph()),
+        products_of_matrices_graph(),
+    ],
     ids=lambda graph: f"{graph.name}",
 )
 def test_a_core_without_unaligned_access_equals_the_reference(build: Build, graph: Graph) -> None:

@@ -16,6 +16,7 @@ from tests.support.firmware.cases import (
     Case,
     compare,
     concatenation,
+    multiplication,
     nested,
     normalization,
     padding,
@@ -71,6 +72,15 @@ MOVES = {
 """Whether buffers are words, and loops."""
 
 
+PRODUCTS = {
+    "4 x 64x32 by rows 64": (((4, 64, 64, 32), 0), (0, 0)),
+    "4 x 64x64 by columns 32": (((4, 64, 32, 64), 1), (-128, 0)),
+    "2 x 17x16 by rows 17": (((2, 17, 17, 16), 0), (0, 0)),
+    "2 x 17x17 by columns 16": (((2, 17, 16, 17), 1), (-128, 0)),
+}
+"""Batches, rows, columns and depth, whether by columns; zero points."""
+
+
 def other_layers() -> dict[str, Case]:
     """Return one typical layer of every other kernel, by name."""
     rng = np.random.default_rng(2)
@@ -113,11 +123,16 @@ def other_layers() -> dict[str, Case]:
         "mul 8192": paired(rng, "mul", (1, 1, 8192), (1, 1, 8192), plain=True),
         "mul 256 x 32, by channel": paired(rng, "mul", (16, 16, 32), (1, 1, 32), plain=True),
         "mul 256 x 32, by position": paired(rng, "mul", (16, 16, 32), (16, 16, 1), plain=True),
+        **{
+            f"matmul {name}": multiplication(rng, *sizes, points=points, plain=True)
+            for name, (sizes, points) in PRODUCTS.items()
+        },
         "normalize 256 x 32": normalization(rng, 256, 1, 1, 32),
         "normalize 8192": normalization(rng, 1, 256, 1, 32),
         "bilinear 8x8x32 to 16x16": resize(rng, Shape(8, 8, 32, 16, 16, 32), 0),
         "lookup 8192": table(rng, 8192),
         "softmax 10": soft(rng, 1, 10),
+        "softmax 64 x 64": soft(rng, 64, 64, 1021),
         "grouped 3x3, 4 groups": weighted(rng, "GROUPED_CONV", LAYER, groups=4, plain=True),
         "avg pool 3x3 8x8x32, padding counted": pool(
             rng, "AVG_POOL", Shape(8, 8, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1), (1, 1, 1, 1)

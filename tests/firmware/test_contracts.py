@@ -84,6 +84,7 @@ def random_graph(seed: int) -> Graph:
                           [(net.shape(total)[0], width * c), (width, -c), (c, 1)])  # fmt: skip
     total = net.normalize(total, (1, 6 if net.shape(total)[2] % 4 else 4), center=True)
     total = net.mul(total, net.pool(total, AvgPool, net.shape(total)[:2], net.shape(total)[:2]))
+    total = net.matmul(net.matmul(total, total), total, by_columns=True)
     total = net.bilinear(total, net.shape(total)[:2][::-1], seed % 2)
     total = net.pad(total, (1, 0, 0), (0, 2, group - 1))
     most = net.pool(total, MaxPool, (2, 2), stride, (1, 0, 0, 1))

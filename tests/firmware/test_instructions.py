@@ -77,12 +77,17 @@ OTHERS = {
     "turn 256 x 16": 12_600,
     "bilinear 8x8x32 to 16x16": 147_500,
     "lookup 8192": 34_900,
+    "matmul 4 x 64x32 by rows 64": 639_600,
+    "matmul 4 x 64x64 by columns 32": 648_900,
+    "matmul 2 x 17x16 by rows 17": 14_950,
+    "matmul 2 x 17x17 by columns 16": 20_100,
     "max pool 2x2 16x16x32": 7_100,
     "avg pool 8x8x64": 4_050,
     "avg pool 3x3 8x8x32, padding counted": 62_350,
     "avg pool 13x13x32 to 5x5": 32_600,
     "max pool 13x13x32 to 5x5": 22_650,
-    "softmax 10": 180,
+    "softmax 10": 178,
+    "softmax 64 x 64": 77_600,
     "grouped 3x3, 4 groups": 2_600_000,
 }
 

@@ -9,14 +9,21 @@ FEWEST_IN_A_NORM = 16
 """Values that a norm of an image is made of; of a few, rounding alone changes it much."""
 
 
+MOST_TOKENS = 150
+"""Pixels that attend to each other."""
+
+
 class Arithmetic(Moves):
     """Products, sums and differences."""
 
-    def gated(self, value: Value) -> Value:
-        """Multiply by what is computed from the map: of each channel, each pixel, or both."""
+    def gated(self, value: Value) -> Value | None:
+        """Multiply by what is computed from the map: of each channel, each pixel, or both; or let
+        pixels attend to each other."""
         c = value.shape[0]
         x = value.name
-        kind = self.random.choice(("channels", "vector", "pixels", "both"))
+        kind = self.random.choice(("channels", "vector", "pixels", "both", "tokens"))
+        if kind == "tokens":
+            return self.attended(value)
         call = self.random.choice(("torch.sigmoid", "torch.sigmoid", "F.hardsigmoid", "torch.tanh"))
         if kind == "vector":
             inner = f"{self.layer('fc', f'nn.Linear({c}, {c})')}({x}.mean((2, 3)))"
@@ -30,6 +37,23 @@ class Arithmetic(Moves):
         forms = (f"{x} * {weight}", f"{weight} * {x}", f"torch.mul({x}, {weight})",
                  f"{x}.mul({weight})", f"torch.multiply({x}, {weight})")  # fmt: skip
         return self.assign(self.random.choice(forms), value.shape)
+
+    def attended(self, value: Value) -> Value | None:
+        """Add attention between positions; None where there are too few, or too many."""
+        c, h, w = value.shape
+        if not 2 <= h * w <= MOST_TOKENS:
+            return None
+        layer = self.layer("fc", f"nn.Linear({c}, {3 * c})")
+        three = self.assign(f"{layer}({value.name}.flatten(2).transpose(1, 2))", value.shape).name
+        q, k, v = (f"{three}[..., {i * c}:{(i + 1) * c}]" for i in range(3))
+        made = self.random.choice((
+            f"F.scaled_dot_product_attention({q}, {k}, {v})",
+            f"torch.softmax({q} @ {k}.transpose(1, 2) * 0.4, -1) @ {v}",
+            f"torch.bmm(torch.matmul({q}, {k}.mT).softmax(2), {v})",
+        ))  # fmt: skip
+        own = self.layer("g", f"nn.Parameter(torch.randn({h * w}, {c}) * 0.3)")
+        back = f"({made} + {own}).transpose(1, 2).reshape(-1, {c}, {h}, {w})"
+        return self.assign(f"{value.name} + {back}", value.shape)
 
     def scaled(self, value: Value) -> Value:
         """Compute with a number, or with a parameter of channels."""

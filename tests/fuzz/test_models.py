@@ -43,6 +43,8 @@ PROMISED = {
     "quotient by a parameter": r"x\d* / self\.g",
     "sum with a parameter": r"x\d* [+-] self\.g",
     "negative": r"= -x",
+    "attention": r"scaled_dot_product_attention",
+    "product of matrices": r"torch\.bmm|\] @ x",
     "sum that repeats": r"\+ self\.conv\d+\(x\d*\.mean",
     "torch.add": r"torch\.add",
     "functional convolution": r"F\.conv2d",

@@ -33,8 +33,11 @@ MEMBER_ORDER = (
     "add_offset",
     "mul_multiplier",
     "mul_offset",
+    "matmul_multiplier",
     "normalize",
+    "softmax_gain",
     "table",
+    "constant",
     "lookup",
     "shared_lookup",
 )

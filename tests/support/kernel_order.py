@@ -72,6 +72,11 @@ def at_once(in_count: int, out_count: int) -> Order:
     return Order((np.zeros(in_count, int),), np.zeros(out_count, int))
 
 
+def apart(first: int, second: int, out_count: int) -> Order:
+    """Nothing may lie over anything: products of two activations."""
+    return Order((np.ones(first, int), np.ones(second, int)), np.zeros(out_count, int))
+
+
 def unknown(in_count: int, out_count: int) -> Order:
     """Nothing is promised: CMSIS-NN."""
     return Order((np.ones(in_count, int),), np.zeros(out_count, int))

@@ -21,6 +21,7 @@ from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
+from codegen.graph.ops.matmul import Matmul
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
@@ -59,12 +60,14 @@ def compute(op: Op, graph: Graph, values: dict[str, np.ndarray], level: int) -> 
             result[y, x, c] = linear(op, graph, values, level, c)
         elif isinstance(op, Add):
             result[y, x, c] = add(op, values, level, y, x, c)
+        elif isinstance(op, Matmul):
+            result[y, x, c] = matmul(op, graph, values, level, y, x, c)
         elif isinstance(op, Mul):
             result[y, x, c] = mul(op, graph, values, level, y, x, c)
         elif isinstance(op, Normalize):
             result[y, x, c] = normalize(op, graph, values, level, y, x, c)
         elif isinstance(op, Softmax):
-            result[y, x, c] = softmax(op, values, y, x, c)
+            result[y, x, c] = softmax(op, values, level, y, x, c)
         elif isinstance(op, Lookup):
             row = 0 if len(op.table) == 1 else level
             result[y, x, c] = op.table[row][int(values[op.input][y, x, c]) + 128]
@@ -145,9 +148,13 @@ def tflite(value: int, multiplier: int, shift: int) -> int:
 
 def add(op, values, level, y, x, c):  # type: ignore[no-untyped-def]
     total = int(op.offset[level])
-    for name, multiplier in zip(op.inputs, op.multiplier[level], strict=True):
-        total += met(values[name], y, x, c) * int(multiplier)
+    for value, multiplier in zip(operands(op, values), op.multiplier[level], strict=True):
+        total += met(value, y, x, c) * int(multiplier)
     return max(op.act_min, min(op.act_max, total >> op.shift))
+
+
+def operands(op, values):  # type: ignore[no-untyped-def]
+    return [values[name] for name in op.inputs] + ([] if op.constant is None else [op.constant])
 
 
 def met(value, y, x, c):  # type: ignore[no-untyped-def]
@@ -158,11 +165,24 @@ def met(value, y, x, c):  # type: ignore[no-untyped-def]
 
 def mul(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
     total = int(op.multiplier[level])
-    for name in op.inputs:
-        total *= met(values[name], y, x, c) - graph.value(name).zero_point
+    points = [graph.value(name).zero_point for name in op.inputs] + [0]
+    for value, zero_point in zip(operands(op, values), points, strict=False):
+        total *= met(value, y, x, c) - zero_point
     total += int(op.offset[level])
     assert abs(total) < 2**31
     return max(op.act_min, min(op.act_max, total >> op.shift))
+
+
+def matmul(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
+    a, b = (values[name][y].tolist() for name in op.inputs)
+    points = [graph.value(name).zero_point for name in op.inputs]
+    column = [row[c] for row in b] if op.by_columns else b[c]
+    acc = sum((p - points[0]) * (q - points[1]) for p, q in zip(a[x], column, strict=True))
+    assert abs(acc * 2**op.pre_shift) < 2**31
+    total = (acc * 2**op.pre_shift * int(op.multiplier[level]) + 2**31) // 2**32
+    total += graph.value(op.output).zero_point * 2**op.fraction_bits
+    total = math.floor(Fraction(total, 2**op.fraction_bits) + Fraction(op.fraction_bits > 0, 2))
+    return max(op.act_min, min(op.act_max, total))
 
 
 def normalize(op, graph, values, level, y, x, c):  # type: ignore[no-untyped-def]
@@ -222,10 +242,10 @@ def pool(op, graph, values, y, x, c):  # type: ignore[no-untyped-def]
     return max(-128, min(127, zero_point + total // 2**22))
 
 
-def softmax(op, values, y, x, c):  # type: ignore[no-untyped-def]
+def softmax(op, values, level, y, x, c):  # type: ignore[no-untyped-def]
     row = [int(value) for value in values[op.input][y, x]]
     power = [int(op.table[max(row) - value]) for value in row]
-    return min(127, (power[c] * 256 + sum(power) // 2) // sum(power) - 128)
+    return min(127, (power[c] * op.gain[level] + sum(power) // 2) // sum(power) - 128)
 
 
 def concat(op, values, result):  # type: ignore[no-untyped-def]

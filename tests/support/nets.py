@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nestnet.frontend.capture import capture
 from nestnet.net.network import NestedNet
+from tests.support.attention_nets import Channels, Tokens
 
 Shape = tuple[int, int, int]
 
@@ -616,6 +617,8 @@ CASES = (
     Case("upwards", (7, 9, 3), Upwards),
     Case("reductions", (10, 8, 3), Reductions),
     Case("samples", (1, 47, 3), Samples, in_a_row=True),
+    Case("tokens", (7, 5, 3), lambda: Tokens(width=12)),
+    Case("attention of channels", (4, 6, 2), Channels),
 )  # fmt: skip
 
 

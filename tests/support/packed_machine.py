@@ -22,6 +22,7 @@ from codegen.graph.ops.add import Add
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
+from codegen.graph.ops.matmul import Matmul
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
 from codegen.graph.ops.softmax import Softmax
@@ -135,7 +136,12 @@ class PackedMachine:
         """Return the layer's op with everything that lies in flash read back from there."""
         op, members = layer.op, layer.members
         if isinstance(op, Softmax):
-            return replace(op, table=self.load(members["table"]))
+            gain = self.load(members["softmax_gain"]) if "softmax_gain" in members else op.gain
+            gain = tuple(int(each) for each in gain)
+            return replace(op, table=self.load(members["table"]), gain=gain)
+        if isinstance(op, Add | Mul) and op.constant is not None:
+            stored = self.load(members["constant"])
+            op = replace(op, constant=stored.reshape(op.constant.shape))
         if isinstance(op, Lookup):
             (table,) = (self.load(member) for member in members.values())
             return replace(op, table=table.reshape(-1, 256))
@@ -144,6 +150,8 @@ class PackedMachine:
             return replace(op, multiplier=multiplier, offset=self.load(members["add_offset"]))
         if isinstance(op, Normalize):
             return replace(op, table=self.load(members["normalize"]))
+        if isinstance(op, Matmul):
+            return replace(op, multiplier=self.load(members["matmul_multiplier"]))
         if isinstance(op, Mul):
             multiplier = self.load(members["mul_multiplier"])
             return replace(op, multiplier=multiplier, offset=self.load(members["mul_offset"]))
@@ -232,10 +240,12 @@ def order_of(layer: Call) -> Order:
     counts = [buffer.size_bytes for buffer in (*layer.inputs, layer.output)]
     shape = getattr(layer.args, "shape", None)
     residual = "residual_multiplier" in layer.members
-    if layer.kernel in ("add", "mul"):
+    if layer.kernel in ("add", "mul") and len(layer.inputs) == 2:
         return kernel_order.repeated(layer.args.repeat, counts[1])
-    if layer.kernel in ("lookup", "normalize", "softmax"):
+    if layer.kernel in ("add", "lookup", "mul", "normalize", "softmax"):
         return kernel_order.elementwise(len(layer.inputs), counts[-1])
+    if layer.kernel == "matmul":
+        return kernel_order.apart(counts[0], counts[1], counts[-1])
     if layer.kernel in ("nested_linear", "dense_linear"):
         return kernel_order.at_once(counts[0], counts[-1])
     if layer.kernel == "concat":

@@ -24,7 +24,8 @@ class Add(Pair):
     def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Scale both inputs, add, shift and clamp."""
         first, second = (int(multiplier) for multiplier in self.multiplier[level])
-        total = inputs[0].astype(np.int64) * first + inputs[1].astype(np.int64) * second
+        a, b = self.operands(inputs)
+        total = a.astype(np.int64) * first + b.astype(np.int64) * second
         total += int(self.offset[level])
         total >>= self.shift
         return total.clip(self.act_min, self.act_max).astype(np.int8)

@@ -24,8 +24,8 @@ class Mul(Pair):
     def run(self, graph: Graph, inputs: tuple[Int8Array, ...], level: int) -> Int8Array:
         """Multiply the distances from the zero points, scale, shift and clamp."""
         a, b = (
-            x.astype(np.int64) - graph.value(name).zero_point
-            for x, name in zip(inputs, self.inputs, strict=True)
+            x.astype(np.int64) - zero_point
+            for x, zero_point in zip(self.operands(inputs), self.zero_points(graph), strict=True)
         )
         total = a * b * int(self.multiplier[level]) + int(self.offset[level])
         total >>= self.shift
@@ -33,7 +33,10 @@ class Mul(Pair):
 
     def check(self, graph: Graph) -> Iterator[Broken]:
         """Yield broken rules about shapes, tables and int32 overflow."""
-        yield from super().check(graph)
+        broken = list(super().check(graph))
+        yield from broken
+        if broken:
+            return
         if not 0 <= self.shift <= MAX_SHIFT:
             yield f"shift is 0..{MAX_SHIFT}", self.shift
         shape = (len(graph.levels),)
@@ -44,8 +47,9 @@ class Mul(Pair):
         multiplier = np.abs(self.multiplier.astype(np.int64))
         if int(multiplier.max()) >= MAX_MULTIPLIER:
             yield "multiplier is below 2**15", int(multiplier.max())
-        points = (graph.value(name).zero_point for name in self.inputs)
-        bound = multiplier * largest_product(*points) + np.abs(self.offset.astype(np.int64))
+        bound = multiplier * largest_product(*self.zero_points(graph)) + np.abs(
+            self.offset.astype(np.int64)
+        )
         if int(bound.max()) > INT32_MAX:
             yield "the product fits int32", int(bound.max())
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
-from codegen.graph.ir import Shape
+from codegen.graph.ir import Int8Array, Shape
+from codegen.graph.ops.common.pairs import Pair
 from codegen.program.call import Args
+from codegen.program.draft import Content
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,30 @@ class PairArgs(Args):
     repeat: Repeat
     """How the second operand is repeated."""
     second: int
-    """Elements of the second operand."""
+    """Elements of the second operand; 0 of a constant, which lies in the weight image."""
     shift: int
     act_min: int
     act_max: int
 
     @property
     def in_elements(self) -> tuple[int, ...]:
-        """Return the elements of both operands."""
-        return (self.repeat.elements, self.second)
+        """Return the elements of the operands that are values."""
+        return (self.repeat.elements, self.second) if self.second else (self.repeat.elements,)
 
     @property
     def out_elements(self) -> int:
         """Return the elements of the output."""
         return self.repeat.elements
+
+
+def second(op: Pair, part: Shape) -> int:
+    """Return the elements of a second operand of shape ``part``, 0 of a constant."""
+    return 0 if op.constant is not None else prod(part)
+
+
+def constant_contents(constant: Int8Array | None) -> tuple[Content, ...]:
+    """Return the member of the image that holds ``constant``, if there is one."""
+    return () if constant is None else (Content("constant", constant.reshape(-1), 1),)
 
 
 def repeat(whole: Shape, part: Shape) -> Repeat:

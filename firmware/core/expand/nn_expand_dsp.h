@@ -37,6 +37,31 @@ NN_INLINE void nn_expand(const int8_t *in, int32_t count, int32_t zero_point, in
     }
 }
 
+NN_INLINE void nn_expand_quads(const int8_t *in, int32_t count, int32_t zero_point, int16_t *out)
+{
+    const uint32_t low = (uint32_t)-zero_point & 0xFFFFu;
+    const uint32_t offset = low | (low << 16);
+    const int32_t by_4 = count & ~3;
+    for (int32_t i = 0; i < by_4; i += 4) {
+        const uint32_t quad = nn_load_quad(in + i);
+        nn_store_pair(out + i, nn_sxtab16(offset, quad));
+        nn_store_pair(out + i + 2, nn_sxtab16_ror8(offset, quad));
+    }
+    if (by_4 < count) {
+        nn_expand_column(in + by_4, 1, count - by_4, zero_point, out + by_4);
+    }
+}
+
+NN_INLINE int32_t nn_sum(const int16_t *in, int32_t count)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i += 4) {
+        sum = nn_smlad(nn_load_pair(in + i), 0x10001u, sum);
+        sum = nn_smlad(nn_load_pair(in + i + 2), 0x10001u, sum);
+    }
+    return sum;
+}
+
 NN_INLINE void nn_fill_zero(int16_t *out, int32_t count)
 {
     const int32_t by_2 = count & ~1;

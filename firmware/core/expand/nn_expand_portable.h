@@ -14,6 +14,20 @@ NN_INLINE void nn_expand(const int8_t *in, int32_t count, int32_t zero_point, in
     }
 }
 
+NN_INLINE void nn_expand_quads(const int8_t *in, int32_t count, int32_t zero_point, int16_t *out)
+{
+    nn_expand_column(in, 1, count, zero_point, out);
+}
+
+NN_INLINE int32_t nn_sum(const int16_t *in, int32_t count)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += in[i];
+    }
+    return sum;
+}
+
 NN_INLINE void nn_fill_zero(int16_t *out, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {

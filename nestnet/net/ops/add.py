@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -13,12 +14,14 @@ from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.common.affine import emit_affine, of_channels, with_parameter
+from nestnet.net.ops.common.constants import WithConstant, over_positions
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.sums import BYTES_PER_LEVEL, export_sum
 from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.lookup import Function, Lookup, as_table, emit_function
+from nestnet.net.requant import make_add
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step, Summands
-from nestnet.net.tensors import OPEN, RELU, Arithmetic, Clip, NormParams
+from nestnet.net.tensors import OPEN, RELU, Arithmetic, Clip, NormParams, Spread, Tensor
 from nestnet.net.walk import CONSTANTS, Aten, Unsupported, Walk, argument
 
 SPELLED = "add/sub, prelu"
@@ -103,6 +106,49 @@ class Add(Stage):
         return BYTES_PER_LEVEL * levels
 
 
+@dataclass(frozen=True)
+class AddConstant(WithConstant):
+    """Sum of a map and constants that differ between positions: ``out = act(x + constant)``."""
+
+    makes = (graph_add.Add,)
+
+    def fuse(self, done: Fused) -> None:
+        """Become one with such a sum in front of it."""
+        maker = done.maker(self.input)
+        if isinstance(maker, AddConstant) and maker.act == OPEN:
+            spreads = (*maker.spreads, *self.spreads)
+            done.replace(maker, replace(maker, spreads=spreads, act=self.act, output=self.output))
+        else:
+            done.append(self)
+
+    def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Add."""
+        return self.act(x[0] + self.constant(at).to(x[0]))
+
+    def non_negative(self, inputs: tuple[bool, ...]) -> bool:
+        """Return whether the limit says so."""
+        return self.act.lo >= 0
+
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add an addition."""
+        x, y = graph.values[self.input], graph.observed(self)
+        constant, scale = self.stored(step, graph.net.network.tensor(self.input))
+        gains = np.stack([np.array(x.scale), np.full(len(x.scale), scale)], axis=1)
+        gains /= np.array(y.scale)[:, None]
+        tables = make_add(gains, (x.zero_point, 0), y.zero_point)
+        limits = self.act.in_steps(y.scale[-1], y.zero_point)
+        graph.ops.append(graph_add.Add(self.name, (x.name,), y.name, *tables, *limits, constant))
+
+
+def add_constant(walk: Walk, node: fx.Node, tensor: Tensor, spread: Spread) -> None:
+    """Append ``tensor`` plus a constant as what ``node`` computes."""
+    walk.emit(
+        node,
+        tensor,
+        lambda name, output: AddConstant(name, tensor.name, output, (spread,)),
+    )
+
+
 def _add(walk: Walk, node: fx.Node) -> None:
     _sum(walk, node, (1.0, _alpha(node)))
 
@@ -129,7 +175,18 @@ def _sum(walk: Walk, node: fx.Node, factors: tuple[float, float]) -> None:
     found = two_activations(walk, node, "sum")
     if found is None:
         place = 0 if walk.is_activation(node.args[0]) else 1
-        tensor, by = with_parameter(walk, node, place)
+        parameter = with_parameter(walk, node, place)
+        if parameter is None:
+            if factors[place] != 1:
+                raise Unsupported(
+                    "subtraction from a constant that differs between positions",
+                    node.target,
+                    "a sum, or the constant as what is subtracted",
+                    "Write -(x - constant)",
+                )
+            add_constant(walk, node, *over_positions(walk, node, place, factors[1 - place]))
+            return
+        tensor, by = parameter
         sign = Arithmetic("mul", (factors[place],))
         summand = factors[1 - place]
         if abs(summand) != 1:

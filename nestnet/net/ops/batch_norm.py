@@ -40,6 +40,7 @@ def _batch_norm(walk: Walk, node: fx.Node) -> None:
         lambda stage, output: Conv2D.unit(stage, tensor.name, output, tensor.shape[2], params),
         name,
         flat_from=tensor.flat_from,
+        channel_axis=tensor.channel_axis,
     )
 
 

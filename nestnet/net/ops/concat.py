@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,10 +11,13 @@ from torch import fx
 from codegen.graph.ops import concat as graph_concat
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
+from nestnet.net.ops.add import AddConstant
 from nestnet.net.ops.clamp import Clamp
+from nestnet.net.ops.common.constants import spread_over
+from nestnet.net.ops.pad import Pad
 from nestnet.net.stages import GridRule, Network, Run, Stage, Step
 from nestnet.net.tensors import OPEN, Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk, argument
+from nestnet.net.walk import Aten, Unsupported, Walk, argument, axis_of, sizes_of
 
 SPELLED = "cat"
 
@@ -66,16 +70,12 @@ class Concat(Stage):
 
 def _cat(walk: Walk, node: fx.Node) -> None:
     operands = argument(node, 0, "tensors", ())
-    for operand in operands:
-        if not walk.is_activation(operand):
-            raise Unsupported(
-                "concatenation with a constant or parameter", operand, "activations", "Leave it out"
-            )
+    if not all(map(walk.is_activation, operands)):
+        _with_constants(walk, node, operands)
+        return
     first = walk.read(operands[0], channel_axis=None, plain=True)
     assert first is not None
-    dim = argument(node, 1, "dim", 0) % (len(first.torch_shape) + 1)
-    if dim == 0:
-        raise Unsupported("concatenation of batches", "dim=0", "one result for each image")
+    dim = axis_of(operands[0], argument(node, 1, "dim", 0)) + 1
     axis = first.axis(dim - 1)
     if axis is None:
         raise Unsupported("concatenation of more than maps", first.torch_shape, "batch x c x h x w")
@@ -95,6 +95,49 @@ def _cat(walk: Walk, node: fx.Node) -> None:
         first,
         lambda name, output: Concat(name, tuple(names), output, dim, axis),
         channel_axis=first.channel_axis,
+    )
+
+
+def _with_constants(walk: Walk, node: fx.Node, operands: Sequence[fx.Node]) -> None:
+    """Read tokens beside an activation's: zeros in their place, to which they are added."""
+    (at, *more) = [at for at, each in enumerate(operands) if walk.is_activation(each)]
+    if more:
+        raise Unsupported(
+            "concatenation of several activations with a constant or parameter",
+            len(operands),
+            "one activation and constants",
+            "Concatenate the activations first",
+        )
+    tensor = walk.read(operands[at], channel_axis=None, plain=True)
+    assert tensor is not None
+    dim = axis_of(operands[at], argument(node, 1, "dim", 0))
+    axis = tensor.axis(dim)
+    if axis is None:
+        raise Unsupported(
+            "concatenation of more than maps", tensor.torch_shape, "batch x c x h x w"
+        )
+    sizes = [sizes_of(each)[dim] for each in operands]
+    front, back = ([0, 0, 0], [0, 0, 0])
+    front[axis], back[axis] = sum(sizes[:at]), sum(sizes[at + 1 :])
+    shape = list(tensor.torch_shape)
+    shape[dim] = sum(sizes)
+    whole = Tensor("", tuple(shape), None, tensor.channel_axis)
+    sides = (front[0], front[1], front[2]), (back[0], back[1], back[2])
+    padded = walk.within(node, whole, lambda name, out: Pad(name, tensor.name, out, *sides))
+    spreads = []
+    for index, each in enumerate(operands):
+        if index == at:
+            continue
+        spread = spread_over(walk, node, each)
+        if spread.shape[dim] != sizes[index]:
+            raise Unsupported("a token that is expanded to several", each, "all of them")
+        before, after = [0] * len(shape), [0] * len(shape)
+        before[dim], after[dim] = sum(sizes[:index]), sum(sizes[index + 1 :])
+        spreads.append(replace(spread, before=tuple(before), after=tuple(after)))
+    walk.emit(
+        node,
+        padded,
+        lambda name, output: AddConstant(name, padded.name, output, tuple(spreads)),
     )
 
 

@@ -18,8 +18,8 @@ from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.convolution import convolve
 from nestnet.net.ops.common.weighted import Weighted, stored
 from nestnet.net.stages import Around, Network, Stage, Step, Summands, inside, joined
-from nestnet.net.tensors import OPEN, NormParams, as_map
-from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
+from nestnet.net.tensors import OPEN, NormParams, along, as_map
+from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "conv2d, conv1d"
 

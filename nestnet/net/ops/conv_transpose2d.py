@@ -21,8 +21,8 @@ from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.nested import NestedWeight
 from nestnet.net.ops.common.weighted import Weighted, stored
 from nestnet.net.stages import Network, Step
-from nestnet.net.tensors import as_map
-from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
+from nestnet.net.tensors import along, as_map
+from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "conv_transpose2d, conv_transpose1d"
 

@@ -12,8 +12,8 @@ from torch import fx
 from codegen.graph.ops import max_pool as graph_max_pool
 from nestnet.net.ops.common.pools import Pool, Window, adaptive, reduction, sliding
 from nestnet.net.stages import Around, GridRule, Run, Stage
-from nestnet.net.tensors import Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk, along, argument
+from nestnet.net.tensors import Tensor, along
+from nestnet.net.walk import Aten, Unsupported, Walk, argument
 
 SPELLED = "max pool, maximum over dimensions"
 

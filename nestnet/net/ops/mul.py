@@ -14,6 +14,7 @@ from codegen.graph.ops import mul as graph_mul
 from nestnet.net.fuse import Fused
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.common.affine import emit_affine, with_parameter
+from nestnet.net.ops.common.constants import WithConstant, over_positions
 from nestnet.net.ops.common.operands import two_activations
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.ops.lookup import Function, as_table, emit_function
@@ -98,11 +99,37 @@ class Mul(Stage):
         y = graph.observed(self)
         limits = self.act.in_steps(y.scale[-1], y.zero_point)
         tables = self._tables(graph.net)
-        graph.ops.append(graph_mul.Mul(self.name, (a.name, b.name), y.name, *tables, *limits))
+        graph.ops.append(graph_mul.Mul(self.name, (a.name, b.name), y.name, *tables, *limits, None))
 
     def table_bytes(self, network: Network, levels: int) -> int:
         """Return the bytes of the multiplication's tables."""
         return _BYTES_PER_LEVEL * levels
+
+
+@dataclass(frozen=True)
+class MulConstant(WithConstant):
+    """Product of a map and a constant that differs between positions: ``out = act(x * c)``."""
+
+    makes = (graph_mul.Mul,)
+    level_bytes = _BYTES_PER_LEVEL
+
+    def run(self, x: tuple[torch.Tensor, ...], at: Run) -> torch.Tensor:
+        """Multiply."""
+        return self.act(x[0] * self.constant(at).to(x[0]))
+
+    def non_negative(self, inputs: tuple[bool, ...]) -> bool:
+        """Return whether the limit says so."""
+        return self.act.lo >= 0
+
+    def export(self, step: Step, graph: GraphBuilder) -> None:
+        """Add a multiplication."""
+        x, y = graph.values[self.input], graph.observed(self)
+        constant, scale = self.stored(step, graph.net.network.tensor(self.input))
+        tables = make_mul(
+            np.array(x.scale) * scale / np.array(y.scale), (x.zero_point, 0), y.zero_point
+        )
+        limits = self.act.in_steps(y.scale[-1], y.zero_point)
+        graph.ops.append(graph_mul.Mul(self.name, (x.name,), y.name, *tables, *limits, constant))
 
 
 def _mul(walk: Walk, node: fx.Node) -> None:
@@ -113,8 +140,17 @@ def _mul(walk: Walk, node: fx.Node) -> None:
     found = two_activations(walk, node, "product")
     if found is None:
         place = 0 if walk.is_activation(node.args[0]) else 1
-        tensor, by = with_parameter(walk, node, place)
-        emit_affine(walk, node, tensor, (Arithmetic("mul", by),))
+        parameter = with_parameter(walk, node, place)
+        if parameter is not None:
+            tensor, by = parameter
+            emit_affine(walk, node, tensor, (Arithmetic("mul", by),))
+            return
+        tensor, spread = over_positions(walk, node, place)
+        walk.emit(
+            node,
+            tensor,
+            lambda name, output: MulConstant(name, tensor.name, output, (spread,)),
+        )
         return
     whole, part, _ = found
     names = (whole.name, part.name)
@@ -126,14 +162,23 @@ def _div(walk: Walk, node: fx.Node) -> None:
     if node.kwargs.get("rounding_mode") is not None:
         raise Unsupported("division that rounds", node.kwargs, "rounding_mode=None")
     if isinstance(divisor, fx.Node) and divisor in walk.absorbed:
-        tensor = walk.activation(node)
-        sizes, least = (tensor.shape[2], False), walk.absorbed[divisor]
+        axis, least = walk.absorbed[divisor]
+        tensor = walk.activation(node, channel_axis=axis)
+        sizes = tensor.shape[2], False
         emit_normalize(walk, node, tensor, *sizes, least, center=False, mean=False)
         return
     if walk.is_activation(divisor):
         raise Unsupported("division by an activation", divisor, "a number or parameter as divisor")
     if not isinstance(divisor, int | float):
-        tensor, by = with_parameter(walk, node, 0)
+        parameter = with_parameter(walk, node, 0)
+        if parameter is None:
+            raise Unsupported(
+                "division by a constant that is computed or differs between positions",
+                divisor,
+                "a number, or one for each channel",
+                "Multiply by its reciprocal",
+            )
+        tensor, by = parameter
         emit_affine(walk, node, tensor, (Arithmetic("div", by),))
         return
     if divisor == 0:

@@ -16,7 +16,7 @@ from nestnet.net.ops.common.affine import emit_affine, of_channels
 from nestnet.net.ops.common.weighted import settled
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
 from nestnet.net.tensors import Arithmetic, Tensor
-from nestnet.net.walk import Aten, Unsupported, Walk, argument
+from nestnet.net.walk import Aten, Unsupported, Walk, argument, axis_of
 
 SPELLED = "group_norm/instance_norm, layer_norm/rms_norm of channels, F.normalize"
 
@@ -204,13 +204,10 @@ def _layer_norm(walk: Walk, node: fx.Node) -> None:
 
 def _vector_norm(walk: Walk, node: fx.Node) -> None:
     """Read the norm of ``x / norm(x)``, which the division computes, and all that lies between."""
-    tensor, order = walk.activation(node), argument(node, 1, "ord", 2)
-    dims = argument(node, 2, "dim", None)
-    rank = len(tensor.torch_shape) + 1
-    if order != 2 or dims is None or [int(dim) % rank for dim in dims] != [1]:
-        raise Unsupported(
-            "a norm", f"order {order} over {dims}", "order 2 over the channels, dim=1"
-        )
+    order, dims = argument(node, 1, "ord", 2), argument(node, 2, "dim", None)
+    if order != 2 or dims is None or len(dims) != 1:
+        raise Unsupported("a norm", f"order {order} over {dims}", "order 2 over one dimension")
+    axis = axis_of(node.args[0], dims[0])
     least, steps, last = 0.0, [node], node
     while len(last.users) == 1 and _name(last) != "div":
         (last,) = last.users
@@ -226,7 +223,7 @@ def _vector_norm(walk: Walk, node: fx.Node) -> None:
             "x / x.norm(dim=1, keepdim=True), or F.normalize",
             "Divide by it, or leave it to the application",
         )
-    walk.absorbed |= dict.fromkeys(steps[:-1], least)
+    walk.absorbed |= dict.fromkeys(steps[:-1], (axis, least))
 
 
 def _name(node: fx.Node) -> str:

@@ -9,24 +9,23 @@ from typing import Any
 
 from torch import fx
 
-from nestnet.net.tensors import View
+from nestnet.net.tensors import View, batch_of
 from nestnet.net.walk import Aten, Unsupported, Walk, argument, axis_of
 
 SPELLED = "slice/select/split/chunk/unbind"
 
 
 def _part(
-    walk: Walk, node: fx.Node, source: Any, cut: tuple[Any, int, int, int], drop: bool = False
+    walk: Walk, node: fx.Node, source: Any, cut: tuple[int, int, int, int], drop: bool = False
 ) -> None:
-    """Bind ``node`` to ``cut``: a dimension, the first entry, how many, and the step; ``drop`` the
-    dimension, which has one."""
+    """Bind ``node`` to ``cut``: a dimension without the batch, the first entry, how many, and the
+    step; ``drop`` the dimension, which has one."""
     _, view = walk.seen(source)
-    tensor = None
-    axis = axis_of(view, cut[0])
-    seen = view.sliced(axis, *cut[1:])
+    tensor, axis = None, cut[0]
+    seen = view.sliced(*cut)
     if seen is None:
         tensor = walk.lay(source, view)
-        seen = View.whole(tensor).sliced(axis, *cut[1:])
+        seen = View.whole(tensor).sliced(*cut)
     assert seen is not None
     walk.see(node, source, seen.without(axis) if drop else seen, tensor)
 
@@ -45,18 +44,21 @@ def _slice(walk: Walk, node: fx.Node) -> None:
     start, end = argument(node, 2, "start", None), argument(node, 3, "end", None)
     step = int(argument(node, 4, "step", 1))
     _, view = walk.seen(source)
-    if int(dim) % (len(view.dims) + 1) == 0 and walk.keeps_batch(node):
+    at = int(dim) % source.meta["val"].dim()  # type: ignore[union-attr]
+    if at == batch_of(source).axis and source.meta["val"].shape[at] == node.meta["val"].shape[at]:  # type: ignore[union-attr, arg-type]
         walk.alias(node, source)  # x[:]
         return
-    first, last = _bounds(view.sizes[axis_of(view, dim)], start, end)
-    _part(walk, node, source, (dim, first, len(range(first, last, step)), step))
+    axis = axis_of(source, dim)
+    first, last = _bounds(view.sizes[axis], start, end)
+    _part(walk, node, source, (axis, first, len(range(first, last, step)), step))
 
 
 def _narrow(walk: Walk, node: fx.Node) -> None:
     source, dim, start, count = node.args[:4]
     _, view = walk.seen(source)
-    first, _ = _bounds(view.sizes[axis_of(view, dim)], start, None)
-    _part(walk, node, source, (dim, first, int(count), 1))  # type: ignore[arg-type]
+    axis = axis_of(source, dim)
+    first, _ = _bounds(view.sizes[axis], start, None)
+    _part(walk, node, source, (axis, first, int(count), 1))  # type: ignore[arg-type]
 
 
 def _select(walk: Walk, node: fx.Node) -> None:
@@ -64,7 +66,8 @@ def _select(walk: Walk, node: fx.Node) -> None:
     _, view = walk.seen(source)
     if not isinstance(index, int):
         raise Unsupported("an entry whose index is computed", index, "a number as index")
-    _part(walk, node, source, (dim, index % view.sizes[axis_of(view, dim)], 1, 1), drop=True)
+    axis = axis_of(source, dim)
+    _part(walk, node, source, (axis, index % view.sizes[axis], 1, 1), drop=True)
 
 
 def _splits(
@@ -76,14 +79,15 @@ def _splits(
     def read(walk: Walk, node: fx.Node) -> None:
         source, dim = node.args[0], argument(node, at, name, 0)
         _, view = walk.seen(source)
-        sizes = list(cuts(node, view.sizes[axis_of(view, dim)]))
-        drop = node.meta["val"][0].dim() < len(view.dims) + 1
+        axis = axis_of(source, dim)
+        sizes = list(cuts(node, view.sizes[axis]))
+        drop = node.meta["val"][0].dim() < source.meta["val"].dim()  # type: ignore[union-attr]
         walk.alias(node, source)
         for user in node.users:
             if user.target is not operator.getitem:
                 raise Unsupported("a list of parts is used as a whole", user.name, "single parts")
             index = int(user.args[1]) % len(sizes)  # type: ignore[arg-type]
-            _part(walk, user, node, (dim, sum(sizes[:index]), sizes[index], 1), drop)
+            _part(walk, user, node, (axis, sum(sizes[:index]), sizes[index], 1), drop)
 
     return read
 

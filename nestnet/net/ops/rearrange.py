@@ -14,7 +14,7 @@ from codegen.graph.ops.rearrange import Loop
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.ops.reshape import Reshape
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Stage, Step
-from nestnet.net.tensors import View, from_memory, to_memory
+from nestnet.net.tensors import View, batch_of, from_memory, to_memory
 from nestnet.net.walk import Aten, Unsupported, Walk, argument, axis_of, sizes_of
 
 SPELLED = "permute, channel and pixel shuffle, flip, repeat, nearest upsampling"
@@ -91,37 +91,46 @@ def _copies(how: Callable[[View, fx.Node], View]) -> Aten:
     return Aten(read)
 
 
+def _rank(node: fx.Node) -> int:
+    """Return the dimensions of the first operand of ``node``, the batch among them."""
+    return int(node.all_input_nodes[0].meta["val"].dim())
+
+
+def _ordered(view: View, node: fx.Node, order: list[int]) -> View:
+    """Return a view with dimension ``order[i]`` as the i-th, the batch among them: what is left of
+    that without the batch stays in its place."""
+    batch = batch_of(node.all_input_nodes[0])
+    if batch.inner > 1:
+        return view.permuted(tuple(order))
+    own = (batch.own(dim) for dim in order)
+    return view.permuted(tuple(dim for dim in own if dim is not None))
+
+
 def _permute(view: View, node: fx.Node) -> View:
-    rank = len(view.dims) + 1
-    order = [int(dim) % rank for dim in argument(node, 1, "dims", ())]
-    if order[:1] != [0]:
-        raise Unsupported(
-            "the batch as another dimension than the first", order, "0 as the first dimension"
-        )
-    return view.permuted(tuple(dim - 1 for dim in order[1:]))
+    rank = _rank(node)
+    return _ordered(view, node, [int(dim) % rank for dim in argument(node, 1, "dims", ())])
 
 
 def _transpose(view: View, node: fx.Node) -> View:
-    one, other = (axis_of(view, dim) for dim in node.args[1:3])
-    order = list(range(len(view.dims)))
+    order = list(range(_rank(node)))
+    one, other = (int(dim) % len(order) for dim in node.args[1:3])  # type: ignore[arg-type]
     order[one], order[other] = other, one
-    return view.permuted(tuple(order))
+    return _ordered(view, node, order)
 
 
 def _turned(view: View, node: fx.Node) -> View:
-    rank = len(view.dims)
-    if rank < 2:
-        raise Unsupported("the batch as another dimension than the first", node.target, "a map")
-    return view.permuted((*range(rank - 2), rank - 1, rank - 2))
+    *rest, one, other = range(_rank(node))
+    return _ordered(view, node, [*rest, other, one])
 
 
 def _movedim(view: View, node: fx.Node) -> View:
+    rank = _rank(node)
     ends = [[dims] if isinstance(dims, int) else list(dims) for dims in node.args[1:3]]  # type: ignore[arg-type]
-    sources, targets = ([axis_of(view, dim) for dim in dims] for dims in ends)
-    order = [axis for axis in range(len(view.dims)) if axis not in sources]
+    sources, targets = ([int(dim) % rank for dim in dims] for dims in ends)
+    order = [dim for dim in range(rank) if dim not in sources]
     for target, source in sorted(zip(targets, sources, strict=True)):
         order.insert(target, source)
-    return view.permuted(tuple(order))
+    return _ordered(view, node, order)
 
 
 def _reshaped(view: View, sizes: tuple[int, ...]) -> View:
@@ -170,7 +179,7 @@ def _pixel_unshuffle(view: View, node: fx.Node) -> View:
 
 def _flip(view: View, node: fx.Node) -> View:
     for dim in argument(node, 1, "dims", ()):
-        view = view.flipped(axis_of(view, dim))
+        view = view.flipped(axis_of(node.all_input_nodes[0], dim))
     return view
 
 
@@ -203,7 +212,7 @@ def _repeat_interleave(view: View, node: fx.Node) -> View:
     times, dim = argument(node, 1, "repeats", None), argument(node, 2, "dim", None)
     if not isinstance(times, int) or dim is None:
         raise Unsupported("repetition of elements", f"{times} times, dim {dim}", "two numbers")
-    return view.repeated(axis_of(view, dim), times, each=True)
+    return view.repeated(axis_of(node.all_input_nodes[0], dim), times, each=True)
 
 
 def _nearest(view: View, node: fx.Node) -> View:

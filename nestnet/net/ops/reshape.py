@@ -11,8 +11,8 @@ from torch import fx
 from codegen.graph.ops import reshape as graph_reshape
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import GridRule, Network, OneInput, Run, Step
-from nestnet.net.tensors import View, from_memory, to_memory
-from nestnet.net.walk import Aten, Walk, sizes_of
+from nestnet.net.tensors import View, batch_of, from_memory, to_memory
+from nestnet.net.walk import Aten, Unsupported, Walk, sizes_of
 
 SPELLED = "flatten/reshape"
 
@@ -52,6 +52,13 @@ def _reshape(walk: Walk, node: fx.Node) -> None:
     walk.check_batch(node)
     sizes = sizes_of(node)
     _, view = walk.seen(node.args[0])
+    if batch_of(node).axis or batch_of(node.all_input_nodes[0]).axis:
+        raise Unsupported(
+            "a reshape where the batch is not the first dimension",
+            tuple(str(extent) for extent in node.meta["val"].shape),
+            "batch first",
+            "Bring the batch to the front before it",
+        )
     seen = view.reshaped(sizes)
     if seen is not None:
         walk.see(node, node.args[0], seen)

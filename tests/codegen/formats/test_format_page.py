@@ -21,6 +21,7 @@ from codegen.graph.ops.avg_pool import AvgPool
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
+from codegen.graph.ops.matmul import Matmul
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
@@ -158,6 +159,8 @@ def odd_shapes() -> Graph:
     same = net.conv(value, 15, (1, 1), group=2, densities=(0.1, 0.1, 0.4))
     value = net.conv(value, 15, (3, 3), padding=(1, 1, 1, 1), residual=same)
     value = net.normalize(net.mul(net.add(value, same), same), (1, 15), center=True)
+    value = net.softmax(net.matmul(value, value), (256, 300, 511))
+    value = net.mul(net.add(value, net.shape(value)), (1, 1, net.shape(value)[2]))
     net.linear(net.linear(value, 13, group=4, densities=(0.02, 0.05, 0.3)), 7)
     return net.graph()
 
@@ -182,16 +185,23 @@ def expected_weights(op: Conv2D | Linear, level: int) -> Int8Array:
 def expected_tables(op: Op) -> dict[str, np.ndarray]:
     match op:
         case Add():
-            return {"add_multiplier": op.multiplier, "add_offset": op.offset}
+            return {"add_multiplier": op.multiplier, "add_offset": op.offset} | constant(op)
         case Lookup():
             return {"lookup": op.table} if len(op.table) > 1 else {"shared_lookup": op.table[0]}
+        case Matmul():
+            return {"matmul_multiplier": op.multiplier}
         case Mul():
-            return {"mul_multiplier": op.multiplier, "mul_offset": op.offset}
+            return {"mul_multiplier": op.multiplier, "mul_offset": op.offset} | constant(op)
         case Normalize():
             return {"normalize": op.table}
         case Softmax():
-            return {"table": op.table}
+            own = {"softmax_gain": np.array(op.gain, np.int32)} if len(set(op.gain)) > 1 else {}
+            return own | {"table": op.table}
     return requant_tables(op) if isinstance(op, Conv2D | Linear) else {}
+
+
+def constant(op: Add | Mul) -> dict[str, np.ndarray]:
+    return {} if op.constant is None else {"constant": op.constant.reshape(-1)}
 
 
 def requant_tables(op: Conv2D | Linear) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from codegen.graph.ops.concat import Concat
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
 from codegen.graph.ops.lookup import Lookup
+from codegen.graph.ops.matmul import Matmul
 from codegen.graph.ops.max_pool import MaxPool
 from codegen.graph.ops.mul import Mul
 from codegen.graph.ops.normalize import Normalize
@@ -42,6 +43,7 @@ def every_op_graph() -> Graph:
     )
     total = builder.mul(builder.add(first, second), builder.pool(first, AvgPool, (7, 5), (1, 1)))
     total = builder.normalize(total, (35, 5), center=True)
+    total = builder.matmul(builder.matmul(total, first), first, by_columns=True)
     pooled = builder.pool(total, MaxPool, (2, 2), (2, 2))
     flat = builder.reshape(pooled, (1, 1, 3 * 2 * 5))
     averaged = builder.pool(builder.concat([flat, flat]), AvgPool, (1, 1), (1, 1))
@@ -111,6 +113,16 @@ def tall_map() -> Graph:
     builder = GraphBuilder((1, 1, 1), 1, seed=1)
     tall = builder.bilinear(builder.conv("input", 1, (1, 1)), (2**19, 1))
     builder.pool(tall, MaxPool, (2, 1), (2**12, 1))
+    return builder.graph()
+
+
+def wide_product() -> Graph:
+    """Return a graph with a product whose sums may be too large once they are shifted."""
+    builder = GraphBuilder((1, 1, 4099), 2, seed=1)
+    builder.matmul("input", "input")
+    op = builder.ops[-1]
+    assert isinstance(op, Matmul)
+    builder.ops[-1] = replace(op, pre_shift=8)
     return builder.graph()
 
 
@@ -225,6 +237,13 @@ BROKEN: dict[str, Callable[[], Graph]] = {
         Normalize, table=np.full((2, 4), [2**30, 25, 1, 31], np.int32)
     ),
     "shift is 0..22": lambda: with_op(Mul, shift=23),
+    "both matrices have batch and depth": lambda: with_op(
+        Matmul, inputs=(last(Matmul).inputs[0], "input"), by_columns=False
+    ),
+    "fraction bits are 0..8": lambda: with_op(Matmul, fraction_bits=9),
+    "pre-shift is 0..8": lambda: with_op(Matmul, pre_shift=-1),
+    "matmul multiplier is int32": lambda: with_op(Matmul, multiplier=np.zeros(2, np.int64)),
+    "the sums fit int32": lambda: wide_product(),
     "mul tables are int32": lambda: with_op(Mul, offset=np.zeros(2, np.int64)),
     "multiplier is below 2**15": lambda: with_op(Mul, multiplier=np.full(2, 2**15, np.int32)),
     "the product fits int32": lambda: with_op(Mul, offset=np.full(2, 2**31 - 1, np.int32)),

@@ -21,6 +21,7 @@ from nestnet.net.ops.add import Add
 from nestnet.net.ops.clamp import Clamp
 from nestnet.net.ops.conv2d import Conv2D
 from nestnet.net.ops.dropout import Dropout
+from nestnet.net.ops.softmax import InnerSoftmax
 from nestnet.net.stages import Stage
 from nestnet.net.tensors import RELU, Clip
 from tests.support import wrapped
@@ -129,7 +130,15 @@ def test_macs() -> None:
     [
         (nn.Softsign(), "div", "division by an activation"),
         (nn.LogSigmoid(), "log_sigmoid", "not supported"),
-        (Call(lambda x: torch.cat([x, x], 0)[: x.shape[0]]), "cat", "one result for each image"),
+        (Call(lambda x: torch.cat([x, x], 0)[: x.shape[0]]), "cat", "dim 1 or more"),
+        (Call(lambda x: x @ torch.ones(3, 3)), "matmul", "nn.Linear"),
+        (Call(lambda x: x @ x[:, :1].transpose(2, 3)), "matmul", "Expand the smaller one"),
+        (Call(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True)),
+         "scaled_dot_product_attention", "attention with is_causal"),
+        (Call(lambda x: F.scaled_dot_product_attention(x, x, x, torch.ones(5, 5) > 0)),
+         "scaled_dot_product_attention", "truth values"),
+        (Call(lambda x: x.permute(1, 0, 2, 3).relu().permute(1, 0, 2, 3)), "relu",
+         "the images are not the first dimension"),
         (nn.Conv2d(5, 5, 2, padding=3, dilation=2), "conv2d", "at most (2, 2)"),
         (nn.MaxPool2d(2, dilation=2), "max_pool2d", "dilation 1"),
         (nn.AvgPool2d(2, divisor_override=3), "avg_pool2d", "divisor"),
@@ -142,7 +151,8 @@ def test_macs() -> None:
         (Call(lambda x: x.cumsum(1)), "cumsum", "not supported"),
         (Call(lambda x: x[1:]), "slice", "images of a batch are picked"),
         (Call(lambda x: F.interpolate(x, (7, 11))), "upsample_nearest2d", "a multiple of"),
-        (Call(lambda x: F.softmax(x, 2)), "softmax", "dim=1"),
+        (Call(lambda x: F.log_softmax(x, 2)), "log_softmax", "log_softmax inside"),
+        (Call(lambda x: x.flatten(1).repeat(1, 7).softmax(1)), "softmax", "at most 512"),
         (Call(lambda x: x.half()), "to", "float32"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
@@ -334,9 +344,11 @@ def test_outputs_that_nothing_computes_are_refused() -> None:
         capture(nn.Sequential(nn.Conv2d(3, 5, 3), both), (7, 5, 3))
 
 
-def test_softmax_inside_is_refused() -> None:
-    with pytest.raises(UserError, match="softmax is followed"):
-        capture(Wrapper(nn.Softmax(1)), (7, 5, 3))
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_softmax_inside_is_one_of_its_own_range(dim: int) -> None:
+    stages = capture(Wrapper(nn.Softmax(dim)), (7, 5, 3)).network.stages
+    (found,) = (stage for stage in stages if isinstance(stage, InnerSoftmax))
+    assert not found.only_last and found.reads_one_scale
 
 
 def test_a_flattened_output_is_in_the_order_of_the_module() -> None:

@@ -73,8 +73,9 @@ def test_a_number_behind_a_limit_is_a_table() -> None:
 @pytest.mark.parametrize(
     ("function", "shape", "words"),
     [
-        (lambda x, p: x + p, (1, 1, 5, 1), "differs between positions"),
-        (lambda x, p: x * p.exp(), (5, 1, 1), "computed, not a parameter"),
+        (lambda x, p: x / p, (1, 1, 5, 1), "differs between positions"),
+        (lambda x, p: p - x, (1, 1, 5, 1), "differs between positions"),
+        (lambda x, p: x / p.exp(), (5, 1, 1), "constant that is computed"),
         (lambda x, p: x / x.mean((2, 3), keepdim=True), (5,), "division by an activation"),
         (lambda x, p: x / 0, (5,), "division by 0"),
     ],

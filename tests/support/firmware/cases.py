@@ -23,6 +23,7 @@ from tests.support.firmware.oracle import (
     add,
     level_weights,
     lookup,
+    matmul,
     mul,
     normalize,
     pack_dense,
@@ -408,6 +409,45 @@ def paired(
     return Case(f"{kernel} {arguments}", kernel.upper(), arguments, (run,), values)
 
 
+def multiplication(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int, int],
+    by_columns: int,
+    *,
+    points: tuple[int, int] | None = None,
+    plain: bool = False,
+) -> Case:
+    """Return products of matrices; ``sizes``: batches, rows, columns, depth. ``plain``: all of
+    int8, and no pre-shift."""
+    batches, rows, columns, depth = sizes
+    a, b = int8(rng, batches, rows, depth), int8(rng, batches, columns, depth)
+    points = points or tuple(int(n) for n in rng.choice([-128, 0, 3, 127], 2))
+    values = dict(zip(("batches", "rows", "columns", "depth"), sizes, strict=True))
+    values |= {"by_columns": by_columns, "a_zero": points[0], "b_zero": points[1]}
+    most = depth * max(abs(p) + 128 for p in points) ** 2
+    pre_shift = 0 if plain else int(rng.integers(0, min(9, int(32 - np.log2(most)))))
+    promised = contract("matmul")
+    for name in ("fraction_bits", "act_min", "act_max"):
+        values[name] = promised.draw(name, rng, values)
+    if plain:
+        values |= {"fraction_bits": 8, "act_min": -128, "act_max": 127}
+    wanted = 2.0 ** (values["fraction_bits"] + 39 - pre_shift) / most * rng.choice([-4, 2, 8])
+    values |= {"pre_shift": pre_shift, "m": int(np.clip(wanted, -(2.0**31) + 1, 2.0**31 - 1))}
+    half = 1 << values["fraction_bits"] >> 1
+    values["bias"] = (int(rng.integers(-128, 128)) << values["fraction_bits"]) + half
+    names = ("m", "bias", "fraction_bits", "pre_shift", "act_min", "act_max")
+    run = Run(
+        expected=matmul(a, b, values),
+        inputs=as_bytes(a),
+        second=as_bytes(b.swapaxes(1, 2) if by_columns else b),
+        scratch_bytes=promised.scratch_bytes(values),
+        misalign_bytes=int(rng.integers(4)),
+    )
+    numbers = (*sizes, by_columns, *points, *(values[name] for name in names))
+    arguments = tuple(str(n) for n in numbers)
+    return Case(f"matmul {arguments}", "MATMUL", arguments, (run,), values)
+
+
 def normalization(
     rng: np.random.Generator, blocks: int, positions: int, groups: int, channels: int
 ) -> Case:
@@ -430,13 +470,15 @@ def normalization(
     return Case(f"normalize {arguments}", "NORMALIZE", arguments, (run,), values)
 
 
-def soft(rng: np.random.Generator, positions: int, channels: int) -> Case:
-    """Return a softmax."""
+def soft(rng: np.random.Generator, positions: int, channels: int, gain: int = 256) -> Case:
+    """Return a softmax; ``gain``: steps for 1."""
     x = int8(rng, positions, channels)
     table = np.round(2**15 * np.exp(-rng.uniform(0.01, 0.3) * np.arange(256))).astype(np.int64)
-    run = Run(expected=softmax(x, table), inputs=as_bytes(x), table=as_bytes(table, np.uint16))
-    name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels))
-    values = {"positions": positions, "channels": channels}
+    run = Run(
+        expected=softmax(x, table, gain), inputs=as_bytes(x), table=as_bytes(table, np.uint16)
+    )
+    name, arguments = f"softmax {positions}x{channels}", (str(positions), str(channels), f"{gain}u")
+    values = {"positions": positions, "channels": channels, "gain": gain}
     return Case(name, "SOFTMAX", arguments, (run,), values)
 
 

@@ -12,6 +12,7 @@ from tests.support.firmware.cases import (
     Case,
     concatenation,
     depthwise,
+    multiplication,
     nested,
     normalization,
     padding,
@@ -50,6 +51,17 @@ REPEATED = (
     *(((3, 5, 7), part) for part in ((1, 1, 1), (3, 1, 7), (1, 5, 7), (3, 1, 1), (1, 5, 1))),
 )
 """A first operand and a second one that has 1 in place of extents."""
+
+
+PRODUCTS = (
+    *((1, 1, 1, depth) for depth in (1, 2, 3, 4, 5)),
+    *((2, rows, 4, 7) for rows in (1, 2, 3)),
+    *((1, 3, columns, 8) for columns in (2, 3, 5, 7)),
+    (3, 17, 13, 16),
+    (2, 5, 11, 61),
+    (1, 2, 3, 1601),
+)
+"""Batches, rows, columns and depth of matrices."""
 
 
 def nested_cases(rng: np.random.Generator) -> list[Case]:
@@ -245,6 +257,9 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
         cases.append(pool(rng, kind, adaptive(33, 31, 5, 2, 2), NO_PADDING))
     for counted in (NO_PADDING, (1, 1, 1, 1), (0, 2, 1, 0)):  # windows reach beyond what is counted
         cases.append(pool(rng, "AVG_POOL", Shape(6, 7, 5, 4, 5, 5, 3, 3, 2, 2, 1, 2), counted))
+    cases += [
+        soft(rng, 5, c, gain) for c, gain in ((1, 131_000), (7, 1), (512, 130_560), (17, 997))
+    ]
     cases += [soft(rng, p, c) for p, c in ((1, 1), (1, 10), (7, 3), (3, 101), (1, 1024))]
     sizes = ((1, 1, 1), (1, 61, 7), (5, 4, 8), (7, 3, 13), (11, 16, 2), (2, 5, 9))
     cases += [concatenation(rng, *numbers) for numbers in sizes]
@@ -259,6 +274,8 @@ def elementwise_cases(rng: np.random.Generator) -> list[Case]:
         (1, 1024, 1, 64),
     )
     cases += [normalization(rng, *numbers) for numbers in sets for _ in range(4)]
+    for sizes in PRODUCTS:
+        cases += [multiplication(rng, sizes, by_columns) for by_columns in (0, 1) for _ in range(2)]
     cases += [table(rng, count) for count in (1, 2, 3, 4, 5, 61, 256)]
     sizes = ((3, 5, 4, 6, 10), (1, 7, 3, 1, 14), (5, 4, 2, 3, 9), (2, 1, 13, 7, 1), (1, 1, 1, 3, 2))
     for align_corners in (0, 1):
@@ -317,6 +334,9 @@ def drawn(rng: np.random.Generator, kernel: str) -> Case:
             rng, "GROUPED_CONV", replace(s, in_c=3 * in_c, out_c=3 * out_c), groups=3, **both
         ),
         "lookup": lambda: table(rng, in_c),
+        "matmul": lambda: multiplication(
+            rng, (int(rng.integers(1, 4)), s.out_h, out_c, in_c), draw("by_columns")
+        ),
         "max_pool": lambda: pool(rng, "MAX_POOL", any_pool()[0]),
         "mul": lambda: paired(rng, "mul", *operands),
         "nested_conv": lambda: nested(rng, s, draw("group"), draw("tile"), (0.3, 0.7), **both),

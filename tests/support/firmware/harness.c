@@ -20,6 +20,7 @@
 #include "kernels/depthwise_conv/nn_depthwise_conv.h"
 #include "kernels/grouped_conv/nn_grouped_conv.h"
 #include "kernels/lookup/nn_lookup.h"
+#include "kernels/matmul/nn_matmul.h"
 #include "kernels/max_pool/nn_max_pool.h"
 #include "kernels/mul/nn_mul.h"
 #include "kernels/nested_conv/nn_nested_conv.h"
@@ -111,6 +112,10 @@ typedef struct {
     CASE(id,                                                                                                \
          nn_mul(blocks, rows, count, block_step, row_step, step, az, bz, (int32_t)NN_OPAQUE((uint32_t)(m)), \
                 (int32_t)NN_OPAQUE((uint32_t)(offset)), shift, lo, hi, d->in, d->second, d->out), )
+#define MATMUL(id, batches, rows, columns, depth, by_columns, az, bz, m, bias, fraction, pre, lo, hi)    \
+    CASE(id,                                                                                             \
+         nn_matmul(batches, rows, columns, depth, by_columns, az, bz, (int32_t)NN_OPAQUE((uint32_t)(m)), \
+                   bias, fraction, pre, lo, hi, d->in, d->second, d->out, d->scratch), )
 #define CONCAT(id, runs, first, rest, align)                                \
     CASE(id, nn_concat(runs, first, 0, first + rest, align, d->in, d->out); \
          nn_concat(runs, rest, first, first + rest, align, d->second, d->out), )
@@ -123,8 +128,9 @@ typedef struct {
 #define MAX_POOL(id, shape)                CASE(id, nn_max_pool(&s, d->in, d->out), shape)
 #define AVG_POOL(id, counted, zero_point, shape) \
     CASE(id, nn_avg_pool(&s, counted, zero_point, d->in, d->out), shape)
-#define LOOKUP(id, count)                CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )
-#define SOFTMAX(id, positions, channels) CASE(id, nn_softmax(positions, channels, d->table, d->in, d->out), )
+#define LOOKUP(id, count) CASE(id, nn_lookup(count, (const int8_t *)d->table, d->in, d->out), )
+#define SOFTMAX(id, positions, channels, gain) \
+    CASE(id, nn_softmax(positions, channels, gain, d->table, d->in, d->out), )
 
 #include "cases.inc"
 

@@ -6,6 +6,7 @@ Independent of ``codegen``: what it checks must not depend on the code generator
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +135,15 @@ def mul(
     return np.clip(((a - za) * (b - zb) * m + offset) >> shift, low, high)
 
 
+def matmul(a: Array, b: Array, numbers: Mapping[str, int]) -> Array:
+    """Rows of ``a`` (batches, rows, depth) times those of ``b``, (batches, columns, depth)."""
+    acc = np.einsum("zik,zjk->zij", a - numbers["a_zero"], b - numbers["b_zero"])
+    scaled = acc << numbers["pre_shift"]
+    assert np.abs(scaled).max() < 2**31
+    t = numbers["bias"] + ((scaled * numbers["m"] + 2**31) >> 32)
+    return np.clip(t >> numbers["fraction_bits"], numbers["act_min"], numbers["act_max"])
+
+
 def max_pool(x: Array, s: Shape) -> Array:
     """Maximum over real elements, -128 where there are none."""
     result = np.empty((s.out_h, s.out_w, s.out_c), np.int64)
@@ -183,11 +193,11 @@ def places(at: int, extent: int, out: int, align_corners: int) -> list[tuple[int
     return [(first, 2048 - weight), (min(first + 1, extent - 1), weight)]
 
 
-def softmax(x: Array, table: Array) -> Array:
-    """Softmax over the last axis."""
+def softmax(x: Array, table: Array, gain: int) -> Array:
+    """Softmax over the last axis, so many steps for 1."""
     e = table[x.max(axis=-1, keepdims=True) - x]
     total = e.sum(axis=-1, keepdims=True)
-    return np.minimum((256 * e + total // 2) // total - 128, 127)
+    return np.minimum((gain * e + total // 2) // total - 128, 127)
 
 
 def normalize(x: Array, center: int, in_zero: int, out_zero: int, table: tuple[int, ...]) -> Array:

@@ -17,8 +17,8 @@ from codegen.graph.pools import adaptive_kernel
 from codegen.graph.window import out_extent
 from nestnet.net.graph_builder import GraphBuilder
 from nestnet.net.stages import Around, Network, OneInput, Run, Sides, Step, inside, joined
-from nestnet.net.tensors import Shape, Tensor, as_map, from_memory, to_memory
-from nestnet.net.walk import Unsupported, along, argument
+from nestnet.net.tensors import Shape, Tensor, along, as_map, from_memory, to_memory
+from nestnet.net.walk import Unsupported, argument
 
 
 @dataclass(frozen=True)

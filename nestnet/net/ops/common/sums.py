@@ -29,4 +29,6 @@ def export_sum(
     gains *= factors
     multiplier, offset, shift = make_add(gains, (a.zero_point, b.zero_point), y.zero_point)
     limits = act.in_steps(y.scale[-1], y.zero_point)
-    graph.ops.append(Add(stage.name, (a.name, b.name), y.name, multiplier, offset, shift, *limits))
+    graph.ops.append(
+        Add(stage.name, (a.name, b.name), y.name, multiplier, offset, shift, *limits, None)
+    )
