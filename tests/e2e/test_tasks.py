@@ -62,7 +62,9 @@ def test_example_and_runner_of_a_task_answer(name: str, tmp_path: Path) -> None:
     header = (made / "library/model.h").read_text()
     assert f'#include "firmware/tasks/nn_{graph.task.name}.h"' in header
     assert f"extern const nn_{graph.task.name} nn_task_{graph.name};" in header
-    assert f"nn_task_{graph.name}" in (made / "README.md").read_text()
+    readme, task = (made / "README.md").read_text(), tasks.of(graph)
+    assert task is not None and f"| {task.metric} (quantized) |" in readme
+    assert f"nn_task_{graph.name}" in readme
     sources = [str(path) for path in sorted((made / "library").rglob("*.c"))]
     rig = [str(made / "rig/port" / file) for file in ("nn_port_host.c", "nn_mark.c")]
     includes = [f"-I{made / 'library'}", f"-I{made / 'rig/port'}"]
