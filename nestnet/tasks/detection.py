@@ -69,7 +69,7 @@ class Detection(Task):
         nested = (0.0, 0.35, 0.65, 0.0) if given.init_from else (0.4, 0.2, 0.4, 0.0)
         return {
             "optimizer": "adamw",
-            "lr": 2e-3 if is_dense else 1.5e-3,
+            "lr": 8e-3 if is_dense else 5e-3,
             "weight_decay": 0.02,
             "warmup": 0.04,
             "lr_end": 0.02,

@@ -1,10 +1,11 @@
-"""Three public data sets as the data sets of nestnet take them."""
+"""Public data sets as the data sets of nestnet take them."""
 
 from __future__ import annotations
 
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,27 @@ test_groups = ["02", "04", "09", "10", "12", "13", "18", "20", "24"]
 """
 
 
+MASKS = """classes = ["membrane", "cell"]
+tile = [128, 128]
+test = ["24", "25", "26", "27", "28", "29"]
+"""
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+
+
+def places(options: Any, folder: Path) -> dict[str, Path]:
+    """Make what the trainings read from in ``folder``; return it by name."""
+    if not folder.is_dir():
+        activity(options.activity, folder / "activity")
+        beats(options.beats, folder / "beats.npz")
+        cells(options.cells, folder / "cells")
+        words(options.words, folder / "words", "")
+        for speaker in SPEAKERS:
+            words(options.words, folder / f"words-{speaker}", speaker)
+    found = {name: folder / name for name in ("activity", "cells", "words")}
+    found |= {f"words-{speaker}": folder / f"words-{speaker}" for speaker in SPEAKERS}
+    return {**found, "beats": folder / "beats.npz", "defects": options.defects}
+
+
 def activity(source: Path, folder: Path) -> Path:
     """Put recordings userUU_K.npy of HAPT, (rows, 7) with the label last, beside a description."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,13 +109,23 @@ def activity(source: Path, folder: Path) -> Path:
     return folder
 
 
-def words(source: Path, folder: Path) -> Path:
-    """Sort recordings DIGIT_SPEAKER_INDEX.wav of FSDD into the official split: 0..4 are tested."""
+def words(source: Path, folder: Path, held_out: str) -> Path:
+    """Put recordings DIGIT_SPEAKER_INDEX.wav of FSDD into class folders; tested is the speaker
+    ``held_out``, or where that is empty the official split's 0..4 of each speaker."""
     for file in sorted(source.rglob("*.wav")):
-        digit, _, index = file.stem.split("_")
-        place = folder / ("test" if int(index) < 5 else "train") / digit
+        digit, speaker, index = file.stem.split("_")
+        tested = speaker == held_out if held_out else int(index) < 5
+        place = folder / ("test" if tested else "train") / digit
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, place / file.name)
+    return folder
+
+
+def cells(source: Path, folder: Path) -> Path:
+    """Put the sections of ISBI 2012, images/NN.png and labels/NN.png, beside a description."""
+    for kind in ("images", "labels"):
+        shutil.copytree(source / kind, folder / kind, dirs_exist_ok=True)
+    (folder / "masks.toml").write_text(MASKS, encoding="ascii")
     return folder
 
 
