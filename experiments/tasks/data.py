@@ -81,6 +81,7 @@ test_groups = ["02", "04", "09", "10", "12", "13", "18", "20", "24"]
 
 MASKS = """classes = ["membrane", "cell"]
 tile = [128, 128]
+margin = 12
 test = ["24", "25", "26", "27", "28", "29"]
 """
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")

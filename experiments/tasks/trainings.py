@@ -66,10 +66,10 @@ TRAININGS = (
         "cells-dense",
         "cells",
         "ISBI 2012, membranes, tiles of 128x128, sections 24..29 tested",
-        {**_CELLS, "epochs": 24, "sparsity": (0.0,)},
+        {**_CELLS, "epochs": 16, "sparsity": (0.0,)},
     ),
     Training(
-        "cells", "cells", "the same, nested", {**_CELLS, "epochs": 16, "sparsity": NESTED},
+        "cells", "cells", "the same, nested", {**_CELLS, "epochs": 12, "sparsity": NESTED},
         after="cells-dense",
     ),
     Training(
