@@ -7,6 +7,7 @@ compared on the host for all of them and on the emulated Cortex-M4 for some.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ import numpy as np
 
 import nestnet
 from codegen import flow
+from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.sources.quantizer import Int16Source
 from experiments.common.cycles import least
@@ -88,12 +90,11 @@ def _reached(folder: Path, place: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         host = flow.run(model, "host", test.inputs, test.targets, out=Path(out) / "host")
         core = flow.run(model, "qemu_m4", some.inputs, some.targets, out=Path(out) / "core")
-        benches = {
-            board: flow.bench(
-                model, board, [each[:1] for each in test.inputs], out=Path(out) / board
-            )
-            for board in BOARDS
-        }
+        one = [each[:1] for each in test.inputs]
+        benches = {}
+        for board in BOARDS:
+            with contextlib.suppress(UserError):  # the network does not fit: no row of its own
+                benches[board] = flow.bench(model, board, one, out=Path(out) / board)
     found = {
         "model": graph.provenance.model,
         "classes": list(graph.provenance.class_names),
@@ -215,8 +216,12 @@ Settings, others by default: {settings}.
 def _lines(training: Training, found: Mapping[str, Any]) -> Iterator[list[str]]:
     """Yield a training's rows of the table."""
     name = training.name
-    boards = [found["boards"][board] for board in BOARDS]
-    memory = [spaced(board[key]) for key in ("flash_bytes", "ram_bytes") for board in boards]
+    boards = [found["boards"].get(board) for board in BOARDS]
+    memory = [
+        spaced(board[key]) if board else "too large"
+        for key in ("flash_bytes", "ram_bytes")
+        for board in boards
+    ]
     for index, level in enumerate(found["levels"]):
         begins = not index
         yield [
@@ -227,7 +232,10 @@ def _lines(training: Training, found: Mapping[str, Any]) -> Iterator[list[str]]:
             f"{100 * level['float']:.1f}",
             f"{100 * score(name, level):.1f}",
             spaced(level["instructions"]),
-            *(spaced(level["cycles"][board]) for board in BOARDS),
+            *(
+                spaced(level["cycles"][board]) if board in level["cycles"] else "-"
+                for board in BOARDS
+            ),
             *(memory if begins else [""] * len(memory)),
             "yes" if level["bit_exact"] else "no",
         ]

@@ -30,7 +30,6 @@ _DEFECTS = {
     "resize": (160, 160),
     "model": "det_mobilenetv1",
     "augment": "flips",
-    "group": "1x1",
 }
 _CELLS = {"dataset": "masks", "model": "unet_small", "augment": "flips", "batch": 16}
 
@@ -51,14 +50,14 @@ TRAININGS = (
         "words",
         "words",
         "FSDD, 10 digits, MFCC of a second at 8 kHz, official split",
-        {"dataset": "wav", "epochs": 12, "batch": 64, "sparsity": NESTED},
+        {"dataset": "wav", "epochs": 16, "sparsity": NESTED},
     ),
     *(
         Training(
             f"words-{speaker}",
             f"words-{speaker}",
             f"FSDD, {speaker} held out",
-            {"dataset": "wav", "epochs": 12, "batch": 64, "sparsity": NESTED},
+            {"dataset": "wav", "epochs": 12, "sparsity": (0.0,)},
         )
         for speaker in SPEAKERS
     ),
@@ -83,6 +82,13 @@ TRAININGS = (
         "defects",
         "the same, nested",
         {**_DEFECTS, "epochs": 30, "sparsity": NESTED},
+        after="defects-dense",
+    ),
+    Training(
+        "defects-singles",
+        "defects",
+        "the same, single weights pruned",
+        {**_DEFECTS, "epochs": 30, "sparsity": NESTED, "group": "1x1"},
         after="defects-dense",
     ),
     *(

@@ -5,8 +5,9 @@ A device answers with ``nn_argmax``; its NumPy twin is ``codegen/tasks/classific
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from codegen.graph.ir import Meaning
 from nestnet import datasets
-from nestnet.config import TrainConfig
+from nestnet.config import HEARD, TrainConfig
 from nestnet.datasets import Dataset, Split, broken
 from nestnet.net.tensors import Shapes
 from nestnet.tasks._targets import check_labels, check_vector
@@ -73,6 +74,21 @@ class Classification(Task):
 
     metric = "top-1 accuracy"
     takes_softmax = True
+
+    def defaults(self, given: TrainConfig) -> Mapping[str, Any]:
+        """Return what sounds train well with, of which a voice that was never heard asks most:
+        AdamW and averaged weights; a dense network becomes int8 after the training."""
+        if given.dataset != HEARD:
+            return {}
+        recipe = {
+            "optimizer": "adamw",
+            "lr": 4e-3,
+            "lr_quantized": 2e-4,
+            "weight_decay": 0.02,
+            "ema": 0.99,
+            "batch": 32,
+        }
+        return recipe | ({"split": (1.0, 0.0, 0.0, 0.0)} if given.is_dense else {})
 
     def check_data(self, data: Dataset) -> None:
         """Refuse labels that are no indices into the class names, or a single class."""
