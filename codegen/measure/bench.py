@@ -56,6 +56,15 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class AnswerCost:
+    """What a task's C takes to answer from the outputs of one inference, such as boxes."""
+
+    instructions: int
+    cycles: Span | None
+    """Estimated; None on a core without a model."""
+
+
+@dataclass(frozen=True)
 class LevelCost:
     """What one level costs, per inference; its layers add up to it."""
 
@@ -69,6 +78,8 @@ class LevelCost:
     layers: tuple[LayerCost, ...]
     """The network's layers in order; where instructions are counted, then :data:`DECODE` if
     anything was decoded, and :data:`OTHER`."""
+    answer: AnswerCost | None
+    """Beside all of these; None without a task, or where nothing is counted."""
 
     @property
     def macs(self) -> int:
@@ -123,6 +134,14 @@ class Bench:
             "cycles": plain(level.cycles),
             "ms": self.ms_of(level.cycles),
             "layers": [self._layer(layer, level) for layer in level.layers],
+            "answer": None if level.answer is None else self._answer(level.answer),
+        }
+
+    def _answer(self, answer: AnswerCost) -> dict[str, Any]:
+        return {
+            "instructions": answer.instructions,
+            "cycles": plain(answer.cycles),
+            "ms": self.ms_of(answer.cycles),
         }
 
     def _layer(self, layer: LayerCost, level: LevelCost) -> dict[str, Any]:
@@ -202,6 +221,10 @@ def measure(
     result = runners.run(built, inputs, levels, events)
     estimates = _estimates(built, result, target.board, model)
     library = Library.of(built, inputs, levels) if emulated else None
+    answers: tuple[AnswerCost, ...] = ()
+    if emulated and result.answers is not None:
+        answering = runners.run(built, inputs, levels, events, count_answers=True)
+        answers = _answers(answering, _estimates(built, answering, target.board, model))
     return Bench(
         network=built.info.network,
         board=target.board.id,
@@ -211,7 +234,14 @@ def measure(
         images=result.images,
         estimator=_estimator(estimates, _otherwise(built)),
         levels=tuple(
-            _level(built, result, estimates[position] if estimates else None, position, library)
+            _level(
+                built,
+                result,
+                estimates[position] if estimates else None,
+                position,
+                library,
+                answers[position] if answers else None,
+            )
             for position in range(len(levels))
         ),
         stack_bytes=result.stack_bytes,
@@ -297,6 +327,7 @@ def _level(
     estimated: Estimate | None,
     position: int,
     library: Library | None,
+    answer: AnswerCost | None,
 ) -> LevelCost:
     info = built.info
     facts = info.levels[position]
@@ -320,6 +351,19 @@ def _level(
         cycles=cycles,
         weights_bytes=facts.weight_bytes,
         layers=layers,
+        answer=answer,
+    )
+
+
+def _answers(result: RunResult, estimates: Sequence[Estimate]) -> tuple[AnswerCost, ...]:
+    """Return what each level's answers take, per inference."""
+    assert result.instructions is not None, "emulators count"
+    spans: Sequence[Span | None] = [_per_image(one.total.cycles, result) for one in estimates]
+    return tuple(
+        AnswerCost(round(count), span)
+        for count, span in zip(
+            result.instructions, spans or [None] * len(result.levels), strict=True
+        )
     )
 
 

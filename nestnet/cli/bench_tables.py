@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from codegen.measure.bench import Bench, LayerCost, LevelCost, per_cycle, share
+from codegen.measure.bench import AnswerCost, Bench, LayerCost, LevelCost, per_cycle, share
 from codegen.target.manifest import StorageFacts
 from codegen.target.memory_system import Span
 from nestnet.cli.tables import count, percent
@@ -20,6 +20,9 @@ CSV_COLUMNS = (
     "cycles_high", "ms_low", "ms_high", "share", "macs", "macs_skipped", "macs_per_cycle_low",
     "macs_per_cycle_high", "weights_bytes", "peak_ram_bytes", "estimator",
 )  # fmt: skip
+
+ANSWER = "answer"
+"""Row of what the task's C takes after the inference, beside the levels' own."""
 
 _COLUMNS = (
     "instructions", "estimated\ncycles", "ms", "share", "MACs\ndone", "MACs\nskipped",
@@ -58,7 +61,15 @@ def _levels(bench: Bench) -> Table:
             level.dense_macs, level.weights_bytes, peak,
         )  # fmt: skip
         table.add_row(str(level.level), percent(level.sparsity), *_cells(bench, whole, level))
+        if level.answer is not None:
+            answer = _as_layer(level.answer)
+            table.add_row("", ANSWER, *_cells(bench, answer, level))
     return table
+
+
+def _as_layer(answer: AnswerCost) -> LayerCost:
+    """Return the row of a task's answer, which is no layer's."""
+    return LayerCost(ANSWER, "", "", None, answer.instructions, answer.cycles, 0, 0, 0, 0)
 
 
 def _table(*names: str) -> Table:
@@ -148,7 +159,8 @@ def as_csv(bench: Bench) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for level in bench.levels:
-        for layer in level.layers:
+        answers = [] if level.answer is None else [_as_layer(level.answer)]
+        for layer in (*level.layers, *answers):
             writer.writerow(_csv_row(bench, level, layer))
     return out.getvalue()
 

@@ -56,19 +56,24 @@ def run(
     levels: Sequence[int],
     memory: Mapping[str, int] | None = None,
     progress: Progress | None = None,
+    *,
+    count_answers: bool = False,
 ) -> RunResult:
     """Run int8 ``inputs``, each (n, h, w, c), at each of ``levels``.
 
     ``memory`` describes caches the emulator shall simulate
     (:func:`codegen.target.memory_system.plugin_arguments`); other machines ignore it.
     ``progress`` is called from another thread while the machine runs.
+    With ``count_answers`` an emulator counts what the task's C takes after each inference, instead
+    of the inference.
 
     Raises:
         UserError: the machine is missing, or the program failed; the message has its status.
     """
     with tempfile.TemporaryDirectory(prefix="nestnet-run-") as name:
         folder = Path(name)
-        protocol.write_request(folder, inputs, levels)
+        mode = protocol.MODE_ANSWERS if count_answers else protocol.MODE_RUN
+        protocol.write_request(folder, inputs, levels, mode)
         images = len(inputs[0])
         inferences = images * len(levels)
         with watch(folder / protocol.OUTPUTS, built.info.output_bytes, inferences, progress):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from codegen import flow
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
+from codegen.graph.ir import Setting, TaskRecord
 from codegen.graph.synthetic import random_images
 from codegen.measure.bench import OTHER, Bench, per_cycle, plain, share
 from codegen.target import manifest
 from codegen.target.memory_system import Span
+from nestnet.cli.bench_tables import as_csv
+from tests.support.edge_nets import boxes_of_two_scales
 from tests.support.projects import need_tools, small_graph
 
 
@@ -69,7 +73,9 @@ def test_json_has_exactly_the_documented_keys(measured: tuple[Path, Bench]) -> N
     ]  # fmt: skip
     assert "not measured" in data["estimator"] and re.search(r"within \d+ %", data["estimator"])
     for level in data["levels"]:
-        assert list(level) == ["level", "sparsity", "instructions", "cycles", "ms", "layers"]
+        keys = ["level", "sparsity", "instructions", "cycles", "ms", "layers", "answer"]
+        assert list(level) == keys
+        assert list(level["answer"]) == ["instructions", "cycles", "ms"]
         assert level["ms"] == pytest.approx(1000 * level["cycles"] / data["clock_hz"], abs=1e-4)
         assert sum(layer["share"] for layer in level["layers"]) == pytest.approx(1, abs=1e-3)
     for key in ("code_bytes", "weights_bytes", "arena_bytes", "stack_bytes", "clock_hz"):
@@ -95,7 +101,7 @@ def test_the_host_counts_nothing(tmp_path: Path) -> None:
     data = bench.as_json()
     assert "analytic model" in data["estimator"] and "not measured" in data["estimator"]
     for level in data["levels"]:
-        assert level["instructions"] is None and level["ms"] is None
+        assert level["instructions"] is None and level["ms"] is None and level["answer"] is None
         assert sum(layer["cycles"] for layer in level["layers"]) == level["cycles"] > 0
 
 
@@ -188,3 +194,23 @@ def test_reports_of_something_else_are_refused(tmp_path: Path, content: object, 
     with pytest.raises(UserError, match=words):
         generate(tmp_path, content)
     assert not (tmp_path / "out").exists()
+
+
+def test_more_boxes_take_longer_beside_the_same_inference(tmp_path: Path) -> None:
+    need_tools("qemu_m4")
+    few = boxes_of_two_scales()
+    lower = TaskRecord("detection", (Setting("min_score", (-3000,)),))
+    images = random_images(few, 2, seed=5)
+    found = []
+    for name, graph in (("few", few), ("more", replace(few, task=lower))):
+        nestfile.save(graph, tmp_path / f"{name}.nestnet")
+        bench = flow.bench(tmp_path / f"{name}.nestnet", "qemu_m4", images, out=tmp_path / name)
+        found.append(bench.levels[-1])
+        rows = as_csv(bench).splitlines()
+        assert [row.split(",")[4] for row in rows].count("answer") == len(bench.levels)
+    costs = [level.answer for level in found]
+    assert costs[0] is not None and costs[1] is not None
+    assert found[0].instructions == found[1].instructions
+    assert 500 < 2 * costs[0].instructions < costs[1].instructions
+    spans = [cost.cycles for cost in costs if cost is not None and cost.cycles is not None]
+    assert spans[0].low >= costs[0].instructions and spans[1].low > spans[0].low
