@@ -162,8 +162,7 @@ def _told(training: Training) -> str:
 
 
 LEAST = {
-    "activity": 0.92, "words": 0.95, "beats": 0.57, "cells": 0.78, "cells-dense": 0.78,
-    "defects-dense": 0.54,
+    "activity": 0.92, "words": 0.95, "beats": 0.57, "cells-dense": 0.78, "defects-dense": 0.54,
 }  # fmt: skip
 """Least score of every level."""
 LEAST_HELD_OUT = 0.70
