@@ -71,7 +71,9 @@ a score of 1 % on. Instructions: executed on the emulated Cortex-M4, a mean over
 without the answer (boxes, masks). Cycles are estimated, the lower end of the range where a board's
 memory was not validated, for {boards};
 "answer" is what the task's C takes beside them, a mean over {PRICED} inputs. Flash and RAM, in
-bytes, are those of the linked example.
+bytes, are those of the linked example. Beats are where the data set's annotations say, and the
+rhythm of a beat is its two intervals by the median of the twenty around it: a device has to find
+beats itself, and waits for ten more.
 
 {_knob(findings)}
 
