@@ -6,6 +6,7 @@ import re
 import zlib
 from dataclasses import replace
 from itertools import combinations, pairwise
+from math import prod
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from codegen.graph.builder import GraphBuilder
 from codegen.graph.ir import Graph
 from codegen.graph.ops.conv2d import Conv2D
 from codegen.graph.ops.linear import Linear
+from codegen.graph.ops.matmul import Matmul
 from codegen.graph.synthetic import (
     conv_layer_graph,
     linear_layer_graph,
@@ -86,6 +88,10 @@ def test_level_costs(seed: int) -> None:
         costs = layer.levels
         for sparse, dense in pairwise(costs):
             assert sparse.macs <= dense.macs and sparse.cycles <= dense.cycles
+        if isinstance(op, Matmul):
+            depths = {divmod(cost.macs, prod(layer.out_shape)) for cost in costs}
+            assert len(depths) == 1 and all(depth > 0 == rest for depth, rest in depths)
+            continue
         if not isinstance(op, Conv2D | Linear):
             assert costs[0].macs == 0
             continue
