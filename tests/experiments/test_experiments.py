@@ -48,11 +48,22 @@ def test_no_promise_was_broken(name: str) -> None:
     assert driver.load(name).problems(driver.read(driver.HERE / name)["findings"]) == []
 
 
+def _level(found: Any, case: str, board: str) -> Any:
+    return found["rows"][case]["machines"][board][1]
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
         ("architectures", lambda found: found["rows"][2].update(failure="bits differ")),
         ("architectures", lambda found: found["rows"][0].update(difference=0.001)),
+        ("bits", lambda found: _level(found, "segmentation", "qemu_m4").update(equal_answers=49)),
+        ("bits", lambda found: _level(found, "heat_map", "host").update(equal_outputs=0)),
+        (
+            "bits",
+            lambda found: _level(found, "multi_label", "qemu_m7").update(named_answers=9),
+        ),
+        ("bits", lambda found: _level(found, "anomaly", "host").update(distinct_answers=1)),
         ("compilers", lambda found: found["rows"][3].update(exact=False)),
         ("compilers", lambda found: found["rows"][5].update(stack_bytes=1 << 20)),
         ("exact", lambda found: found["reports"][1]["levels"][2].update(bit_exact=False)),
@@ -61,6 +72,7 @@ def test_no_promise_was_broken(name: str) -> None:
         ("tasks", lambda found: found["rows"]["activity"]["levels"][2].update(int8=0.91)),
         ("tasks", lambda found: found["rows"]["beats"]["levels"][0].update(bit_exact=False)),
         ("tasks", lambda found: found["heard"].update(exact=False)),
+        ("modules", lambda found: found["failures"].append("seed 7: bits differ")),
         ("speed", lambda found: found["bars"][11].update(met=False)),
     ],
 )
