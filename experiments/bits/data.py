@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.senses import data as senses
+from experiments.tasks import data as public
 from nestnet import datasets
 
 CELLS_SIZE = (64, 80)
@@ -26,7 +26,7 @@ BOARDS, BOARD_SIDE = 60, 320
 MARGIN = 2
 """Pixels of a defect in a piece from which on it is odd."""
 
-activity = senses.activity
+activity = public.activity
 
 
 def cells(source: Path) -> Path:
