@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from codegen.emit import level_cycles as level_cycles_of
 from codegen.graph.ir import Int8Array
 from codegen.measure.cmsis_library import Library, calls_library
+from codegen.measure.figures import per_cycle, plain, share, storage_record
 from codegen.measure.pipelines import elf, estimate
 from codegen.measure.pipelines.estimate import Estimate
 from codegen.target import memory_system, placement, runners, sizes
@@ -168,36 +169,6 @@ class Bench:
             return None
         low, high = (round(1000.0 * end / self.clock_hz, 4) for end in (cycles.low, cycles.high))
         return low if cycles.low == cycles.high else [low, high]
-
-
-def storage_record(facts: StorageFacts) -> dict[str, Any]:
-    """Return plain data for a JSON file, the bytes per kept weight included."""
-    per_weight = facts.bytes_per_kept_weight
-    rounded = None if per_weight is None else round(per_weight, 4)
-    return {**asdict(facts), "bytes_per_kept_weight": rounded}
-
-
-def plain(span: Span | None) -> int | list[int] | None:
-    """Return one number, or [fewest, most] for the range of a model that was not validated."""
-    if span is None:
-        return None
-    return span.low if span.low == span.high else [span.low, span.high]
-
-
-def share(part: Span | None, whole: Span | None) -> float | None:
-    """Return ``part`` as a share of ``whole``; ranges count with their middle."""
-    if whole is None:
-        return None
-    total = whole.low + whole.high
-    return None if part is None or not total else round((part.low + part.high) / total, 5)
-
-
-def per_cycle(macs: int, cycles: Span | None) -> float | list[float] | None:
-    """Return multiply-accumulates per cycle, [fewest, most] for a range."""
-    if cycles is None or not cycles.low:
-        return None
-    high, low = (round(macs / end, 4) for end in (cycles.low, cycles.high))
-    return high if cycles.low == cycles.high else [low, high]
 
 
 def measure(

@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from codegen.measure.bench import AnswerCost, Bench, LayerCost, LevelCost, per_cycle, share
+from codegen.measure.bench import AnswerCost, Bench, LayerCost, LevelCost
+from codegen.measure.figures import per_cycle, share
 from codegen.target.manifest import StorageFacts
 from codegen.target.memory_system import Span
 from nestnet.cli.tables import count, percent

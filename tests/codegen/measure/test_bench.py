@@ -16,7 +16,8 @@ from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.ir import Setting, TaskRecord
 from codegen.graph.synthetic import random_images
-from codegen.measure.bench import OTHER, Bench, per_cycle, plain, share
+from codegen.measure.bench import OTHER, Bench
+from codegen.measure.figures import per_cycle, plain, share
 from codegen.target import manifest
 from codegen.target.memory_system import Span
 from nestnet.cli.bench_tables import as_csv
