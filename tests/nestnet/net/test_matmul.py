@@ -72,7 +72,7 @@ def test_the_layout_is_the_one_that_moves_least() -> None:
     products = [op for op in graph.ops if isinstance(op, Matmul)]
     moves = {op.output: op for op in graph.ops if isinstance(op, Rearrange)}
     assert all(moves[name].loops[-1] == (4, 1) for name in products[0].inputs)
-    assert products[1].inputs[0] == products[0].output
+    assert products[0].output in products[1].inputs
     assert products[1].act_min == -128 and graph.value(products[1].output).zero_point == -128
 
 
