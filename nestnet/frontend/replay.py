@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
+from torch.overrides import TorchFunctionMode
 
 from nestnet.net.ops import ATEN
 
@@ -75,7 +77,7 @@ def _arguments(
     node: fx.Node, values: Mapping[fx.Node, Any], dtype: torch.dtype
 ) -> tuple[list[Any], dict[str, Any]]:
     """Return a node's arguments; a request for float32, the only format a traced graph may ask
-    for, becomes one for ``dtype``."""
+    for, becomes one for ``dtype``, and an epsilon that is left to the format is float32's."""
 
     def value(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -86,4 +88,34 @@ def _arguments(
             return [value(item) for item in argument]
         return argument
 
-    return [value(a) for a in node.args], {key: value(a) for key, a in node.kwargs.items()}
+    arguments = [value(a) for a in node.args]
+    keywords = {key: value(a) for key, a in node.kwargs.items()}
+    if operator_name(node) == "rms_norm":
+        arguments, keywords = _with_epsilon(arguments, keywords)
+    return arguments, keywords
+
+
+class Float32Epsilon(TorchFunctionMode):
+    """Lets root mean square norms without an epsilon add float32's, in whatever they compute."""
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Collection[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``."""
+        keywords = dict(kwargs or {})
+        if func in (torch.rms_norm, F.rms_norm):
+            args, keywords = _with_epsilon(list(args), keywords)
+        return func(*args, **keywords)
+
+
+def _with_epsilon(
+    arguments: list[Any], keywords: dict[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments of a root mean square norm, with float32's epsilon where it has none."""
+    given = arguments[3] if len(arguments) > 3 else keywords.get("eps")
+    epsilon = torch.finfo(torch.float32).eps if given is None else given
+    return arguments[:3], keywords | {"eps": epsilon}

@@ -26,6 +26,7 @@ from codegen.graph.ops.softmax import Softmax as SoftmaxOp
 from codegen.measure import compare
 from codegen.target import toolchain
 from codegen.target.target import resolve
+from nestnet.frontend.replay import Float32Epsilon
 from nestnet.frontend.tracing import trace
 from nestnet.net.network import NestedNet, predict, to_float_input
 from tests.fuzz.model_source import ModelCase
@@ -141,7 +142,7 @@ def check_model(case: ModelCase, folder: Path) -> Checked:
     images = random_images(case, IMAGES)
     inputs = network_input(images)
     exact = copy.deepcopy(module).double()
-    with torch.no_grad():
+    with torch.no_grad(), Float32Epsilon():
         wanted = exact(inputs)
     dense = trace(module, case.input_shape).eval()
     check_float(wanted, dense, inputs)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codegen.errors import UserError
 from codegen.graph.ops.normalize import Normalize
 from nestnet.exporting.exporter import export
 from nestnet.frontend.capture import capture
+from nestnet.frontend.tracing import trace
+from nestnet.net.ops.normalize import Normalize as Stage
 from tests.support.exports import DENSITIES, PROVENANCE, levels, prepared, stage_differences
 from tests.support.nets import CASES, head, trained_like
 
@@ -56,3 +59,25 @@ def test_gradients_are_those_of_the_real_normalization() -> None:
     net(x).square().sum().backward()
     gradient = next(net.parameters()).grad
     assert gradient is not None and bool(gradient.abs().sum() > 0)
+
+
+class Faint(nn.Module):
+    """Root mean squares of hardly anything, to which float32's epsilon is added, as a module and as
+    a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(3, 5, 3), nn.RMSNorm(5), nn.Conv2d(5, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv(x)) * 1e-4
+        x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = F.rms_norm((self.last(x) * 1e-4).permute(0, 2, 3, 1), (4,)).permute(0, 3, 1, 2)
+        return x.mean((2, 3))
+
+
+def test_an_epsilon_that_is_not_given_is_that_of_float32() -> None:
+    """Also where the module is checked in float64, whose own is so much smaller."""
+    net = trace(Faint(), SHAPE)
+    norms = [stage for stage in net.network.stages if isinstance(stage, Stage)]
+    assert [stage.epsilon for stage in norms] == [torch.finfo(torch.float32).eps] * 2
