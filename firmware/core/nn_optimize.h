@@ -24,4 +24,14 @@
 #warning "nestnet kernels without optimization take some 10 KB of stack: give this file at least -O1"
 #endif
 
+/* Whether the core multiplies to 64 bits by itself. Where it does not, products are made of halves: the same
+ * bits, and a third of the instructions that calls of a function for each product take. */
+#ifndef NN_LONG_PRODUCTS
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define NN_LONG_PRODUCTS 0
+#else
+#define NN_LONG_PRODUCTS 1
+#endif
+#endif
+
 #endif

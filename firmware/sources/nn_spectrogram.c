@@ -7,16 +7,6 @@
 
 #include <stddef.h>
 
-/* Whether the core multiplies to 64 bits by itself. Where it does not, products are made of halves: the same
- * bits, and a third of the instructions that calls of a function for each product take. */
-#ifndef NN_LONG_PRODUCTS
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
-#define NN_LONG_PRODUCTS 0
-#else
-#define NN_LONG_PRODUCTS 1
-#endif
-#endif
-
 #define SAMPLE_BITS 28 /* the transform takes samples below 2**28 */
 #define POWER_SHIFT 30
 

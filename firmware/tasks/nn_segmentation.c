@@ -32,7 +32,7 @@ void nn_segment(const nn_segmentation *task, const int8_t *map, uint8_t *mask)
 static uint32_t nn_tiles_along(unsigned length, unsigned side, unsigned margin)
 {
     const unsigned step = side - 2u * margin;
-    return length <= side ? 1u : 1u + (length - side + step - 1u) / step;
+    return length <= side ? 1u : 1u + (uint16_t)((length - side + step - 1u) / step);
 }
 
 /* One of them; the last one ends where the image does. */

@@ -48,7 +48,7 @@ _INSTEAD = {
                     "nn.Upsample by whole numbers (nearest), bilinear upsampling or "
                     "nn.ConvTranspose2d"),
     "conv_transpose3d": "nn.ConvTranspose2d, the third dimension as channels",
-    **dict.fromkeys(("scaled_dot_product_attention", "einsum", "mm", "addmm", "baddbmm"),
+    **dict.fromkeys(("einsum", "mm", "addmm", "baddbmm"),
                     "torch.matmul of two activations, or nn.Linear"),
     **dict.fromkeys(("gru", "lstm", "rnn_tanh", "rnn_relu"), "nn.Conv1d along time, dilated "
                     "where it shall look far back; recurrent layers have no equivalent"),

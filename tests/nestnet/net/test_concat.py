@@ -15,12 +15,13 @@ from codegen.graph import reference
 from codegen.graph.ops.concat import Concat
 from nestnet.exporting.exporter import export
 from nestnet.frontend.capture import capture
+from nestnet.frontend.tracing import trace
 from nestnet.net.network import predict
 from nestnet.net.ops import concat as stages
 from nestnet.net.ops.clamp import Clamp
 from nestnet.sparsity.storage import Storage
 from tests.support.exports import DENSITIES, PROVENANCE, int8, levels, prepared, stage_differences
-from tests.support.nets import head
+from tests.support.nets import head, images
 
 SHAPE = (11, 7, 3)
 
@@ -133,15 +134,15 @@ def test_what_cannot_be_joined_is_refused(
         traced(join, 2, out_c)
 
 
-def test_constants_are_refused() -> None:
+def test_a_constant_is_a_part() -> None:
     class Constant(Joined):
         def forward(self, x: Tensor) -> Tensor:
             part = self.parts[0](x)
             return self.tail(torch.cat([part, self.constant.expand(x.shape[0], 1, 11, 7)], 1))
 
-    module = Constant(lambda x, p: x, 1, 5)
-    with pytest.raises(UserError, match=r"an operand|constant|expand"):
-        capture(module, SHAPE)
+    module = Constant(lambda x, p: x, 1, 5).eval()
+    x = images(SHAPE, 3, seed=1)
+    torch.testing.assert_close(trace(module, SHAPE).eval()(x), module(x))
 
 
 def test_one_tensor_is_itself() -> None:

@@ -180,7 +180,7 @@ def test_a_copy_of_a_view_may_be_changed_in_place() -> None:
         (lambda x: x[1:], "images of a batch are picked"),
         (lambda x: x.permute(1, 0, 2, 3), "images are not the first dimension"),
         (lambda x: F.interpolate(x, (10, 10)), "nearest upsampling by a fraction"),
-        (lambda x: x.reshape(-1, 4, 7, 5), "images are not the first dimension"),
+        (lambda x: x.reshape(-1, 4, 7, 5), "more than the images in its first dimension"),
         (lambda x: x.repeat(2, 1, 1, 1), "repetition of the batch"),
         (lambda x: torch.cat(x.unbind(0)), "images of a batch are picked"),
     ],
