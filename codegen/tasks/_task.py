@@ -188,6 +188,13 @@ def flat(outputs: Sequence[Int8Array]) -> Int8Array:
     return np.concatenate([output.reshape(-1) for output in outputs])
 
 
+def names_of(graph: Graph, count: int, word: str = "") -> tuple[str, ...]:
+    """Return the ``count`` names of what ``graph`` tells apart; numbers behind ``word`` where its
+    file has others."""
+    names = graph.provenance.class_names
+    return names if len(names) == count else tuple(f"{word}{index}" for index in range(count))
+
+
 def int8_settings(graph: Graph, name: str) -> Int8Array:
     """Return the setting called ``name`` as int8 numbers; none where it is missing or not such."""
     numbers = () if graph.task is None else graph.task.numbers(name)

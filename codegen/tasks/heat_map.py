@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Uint8Array
-from codegen.tasks._task import Answer, Frame, Outcome, Targets, Task, flat, real_values, share
+from codegen.tasks._task import (
+    Answer,
+    Frame,
+    Outcome,
+    Targets,
+    Task,
+    flat,
+    names_of,
+    real_values,
+    share,
+)
 
 Peaks = NDArray[np.int64]
 """(n, 4): row, column, score, label; row by row."""
@@ -237,9 +247,7 @@ def matched(
 
 
 def _names(graph: Graph) -> tuple[str, ...]:
-    count = graph.only_output.shape[2] - 1
-    names = graph.provenance.class_names
-    return names if len(names) == count else tuple(str(index) for index in range(count))
+    return names_of(graph, graph.only_output.shape[2] - 1)
 
 
 TASK = HeatMap()

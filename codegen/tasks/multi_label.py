@@ -17,6 +17,7 @@ from codegen.tasks._task import (
     Task,
     flat,
     int8_settings,
+    names_of,
     real_values,
     share,
 )
@@ -130,9 +131,7 @@ def _counts(outcome: Outcome, targets: Targets) -> tuple[Targets, Targets, Targe
 
 
 def _names(graph: Graph) -> tuple[str, ...]:
-    count = graph.only_output.shape[2]
-    names = graph.provenance.class_names
-    return names if len(names) == count else tuple(str(index) for index in range(count))
+    return names_of(graph, graph.only_output.shape[2])
 
 
 TASK = MultiLabel()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.graph.ir import Graph, Int32Array
-from codegen.tasks._task import Answer, Outcome, Targets, Task, flat
+from codegen.tasks._task import Answer, Outcome, Targets, Task, flat, names_of
 
 _LARGEST = 2.0**30
 _MOST_BITS = 30
@@ -141,9 +141,7 @@ def _explained(found: NDArray[np.float64], targets: Targets) -> NDArray[np.float
 
 
 def _names(graph: Graph) -> tuple[str, ...]:
-    count = graph.only_output.shape[2]
-    names = graph.provenance.class_names
-    return names if len(names) == count else tuple(f"number {index}" for index in range(count))
+    return names_of(graph, graph.only_output.shape[2], "number ")
 
 
 TASK = Regression()

@@ -20,6 +20,7 @@ from codegen.tasks._task import (
     Task,
     flat,
     int8_settings,
+    names_of,
     real_values,
     share,
 )
@@ -214,9 +215,7 @@ def _counts(outcome: Outcome, targets: Targets) -> NDArray[np.int64]:
 
 
 def _names(graph: Graph) -> tuple[str, ...]:
-    size = max(graph.only_output.shape[2], 2)
-    names = graph.provenance.class_names
-    return names if len(names) == size else tuple(str(index) for index in range(size))
+    return names_of(graph, max(graph.only_output.shape[2], 2))
 
 
 def _shares(graph: Graph, mask: Uint8Array) -> dict[str, float]:

@@ -18,6 +18,7 @@ from codegen import flow, tasks
 from codegen.graph import file as nestfile
 from experiments.bits import data
 from experiments.common.markdown import table
+from experiments.common.trainings import check_settings
 from nestnet import config, runs
 from nestnet.cli.device_images import device_images
 
@@ -101,6 +102,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             continue
         place = _place(case, vars(options)[case.source], options.runs / "data")
         folder = options.runs / name
+        if folder.exists():
+            check_settings(folder, {**case.settings, "sparsity": SPARSITY})
         if not (folder / runs.MODEL).is_file():
             nestnet.train(
                 name=name, out=options.runs, data=place, sparsity=SPARSITY,

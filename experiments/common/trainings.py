@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,26 @@ def run(wanted: TrainConfig, root: Path) -> Path:
     folder = root / wanted.name
     if not folder.exists():
         return train(wanted, root)
-    if config.load(folder / runs.CONFIG) != wanted:
+    check_settings(folder, {field.name: getattr(wanted, field.name) for field in fields(wanted)})
+    return folder if (folder / runs.MODEL).is_file() else resume(folder)
+
+
+def check_settings(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """Refuse the run in ``folder`` unless it was trained with all settings that are ``wanted``.
+
+    Raises:
+        UserError: it was not.
+    """
+    found = config.load(folder / runs.CONFIG)
+    other = [name for name, value in wanted.items() if getattr(found, name) != value]
+    if other:
         raise UserError(
             str(folder),
             "a run with other settings lies here",
-            got=f"its {runs.CONFIG}",
+            got=f"its {runs.CONFIG}: {', '.join(other)}",
             expected="the settings of this experiment",
             action="Remove it, or name another folder with --runs",
         )
-    return folder if (folder / runs.MODEL).is_file() else resume(folder)
 
 
 def result(variant: Variant, folder: Path) -> Result:

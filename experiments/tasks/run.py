@@ -7,7 +7,6 @@ compared on the host for all of them and on the emulated Cortex-M4 for some.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +20,9 @@ from codegen import flow
 from codegen.errors import UserError
 from codegen.graph import file as nestfile
 from codegen.graph.sources.quantizer import Int16Source
+from codegen.target.placement import DoesNotFit
 from experiments.common.cycles import least
+from experiments.common.trainings import check_settings
 from experiments.tasks import data
 from experiments.tasks.report import BOARDS, ON_CORE, PRICED
 from experiments.tasks.report import page as page
@@ -67,6 +68,8 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def _trained(training: Training, root: Path, place: Path) -> Path:
     """Return the folder of a finished run."""
     folder = root / training.name
+    if folder.exists():
+        check_settings(folder, training.settings)
     if (folder / runs.MODEL).is_file():
         return folder
     if (folder / runs.CHECKPOINT).is_file():
@@ -113,28 +116,35 @@ def _costs(folder: Path, place: Path) -> dict[str, Any]:
     some = device_images(model, PRICED, str(place))
     found = {}
     for board in BOARDS:
-        with tempfile.TemporaryDirectory() as out, contextlib.suppress(UserError):  # too large
-            bench = flow.bench(model, board, some.inputs, out=Path(out) / board)
-            found[board] = {
-                "title": bench.title,
-                "clock_hz": bench.clock_hz,
-                "flash_bytes": bench.sizes.flash_bytes,
-                "ram_bytes": bench.sizes.ram_bytes,
-                "cycles": [least(level.cycles) for level in bench.levels],
-                "answer_cycles": [
-                    0 if level.answer is None else least(level.answer.cycles)
-                    for level in bench.levels
-                ],
-            }
+        with tempfile.TemporaryDirectory() as out:
+            try:
+                bench = flow.bench(model, board, some.inputs, out=Path(out) / board)
+            except UserError as error:
+                if not isinstance(error.__cause__, DoesNotFit):
+                    raise
+                continue
+        found[board] = {
+            "title": bench.title,
+            "clock_hz": bench.clock_hz,
+            "flash_bytes": bench.sizes.flash_bytes,
+            "ram_bytes": bench.sizes.ram_bytes,
+            "cycles": [least(level.cycles) for level in bench.levels],
+            "answer_cycles": [
+                0 if level.answer is None else least(level.answer.cycles) for level in bench.levels
+            ],
+        }
     return found
 
 
 def _once(file: Path, measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what was measured, now or before: then it lies in ``file``."""
-    if not file.is_file():
-        file.write_text(json.dumps(measured()), encoding="utf-8")
-    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return known
+    """Return what was measured of the network beside ``file``, where it is kept, now or before."""
+    network = nestfile.file_sha256(file.with_name(runs.MODEL))
+    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if known.get("network") != network:
+        known = {"network": network, "found": measured()}
+        file.write_text(json.dumps(known), encoding="utf-8")
+    found: dict[str, Any] = known["found"]
+    return found
 
 
 def _heard(place: Path, folder: Path) -> dict[str, Any]:

@@ -31,18 +31,19 @@ NN_INLINE void nn_softmax(int32_t positions, int32_t channels, uint32_t gain, co
                           const int8_t *in, int8_t *out)
 {
     const int32_t by_4 = channels & ~3;
-#define NN_SOFTMAX_OUT(i) out[i] = (int8_t)(nn_min((int32_t)((gain * at[-in[i]] + half) / sum), 255) - 128);
+#define NN_SOFTMAX_OUT(i) \
+    out[i] = (int8_t)(nn_min((int32_t)((gain * table[largest - in[i]] + half) / sum), 255) - 128);
     for (int32_t position = 0; position < positions; position++) {
-        const uint16_t *const at = table + nn_largest(in, channels);
+        const int32_t largest = nn_largest(in, channels);
         uint32_t sum = 0;
         for (int32_t i = 0; i < by_4; i += 4) {
-            sum += at[-in[i]];
-            sum += at[-in[i + 1]];
-            sum += at[-in[i + 2]];
-            sum += at[-in[i + 3]];
+            sum += table[largest - in[i]];
+            sum += table[largest - in[i + 1]];
+            sum += table[largest - in[i + 2]];
+            sum += table[largest - in[i + 3]];
         }
         for (int32_t i = by_4; i < channels; i++) {
-            sum += at[-in[i]];
+            sum += table[largest - in[i]];
         }
         const uint32_t half = sum / 2u;
         for (int32_t i = 0; i < by_4; i += 4) {
